@@ -1,0 +1,187 @@
+# multitenant: build, install, test.  `make help` lists the targets.
+#
+# Two kinds of targets: those of PGXS (all, install, uninstall, clean), which need PostgreSQL's server headers when the
+# Makefile is read, and those of this project (check, demo, lint, ...), which do not: they install what is missing
+# first and start another make.
+
+.DEFAULT_GOAL := all
+
+EXTENSION = multitenant
+MODULE_big = multitenant
+
+# The one version number is the control file's.
+MT_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" multitenant.control)
+INSTALL_SCRIPT_FILE = $(EXTENSION)--$(MT_VERSION).sql
+
+# The install script is these files of sql/, in this order.
+SQL_FILES = \
+	schema.sql \
+	registry.sql \
+	access.sql \
+	keys.sql \
+	audit.sql \
+	context.sql \
+	lifecycle.sql \
+	label.sql \
+	table.sql \
+	protect.sql \
+	keys_fk.sql \
+	adopt.sql \
+	repair.sql \
+	unprotect.sql \
+	status.sql \
+	removal.sql \
+	grants.sql
+
+C_FILES := $(sort $(wildcard src/*.c src/*/*.c))
+H_FILES := $(sort $(wildcard src/*.h src/*/*.h))
+OBJS = $(C_FILES:.c=.o)
+
+# Tests that hold only where the server preloads the library say so in a line "-- requires: preload" (test/sql) or
+# "# requires: preload" (test/specs); installcheck skips them elsewhere.
+tests_in = $(sort $(basename $(notdir $(wildcard $(1)))))
+tests_requiring_preload = $(sort $(basename $(notdir $(shell grep -l '^[-\#]* requires: preload' $(wildcard $(1)) /dev/null))))
+
+# A throw-away server for check and demo is made by this script alone.
+THROWAWAY = test/tools/throwaway
+SUITES = crypto regress isolation pgtap tap attacks clients
+
+# Targets for which PGXS is not read.
+OWN_GOALS = help check check-mutants check-bare demo lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+
+# ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
+ifeq ($(origin PG_CONFIG),undefined)
+PG_CONFIG := $(shell test/tools/find-pg-config)
+else
+export MT_PG_CONFIG_GIVEN := $(PG_CONFIG)
+endif
+PG_MAJOR := $(if $(PG_CONFIG),$(shell "$(PG_CONFIG)" --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/'))
+
+needs_pgxs := $(filter-out $(OWN_GOALS),$(or $(MAKECMDGOALS),all))
+
+ifneq ($(needs_pgxs),)
+ifeq ($(PG_MAJOR),)
+ifneq ($(filter-out clean distclean,$(needs_pgxs)),)
+$(error $(if $(PG_CONFIG),"$(PG_CONFIG)" does not run,no pg_config of a PostgreSQL with server headers found): install postgresql-server-dev-NN (Debian) or postgresqlNN-devel (RPM), or say make PG_CONFIG=/path/to/pg_config)
+endif
+clean distclean:
+	rm -f $(OBJS) $(EXTRA_CLEAN) $(MODULE_big).so
+else ifneq ($(shell test "$(PG_MAJOR)" -ge 15 && echo yes),yes)
+$(error multitenant needs PostgreSQL 15 or later; $(PG_CONFIG) is of version $(PG_MAJOR). Choose another with make PG_CONFIG=/path/to/pg_config)
+endif
+endif
+
+# ---- build ----------------------------------------------------------------------------------------------------------
+DATA = $(wildcard sql/upgrade/$(EXTENSION)--*--*.sql)
+DATA_built = $(INSTALL_SCRIPT_FILE)
+EXTRA_CLEAN = exports.map $(EXTENSION)--*.sql $(EXTENSION)-*.zip tmp_check
+
+PG_CPPFLAGS = -Isrc -DMT_VERSION='"$(MT_VERSION)"'
+PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fstack-protector-strong $(WERROR)
+SHLIB_LINK = -lcrypto
+
+# Bitcode for JIT inlining is not worth the need for clang: make with_llvm=yes builds it.
+ifneq ($(origin with_llvm),command line)
+override with_llvm = no
+endif
+
+ifneq ($(needs_pgxs),)
+ifneq ($(PG_MAJOR),)
+# installcheck below is ours, not PGXS's.
+NO_INSTALLCHECK = 1
+PGXS := $(shell "$(PG_CONFIG)" --pgxs)
+include $(PGXS)
+
+ifeq ($(PORTNAME),linux)
+# Only what the server looks up by name leaves the library.  PostgreSQL 15 does not mark the functions that SQL calls,
+# so a list made from the sources is used in place of -fvisibility=hidden.
+SHLIB_LINK += -Wl,--version-script=exports.map -Wl,-z,relro,-z,now,-z,noexecstack
+$(shlib): exports.map
+endif
+
+exports.map: $(C_FILES)
+	@{ echo '{ global: Pg_magic_func; _PG_init;'; \
+	  sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\));.*/  \1; pg_finfo_\1;/p' $(C_FILES) /dev/null | sort -u; \
+	  echo 'local: *; };'; } > $@
+
+# PGXS tracks no headers; the library is small enough to be compiled again as a whole.
+$(OBJS): $(H_FILES) $(EXTENSION).control
+endif
+endif
+
+$(INSTALL_SCRIPT_FILE): $(SQL_FILES:%=sql/%) $(EXTENSION).control
+	@{ echo '-- $(EXTENSION) $(MT_VERSION), made from sql/ by make: do not edit'; \
+	  printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; \
+	  for f in $(SQL_FILES); do echo; echo "-- sql/$$f"; cat "sql/$$f" || exit 1; done; } > $@.tmp
+	@mv $@.tmp $@
+
+# ---- test -----------------------------------------------------------------------------------------------------------
+# pg_regress and isolation tests, in this order of files.  A test that needs the preloaded library belongs to
+# REGRESS_PRELOAD / ISOLATION_PRELOAD; it gets there by its "requires: preload" line.
+REGRESS_PRELOAD = $(call tests_requiring_preload,test/sql/*.sql)
+REGRESS = $(filter-out $(REGRESS_PRELOAD),$(call tests_in,test/sql/*.sql))
+ISOLATION_PRELOAD = $(call tests_requiring_preload,test/specs/*.spec)
+ISOLATION = $(filter-out $(ISOLATION_PRELOAD),$(call tests_in,test/specs/*.spec))
+export REGRESS REGRESS_PRELOAD ISOLATION ISOLATION_PRELOAD
+
+need_server = $(if $(PG_MAJOR),,@echo "no PostgreSQL found: say make PG_CONFIG=/path/to/pg_config" >&2; exit 1)
+
+## installcheck: test the installed extension on the running server that PGHOST, PGPORT, PGUSER name
+installcheck:
+	$(need_server)
+	@PG_CONFIG="$(PG_CONFIG)" test/tools/installcheck
+
+## check: everything, on a throw-away server that leaves nothing behind (SUITES="regress tap" runs these only)
+ifneq ($(filter check,$(MAKECMDGOALS)),)
+check:
+	@test/tools/requirements check
+	@$(THROWAWAY) test/tools/run-suites $(SUITES)
+endif
+
+## check-SUITE: one of crypto regress isolation pgtap tap attacks clients
+$(SUITES:%=check-%): check-%:
+	@test/tools/requirements check
+	@$(THROWAWAY) test/tools/run-suites $*
+
+## check-mutants: break the library on purpose, one defect at a time, and see that a test notices each
+check-mutants:
+	@test/tools/requirements check
+	@test/tools/check-mutants
+
+## check-bare: build, demo and check in a bare Debian made for it (as root; needs debootstrap)
+check-bare:
+	@test/tools/bare-chroot
+
+## demo: the two-minute tour, on a throw-away server
+demo:
+	@test/tools/requirements demo
+	@$(THROWAWAY) test/demo/run
+
+## requirements: install the Debian packages that check needs (or say which are missing)
+requirements:
+	@test/tools/requirements check
+
+# ---- sources --------------------------------------------------------------------------------------------------------
+## lint: compilers' warnings, cppcheck, layers, SQL conventions, versions, shell scripts, format
+lint:
+	@test/tools/requirements lint
+	@PG_CONFIG="$(PG_CONFIG)" SQL_FILES="$(strip $(SQL_FILES))" MT_VERSION="$(MT_VERSION)" test/tools/lint $(LINT_CHECKS)
+
+## format: lay the C sources out as pgindent does
+format:
+	@test/tools/requirements lint
+	@test/tools/indent $(C_FILES) $(H_FILES) $(sort $(wildcard test/crypto/*.c))
+
+## dist: a release archive of the last commit
+dist:
+	git archive --format=zip --prefix=$(EXTENSION)-$(MT_VERSION)/ -o $(EXTENSION)-$(MT_VERSION).zip HEAD
+
+## all, install, uninstall, clean: build, install (as root) and remove the extension; PG_CONFIG=... chooses the server
+## help: this list
+help:
+	@sed -n 's/^## \([^:]*\): \(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS=@ read -r t d; do printf '%-36s %s\n' "$$t" "$$d"; done
+
+.PHONY: $(OWN_GOALS)
+
+print-%:
+	@echo "$($*)"
