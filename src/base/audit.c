@@ -1,0 +1,247 @@
+/*
+ * audit.c
+ *	  The emission point of security events and its first sinks.
+ *
+ * Owns the format of the log line and the columns of multitenant.audit_event.
+ * Invariant: who, when and from which source are set here, never by a caller.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/audit.h"
+#include "base/extension.h"
+#include "base/redact.h"
+#include "catalog/indexing.h"
+#include "commands/sequence.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mt_audit);
+PG_FUNCTION_INFO_V1(mt_audit_engine);
+
+/* Columns of multitenant.audit_event, in their order. */
+enum
+{
+	AUDIT_ID = 1,
+	AUDIT_AT,
+	AUDIT_EVENT,
+	AUDIT_SOURCE,
+	AUDIT_OUTCOME,
+	AUDIT_TENANT_ID,
+	AUDIT_PRINCIPAL,
+	AUDIT_SESSION_ROLE,
+	AUDIT_CURRENT_ROLE,
+	AUDIT_OBJECT,
+	AUDIT_DETAIL,
+	AUDIT_COLUMN_COUNT = AUDIT_DETAIL
+};
+
+/* First words of event names that only the engine may use. */
+static const char *const reserved_prefixes[] = {
+	"access", "audit", "context", "credential", "isolation", "key",
+	"multitenant", "tenant"
+};
+
+static const char *const source_names[] = {"engine", "application"};
+
+static MtAuditIdentitySource identity_source = NULL;
+
+void
+MtAuditSetIdentitySource(MtAuditIdentitySource source)
+{
+	identity_source = source;
+}
+
+bool
+MtAuditIsReserved(const char *event)
+{
+	for (size_t i = 0; i < lengthof(reserved_prefixes); i++)
+	{
+		size_t		length = strlen(reserved_prefixes[i]);
+
+		if (pg_strncasecmp(event, reserved_prefixes[i], length) == 0 &&
+			(event[length] == '.' || event[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Appends key="value" with everything escaped that could end the line or the
+ * value.
+ *
+ * Security: otherwise a tenant could write lines into the server's log.
+ */
+static void
+append_field(StringInfo line, const char *key, const char *value)
+{
+	appendStringInfo(line, " %s=\"", key);
+	for (const unsigned char *p = (const unsigned char *) value; *p; p++)
+	{
+		if (*p == '"' || *p == '\\')
+			appendStringInfo(line, "\\%c", *p);
+		else if (*p < 0x20 || *p == 0x7f)
+			appendStringInfo(line, "\\x%02x", *p);
+		else
+			appendStringInfoCharMacro(line, (char) *p);
+	}
+	appendStringInfoCharMacro(line, '"');
+}
+
+static const char *
+role_name(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name ? name : "";
+}
+
+static const char *
+uuid_text(const pg_uuid_t *uuid)
+{
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(uuid)));
+}
+
+static void
+write_line(const MtAuditEvent *event, const pg_uuid_t *tenant,
+		   const char *principal)
+{
+	StringInfoData line;
+
+	initStringInfo(&line);
+	append_field(&line, "event", event->event);
+	append_field(&line, "source", source_names[event->source]);
+	append_field(&line, "outcome", event->outcome);
+	append_field(&line, "tenant", tenant ? uuid_text(tenant) : "");
+	append_field(&line, "principal", principal);
+	append_field(&line, "session_role", role_name(GetSessionUserId()));
+	append_field(&line, "role", role_name(GetUserId()));
+	append_field(&line, "object", event->object ? event->object : "");
+	append_field(&line, "detail", event->detail ? event->detail : "{}");
+	ereport(LOG_SERVER_ONLY,
+			errmsg_internal("multitenant audit:%s", line.data),
+			errhidestmt(true),
+			errhidecontext(true));
+	pfree(line.data);
+}
+
+static void
+write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
+		  const char *principal)
+{
+	Datum		values[AUDIT_COLUMN_COUNT];
+	bool		nulls[AUDIT_COLUMN_COUNT];
+	Relation	relation;
+	HeapTuple	tuple;
+	NameData	session_role;
+	NameData	current_role;
+	char	   *detail = pstrdup(event->detail ? event->detail : "{}");
+
+	MtMaskCredentials(detail);
+	namestrcpy(&session_role, role_name(GetSessionUserId()));
+	namestrcpy(&current_role, role_name(GetUserId()));
+
+	memset(nulls, false, sizeof(nulls));
+	values[AUDIT_ID - 1] = Int64GetDatum(nextval_internal(MtIndexOid("audit_event_id_seq"), false));
+	values[AUDIT_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[AUDIT_EVENT - 1] = CStringGetTextDatum(event->event);
+	values[AUDIT_SOURCE - 1] = CStringGetTextDatum(source_names[event->source]);
+	values[AUDIT_OUTCOME - 1] = CStringGetTextDatum(event->outcome);
+	nulls[AUDIT_TENANT_ID - 1] = (tenant == NULL);
+	values[AUDIT_TENANT_ID - 1] = tenant ? UUIDPGetDatum(tenant) : (Datum) 0;
+	nulls[AUDIT_PRINCIPAL - 1] = (principal[0] == '\0');
+	values[AUDIT_PRINCIPAL - 1] = CStringGetTextDatum(principal);
+	values[AUDIT_SESSION_ROLE - 1] = NameGetDatum(&session_role);
+	values[AUDIT_CURRENT_ROLE - 1] = NameGetDatum(&current_role);
+	nulls[AUDIT_OBJECT - 1] = (event->object == NULL);
+	values[AUDIT_OBJECT - 1] = event->object ? CStringGetTextDatum(event->object) : (Datum) 0;
+	values[AUDIT_DETAIL - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(detail));
+
+	relation = table_open(MtTableOid(MT_TABLE_AUDIT), RowExclusiveLock);
+	tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
+	CatalogTupleInsert(relation, tuple);
+	heap_freetuple(tuple);
+	table_close(relation, RowExclusiveLock);
+}
+
+/* Can this transaction write a row at this moment? */
+static bool
+may_write(void)
+{
+	return !XactReadOnly && !RecoveryInProgress() && !IsInParallelMode() &&
+		MtIsActive() && OidIsValid(MtTableOid(MT_TABLE_AUDIT));
+}
+
+void
+MtAuditEmit(const MtAuditEvent *event)
+{
+	MtAuditIdentity identity = {false, {{0}}, ""};
+	const pg_uuid_t *tenant = event->tenant;
+
+	if (identity_source)
+		identity_source(&identity);
+	if (tenant == NULL && identity.has_tenant)
+		tenant = &identity.tenant;
+
+	write_line(event, tenant, identity.principal);
+	if (may_write())
+		write_row(event, tenant, identity.principal);
+}
+
+/* multitenant.audit(event text, detail jsonb): for applications. */
+Datum
+mt_audit(PG_FUNCTION_ARGS)
+{
+	MtAuditEvent event = {0};
+
+	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (event.event[0] == '\0' || strlen(event.event) > 128)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("event name must have 1 to 128 bytes"),
+				errhint("Use a short dotted name such as \"invoice.approved\"."));
+	if (MtAuditIsReserved(event.event))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("event name \"%s\" is reserved for the engine", event.event),
+				errhint("Start the name with the application's own word, such as \"invoice.\"."));
+	event.source = MT_AUDIT_APPLICATION;
+	event.outcome = "done";
+	event.detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(1)->root,
+								  VARSIZE_ANY(PG_GETARG_JSONB_P(1)));
+	MtAuditEmit(&event);
+	PG_RETURN_VOID();
+}
+
+/*
+ * multitenant._audit(event, tenant, object, outcome, detail): for the
+ * extension's own definer functions. Not executable by PUBLIC.
+ */
+Datum
+mt_audit_engine(PG_FUNCTION_ARGS)
+{
+	MtAuditEvent event = {0};
+
+	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	event.source = MT_AUDIT_ENGINE;
+	event.tenant = PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1);
+	event.object = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	event.outcome = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		event.detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(4)->root,
+									  VARSIZE_ANY(PG_GETARG_JSONB_P(4)));
+	MtAuditEmit(&event);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,96 @@
+/*
+ * compat.h
+ *	  Every difference between the supported server versions, and nothing else.
+ */
+#ifndef MT_COMPAT_H
+#define MT_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "multitenant needs PostgreSQL 15 or later"
+#endif
+
+#include "executor/executor.h"
+#include "parser/parse_relation.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+
+/* GUC extra memory must come from guc_malloc from 16 on, malloc before. */
+#if PG_VERSION_NUM >= 160000
+#define MtGucAlloc(size) guc_malloc(LOG, (size))
+#else
+#define MtGucAlloc(size) malloc(size)
+#endif
+
+/* The local transaction id of this backend. */
+#if PG_VERSION_NUM >= 170000
+#define MtLocalTransactionId() (MyProc->vxid.lxid)
+#define MtProcNumber() (MyProcNumber)
+#else
+#define MtLocalTransactionId() (MyProc->lxid)
+#define MtProcNumber() (MyProc->pgprocno)
+#endif
+
+/* ExecutorRun lost execute_once in 18. */
+#if PG_VERSION_NUM >= 180000
+#define MT_EXECUTOR_RUN_PARAMS QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define MT_EXECUTOR_RUN_ARGS queryDesc, direction, count
+#else
+#define MT_EXECUTOR_RUN_PARAMS QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define MT_EXECUTOR_RUN_ARGS queryDesc, direction, count, execute_once
+#endif
+
+/*
+ * Permissions moved from the range table entry to RTEPermissionInfo in 16.
+ * MtPermission is what the guard needs of either.
+ */
+typedef struct MtPermission
+{
+	Oid			relid;
+	AclMode		required;
+	Oid			check_as_user;	/* InvalidOid: the current user */
+} MtPermission;
+
+#if PG_VERSION_NUM >= 160000
+#define MT_CHECK_PERMS_PARAMS List *rangeTable, List *rteperminfos, bool ereport_on_violation
+#define MT_CHECK_PERMS_ARGS rangeTable, rteperminfos, ereport_on_violation
+#define MT_CHECK_PERMS_LIST rteperminfos
+
+static inline bool
+MtPermissionOf(void *item, MtPermission *out)
+{
+	RTEPermissionInfo *info = (RTEPermissionInfo *) item;
+
+	out->relid = info->relid;
+	out->required = info->requiredPerms;
+	out->check_as_user = info->checkAsUser;
+	return OidIsValid(info->relid);
+}
+#else
+#define MT_CHECK_PERMS_PARAMS List *rangeTable, bool ereport_on_violation
+#define MT_CHECK_PERMS_ARGS rangeTable, ereport_on_violation
+#define MT_CHECK_PERMS_LIST rangeTable
+
+static inline bool
+MtPermissionOf(void *item, MtPermission *out)
+{
+	RangeTblEntry *rte = (RangeTblEntry *) item;
+
+	if (rte->rtekind != RTE_RELATION)
+		return false;
+	out->relid = rte->relid;
+	out->required = rte->requiredPerms;
+	out->check_as_user = rte->checkAsUser;
+	return true;
+}
+#endif
+
+/* The planner hook gained the ExplainState in 19. */
+#if PG_VERSION_NUM >= 190000
+#define MT_PLANNER_PARAMS Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams, ExplainState *es
+#define MT_PLANNER_ARGS parse, query_string, cursorOptions, boundParams, es
+#else
+#define MT_PLANNER_PARAMS Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams
+#define MT_PLANNER_ARGS parse, query_string, cursorOptions, boundParams
+#endif
+
+#endif							/* MT_COMPAT_H */

@@ -1,0 +1,182 @@
+/*
+ * extension.c
+ *	  State of the extension in this database: absent, in transition or ready.
+ *
+ * The library may be preloaded in a cluster where most databases do not have
+ * the extension, so every hook asks here first. Owns the cached state and the
+ * OIDs of the extension's objects. Invariant: the state is unknown after
+ * anything that could have changed it - an invalidation of the tenant table, of
+ * any schema (CREATE and DROP EXTENSION create and drop schema multitenant, and
+ * pg_extension itself has no syscache), or an abort.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "base/extension.h"
+#include "base/invalidation.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+typedef enum ExtensionState
+{
+	EXTENSION_UNKNOWN,
+	EXTENSION_ABSENT,
+	EXTENSION_READY
+} ExtensionState;
+
+static const char *const table_names[MT_TABLE_COUNT] = {
+	"tenant", "access", "signing_key", "installation", "member", "audit_event"
+};
+
+static const char *const accessor_names[MT_ACCESSOR_COUNT] = {
+	"current_tenant", "current_tenant_number", "current_tenant_int4",
+	"current_tenant_slug"
+};
+
+static ExtensionState state = EXTENSION_UNKNOWN;
+static uint64 generation = 0;
+static Oid	extension_oid = InvalidOid;
+static Oid	schema_oid = InvalidOid;
+static Oid	table_oids[MT_TABLE_COUNT];
+static Oid	accessor_oids[MT_ACCESSOR_COUNT];
+
+static void
+forget_state(void)
+{
+	state = EXTENSION_UNKNOWN;
+	generation++;
+}
+
+static void
+relation_changed(Oid relid)
+{
+	if (state == EXTENSION_READY &&
+		(!OidIsValid(relid) || relid == table_oids[MT_TABLE_TENANT]))
+		forget_state();
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	/* What an aborted CREATE or DROP EXTENSION showed us was never true. */
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		forget_state();
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
+					 SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_state();
+}
+
+void
+MtExtensionInit(void)
+{
+	MtInvalidationOnRelation(relation_changed);
+	MtInvalidationOnSchema(forget_state);
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
+}
+
+/* Looks up the OIDs of our tables and accessors. */
+static void
+find_objects(void)
+{
+	oidvector  *no_arguments = buildoidvector(NULL, 0);
+
+	for (int i = 0; i < MT_TABLE_COUNT; i++)
+		table_oids[i] = get_relname_relid(table_names[i], schema_oid);
+	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
+		accessor_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										   CStringGetDatum(accessor_names[i]),
+										   PointerGetDatum(no_arguments),
+										   ObjectIdGetDatum(schema_oid));
+	pfree(no_arguments);
+}
+
+bool
+MtIsActive(void)
+{
+	uint64		before;
+
+	if (likely(state == EXTENSION_READY))
+		return true;
+	if (!IsTransactionState() || IsAbortedTransactionBlockState() ||
+		!OidIsValid(MyDatabaseId) || !IsNormalProcessingMode() ||
+		IsBinaryUpgrade || InitializingParallelWorker)
+		return false;
+	if (state == EXTENSION_ABSENT)
+		return false;
+
+	before = generation;
+	extension_oid = get_extension_oid(MT_EXTENSION_NAME, true);
+	if (!OidIsValid(extension_oid))
+	{
+		if (before == generation)
+			state = EXTENSION_ABSENT;
+		return false;
+	}
+
+	/* While its script runs nothing is enforced and nothing is remembered. */
+	if (creating_extension && CurrentExtensionObject == extension_oid)
+		return false;
+
+	schema_oid = get_namespace_oid(MT_SCHEMA_NAME, true);
+	find_objects();
+	if (before == generation)
+		state = EXTENSION_READY;
+	return true;
+}
+
+Oid
+MtExtensionOid(void)
+{
+	return extension_oid;
+}
+
+Oid
+MtTableOid(MtTable table)
+{
+	return table_oids[table];
+}
+
+Oid
+MtAccessorOid(MtAccessor accessor)
+{
+	return accessor_oids[accessor];
+}
+
+Oid
+MtIndexOid(const char *name)
+{
+	Oid			index = get_relname_relid(name, schema_oid);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "index \"%s\" of extension multitenant is missing", name);
+	return index;
+}
+
+int
+MtTableOfOid(Oid relid)
+{
+	if (state != EXTENSION_READY)
+		return -2;
+	for (int i = 0; i < MT_TABLE_COUNT; i++)
+		if (table_oids[i] == relid)
+			return i;
+	return -1;
+}
+
+uint64
+MtExtensionGeneration(void)
+{
+	return generation;
+}

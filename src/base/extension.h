@@ -1,0 +1,57 @@
+/*
+ * extension.h
+ *	  Is the extension installed in this database, and where are its objects?
+ */
+#ifndef MT_EXTENSION_H
+#define MT_EXTENSION_H
+
+#include "postgres.h"
+
+#define MT_EXTENSION_NAME	"multitenant"
+#define MT_SCHEMA_NAME		"multitenant"
+
+/* The tables that C reads, and the index each is read by. */
+typedef enum MtTable
+{
+	MT_TABLE_TENANT,
+	MT_TABLE_ACCESS,
+	MT_TABLE_SIGNING_KEY,
+	MT_TABLE_INSTALLATION,
+	MT_TABLE_MEMBER,
+	MT_TABLE_AUDIT
+} MtTable;
+#define MT_TABLE_COUNT (MT_TABLE_AUDIT + 1)
+
+typedef enum MtAccessor
+{
+	MT_ACCESSOR_UUID,
+	MT_ACCESSOR_INT8,
+	MT_ACCESSOR_INT4,
+	MT_ACCESSOR_TEXT
+} MtAccessor;
+#define MT_ACCESSOR_COUNT (MT_ACCESSOR_TEXT + 1)
+
+extern void MtExtensionInit(void);
+
+/*
+ * Is the extension completely installed here? False outside a transaction, in
+ * an aborted one, during CREATE EXTENSION and in binary upgrade. Does not throw
+ * beyond what catalog reads throw. Cheap once known.
+ */
+extern bool MtIsActive(void);
+
+/* Objects of the extension; InvalidOid when missing. Only while MtIsActive(). */
+extern Oid	MtExtensionOid(void);
+extern Oid	MtTableOid(MtTable table);
+extern Oid	MtAccessorOid(MtAccessor accessor);
+
+/* An index of the extension's schema by name; throws XX000 if it is missing. */
+extern Oid	MtIndexOid(const char *name);
+
+/* Which of the extension's tables has this OID? -1 for none; -2 if unknown yet. */
+extern int	MtTableOfOid(Oid relid);
+
+/* Counts every change of state; a cache built under another value is stale. */
+extern uint64 MtExtensionGeneration(void);
+
+#endif							/* MT_EXTENSION_H */

@@ -1,0 +1,21 @@
+/*
+ * redact.h
+ *	  Keeps credentials out of the log, of statistics and of activity.
+ */
+#ifndef MT_REDACT_H
+#define MT_REDACT_H
+
+#include "postgres.h"
+
+extern void MtRedactInit(void);
+
+/* Does the text contain something that looks like a credential? */
+extern bool MtContainsCredential(const char *text);
+
+/* Masks every credential in place; true if there was one. Never throws. */
+extern bool MtMaskCredentials(char *text);
+
+/* Reports this backend's activity again, masked, if the running text needs it. */
+extern void MtRedactActivity(void);
+
+#endif							/* MT_REDACT_H */

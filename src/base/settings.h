@@ -1,0 +1,27 @@
+/*
+ * settings.h
+ *	  The settings an administrator can see (multitenant.*), declared once.
+ */
+#ifndef MT_SETTINGS_H
+#define MT_SETTINGS_H
+
+#include "postgres.h"
+
+typedef enum MtSuperuserAccess
+{
+	MT_SUPERUSER_ALLOW,
+	MT_SUPERUSER_AUDIT,
+	MT_SUPERUSER_DENY
+} MtSuperuserAccess;
+
+extern char *mt_guc_audience;
+extern int	mt_guc_clock_leeway;
+extern bool mt_guc_guard_enabled;
+extern int	mt_guc_maximum_inline_rows;
+extern int	mt_guc_superuser_access;
+extern char *mt_guc_system_reason;
+extern char *mt_guc_token;
+
+extern void MtSettingsInit(void);
+
+#endif							/* MT_SETTINGS_H */

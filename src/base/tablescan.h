@@ -1,0 +1,30 @@
+/*
+ * tablescan.h
+ *	  Reading one row of an own table through its index.
+ */
+#ifndef MT_TABLESCAN_H
+#define MT_TABLESCAN_H
+
+#include "postgres.h"
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
+#include "base/extension.h"
+
+/* Called for each row that matches; the tuple lives for the call only. */
+typedef void (*MtRowReader) (HeapTuple tuple, TupleDesc desc, void *result);
+
+/*
+ * Calls the reader for every row of the table whose columns equal the keys
+ * (one or two, in the order of the index), with the latest snapshot, so that a
+ * REPEATABLE READ transaction sees what has been committed since. Returns the
+ * number of rows.
+ */
+extern int	MtTableScan(MtTable table, const char *index, int key_count,
+						const int *columns, const Oid *equality,
+						const Datum *keys, MtRowReader reader, void *result);
+
+/* A text column as a palloc'd string, NULL for null. */
+extern char *MtColumnText(HeapTuple tuple, TupleDesc desc, int column);
+
+#endif							/* MT_TABLESCAN_H */

@@ -1,0 +1,406 @@
+/*
+ * keyring.c
+ *	  Signing keys, read from multitenant.signing_key into a small cache.
+ *
+ * Owns the cached keys, their OpenSSL objects included, which are freed when the
+ * cache is emptied at a lookup and never in a callback. Secrets of symmetric
+ * keys come from files that only the server may read, never from a table.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "base/extension.h"
+#include "base/invalidation.h"
+#include "base/tablescan.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "crypto/keyring.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mt_check_signing_key);
+
+/* Columns of multitenant.signing_key that C reads. */
+enum
+{
+	KEY_KID = 1,
+	KEY_ALGORITHM,
+	KEY_PUBLIC_KEY,
+	KEY_SECRET_FILE,
+	KEY_KINDS,
+	KEY_TENANTS,
+	KEY_ROLES,
+	KEY_MAX_LIFETIME,
+	KEY_NOT_BEFORE,
+	KEY_NOT_AFTER,
+	KEY_REVOKED_AT
+};
+
+/* Columns of multitenant.installation. */
+enum
+{
+	INSTALLATION_SYSTEM = 1,
+	INSTALLATION_DATABASE
+};
+
+#define SECRET_MAX (MT_KEY_MAX_SECRET + 1)	/* bytes of a secret file, newline included */
+#define CACHE_LIMIT 64			/* keys in one backend */
+
+static MemoryContext cache_context = NULL;
+static HTAB *cache = NULL;
+static uint64 cache_generation = 0;
+static uint64 generation = 1;
+
+static void
+relation_changed(Oid relid)
+{
+	int			table = MtTableOfOid(relid);
+
+	if (!OidIsValid(relid) || table == MT_TABLE_SIGNING_KEY ||
+		table == MT_TABLE_INSTALLATION || table == -2)
+		generation++;
+}
+
+void
+MtKeyringInit(void)
+{
+	MtInvalidationOnRelation(relation_changed);
+}
+
+uint64
+MtKeyringGeneration(void)
+{
+	return generation;
+}
+
+/* ---- secrets in files ---- */
+
+/*
+ * Reads a secret file; returns its length, or -1 with the reason.
+ *
+ * Security: the file must be a regular file that belongs to the server's user
+ * and that nobody else can read or write; it is checked through the open
+ * descriptor, so it cannot be exchanged in between, and links are refused.
+ */
+static int
+read_secret_file(const char *path, unsigned char *buffer, const char **reason)
+{
+	struct stat status;
+	int			fd;
+	ssize_t		length;
+
+	if (!is_absolute_path(path))
+	{
+		*reason = "The path of the secret file is not absolute.";
+		return -1;
+	}
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+	{
+		*reason = "The secret file cannot be opened.";
+		return -1;
+	}
+	length = -1;
+	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+		*reason = "The secret file is not a regular file.";
+	else if (status.st_uid != geteuid())
+		*reason = "The secret file does not belong to the server's user.";
+	else if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		*reason = "The secret file is accessible to its group or to others.";
+	else if (status.st_size > SECRET_MAX)
+		*reason = "The secret file is larger than 1024 bytes.";
+	else
+	{
+		length = read(fd, buffer, SECRET_MAX);
+		if (length < 0)
+			*reason = "The secret file cannot be read.";
+	}
+	close(fd);
+
+	/* Editors end a file with a newline, which is not part of the secret. */
+	if (length > 0 && buffer[length - 1] == '\n')
+		length--;
+	return (int) length;
+}
+
+/* Makes the key object from a PEM text or a secret file; NULL with the reason. */
+static MtVerifyKey *
+load_verify_key(const char *algorithm_name, const char *public_key,
+				const char *secret_file, const char **reason)
+{
+	MtAlgorithm algorithm;
+	MtVerifyKey *key = NULL;
+	MtKeyStatus status;
+
+	if (!MtAlgorithmFromName(algorithm_name, &algorithm))
+	{
+		*reason = "The algorithm is not one of EdDSA, ES256, RS256, HS256.";
+		return NULL;
+	}
+	if (algorithm == MT_ALG_HS256)
+	{
+		unsigned char secret[SECRET_MAX];
+		int			length;
+
+		if (secret_file == NULL)
+		{
+			*reason = "HS256 needs a secret file.";
+			return NULL;
+		}
+		length = read_secret_file(secret_file, secret, reason);
+		if (length < 0)
+			return NULL;
+		status = MtVerifyKeyFromSecret(secret, length, &key);
+		explicit_bzero(secret, sizeof(secret));
+	}
+	else
+	{
+		if (public_key == NULL)
+		{
+			*reason = "This algorithm needs a public key.";
+			return NULL;
+		}
+		status = MtVerifyKeyFromPem(algorithm, public_key, strlen(public_key), &key);
+	}
+	if (status != MT_KEY_OK)
+	{
+		*reason = MtKeyStatusText(status);
+		return NULL;
+	}
+	return key;
+}
+
+/* ---- the cache ---- */
+
+static void
+empty_cache(void)
+{
+	HASH_SEQ_STATUS sequence;
+	MtSigningKey *key;
+
+	if (cache != NULL)
+	{
+		hash_seq_init(&sequence, cache);
+		while ((key = hash_seq_search(&sequence)) != NULL)
+			if (key->verify_key)
+				MtVerifyKeyFree(key->verify_key);
+	}
+	cache = NULL;
+	if (cache_context != NULL)
+		MemoryContextReset(cache_context);
+}
+
+static void
+prepare_cache(void)
+{
+	HASHCTL		control = {0};
+
+	if (cache != NULL && cache_generation == generation &&
+		hash_get_num_entries(cache) < CACHE_LIMIT)
+		return;
+	empty_cache();
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(CacheMemoryContext,
+											  "multitenant keyring",
+											  ALLOCSET_SMALL_SIZES);
+	control.keysize = sizeof(((MtSigningKey *) 0)->kid);
+	control.entrysize = sizeof(MtSigningKey);
+	control.hcxt = cache_context;
+	cache = hash_create("multitenant keyring", 16, &control,
+						HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	cache_generation = generation;
+}
+
+/* A text[] column as an array of strings; -1 for null. */
+static int
+read_texts(HeapTuple tuple, TupleDesc desc, int column, char ***out)
+{
+	bool		is_null;
+	Datum		value = heap_getattr(tuple, column, desc, &is_null);
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	*out = NULL;
+	if (is_null)
+		return -1;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &count);
+	*out = palloc0(sizeof(char *) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		(*out)[i] = nulls[i] ? pstrdup("") : TextDatumGetCString(elements[i]);
+	return count;
+}
+
+static void
+read_tenants(HeapTuple tuple, TupleDesc desc, MtSigningKey *key)
+{
+	bool		is_null;
+	Datum		value = heap_getattr(tuple, KEY_TENANTS, desc, &is_null);
+	Datum	   *elements;
+	bool	   *nulls;
+
+	key->is_for_all_tenants = is_null;
+	if (is_null)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(value), UUIDOID, UUID_LEN, false,
+					  TYPALIGN_CHAR, &elements, &nulls, &key->tenant_count);
+	key->tenants = palloc0(sizeof(pg_uuid_t) * Max(key->tenant_count, 1));
+	for (int i = 0; i < key->tenant_count; i++)
+		if (!nulls[i])
+			key->tenants[i] = *DatumGetUUIDP(elements[i]);
+}
+
+static TimestampTz
+read_time(HeapTuple tuple, TupleDesc desc, int column, TimestampTz missing)
+{
+	bool		is_null;
+	Datum		value = heap_getattr(tuple, column, desc, &is_null);
+
+	return is_null ? missing : DatumGetTimestampTz(value);
+}
+
+static void
+read_key(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	MtSigningKey *key = (MtSigningKey *) result;
+	MemoryContext caller = MemoryContextSwitchTo(cache_context);
+	const char *reason = NULL;
+	char	   *algorithm = MtColumnText(tuple, desc, KEY_ALGORITHM);
+	char	   *public_key = MtColumnText(tuple, desc, KEY_PUBLIC_KEY);
+	char	   *secret_file = MtColumnText(tuple, desc, KEY_SECRET_FILE);
+	bool		is_null;
+
+	key->kind_count = read_texts(tuple, desc, KEY_KINDS, &key->kinds);
+	read_tenants(tuple, desc, key);
+	key->role_count = read_texts(tuple, desc, KEY_ROLES, &key->roles);
+	key->is_for_all_roles = key->role_count < 0;
+	key->max_lifetime = DatumGetInt32(heap_getattr(tuple, KEY_MAX_LIFETIME, desc, &is_null));
+	key->not_before = read_time(tuple, desc, KEY_NOT_BEFORE, DT_NOBEGIN);
+	key->not_after = read_time(tuple, desc, KEY_NOT_AFTER, DT_NOEND);
+	key->is_revoked = read_time(tuple, desc, KEY_REVOKED_AT, DT_NOEND) != DT_NOEND;
+	MemoryContextSwitchTo(caller);
+
+	/* The last thing, so that nothing can throw while we own the object. */
+	key->verify_key = load_verify_key(algorithm, public_key, secret_file, &reason);
+	if (key->verify_key == NULL)
+		ereport(LOG_SERVER_ONLY,
+				errmsg("signing key \"%s\" cannot be used", key->kid),
+				errdetail_internal("%s", reason));
+}
+
+const MtSigningKey *
+MtKeyringFind(const char *kid)
+{
+	MtSigningKey *entry;
+	MtSigningKey loaded;
+	int			column = KEY_KID;
+	Oid			equality = F_TEXTEQ;
+	Datum		value;
+
+	if (strlen(kid) >= sizeof(loaded.kid))
+		return NULL;
+	prepare_cache();
+	entry = hash_search(cache, kid, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry;
+
+	memset(&loaded, 0, sizeof(loaded));
+	strlcpy(loaded.kid, kid, sizeof(loaded.kid));
+	value = CStringGetTextDatum(kid);
+	if (MtTableScan(MT_TABLE_SIGNING_KEY, "signing_key_pkey", 1, &column,
+					&equality, &value, read_key, &loaded) == 0)
+		return NULL;
+
+	/* Entered even if stale by now: then the next lookup drops it. */
+	entry = hash_search(cache, kid, HASH_ENTER, NULL);
+	*entry = loaded;
+	return entry;
+}
+
+/* ---- copies ---- */
+
+typedef struct Installation
+{
+	char		system[32];
+	char		database[NAMEDATALEN];
+} Installation;
+
+static void
+read_installation(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	Installation *installation = (Installation *) result;
+	bool		is_null;
+	char	   *system = MtColumnText(tuple, desc, INSTALLATION_SYSTEM);
+
+	strlcpy(installation->system, system, sizeof(installation->system));
+	pfree(system);
+	strlcpy(installation->database,
+			NameStr(*DatumGetName(heap_getattr(tuple, INSTALLATION_DATABASE, desc, &is_null))),
+			NAMEDATALEN);
+}
+
+bool
+MtKeyringIsCopy(void)
+{
+	static uint64 seen_generation = 0;
+	static bool seen_copy = true;
+	Installation installation;
+	char		system[32];
+	char	   *database;
+	uint64		before = generation;
+	int			rows;
+
+	if (seen_generation == generation)
+		return seen_copy;
+	rows = MtTableScan(MT_TABLE_INSTALLATION, NULL, 0, NULL, NULL, NULL,
+					   read_installation, &installation);
+	database = get_database_name(MyDatabaseId);
+	snprintf(system, sizeof(system), UINT64_FORMAT, GetSystemIdentifier());
+	seen_copy = rows != 1 || database == NULL ||
+		strcmp(system, installation.system) != 0 ||
+		strcmp(database, installation.database) != 0;
+	seen_generation = before;
+	return seen_copy;
+}
+
+/*
+ * multitenant._check_signing_key(algorithm, public_key, secret_file): raises
+ * 22023 if no key can be made of them.
+ */
+Datum
+mt_check_signing_key(PG_FUNCTION_ARGS)
+{
+	const char *reason = NULL;
+	MtVerifyKey *key;
+
+	if (!superuser())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("only a superuser may check signing keys"),
+				errhint("Connect as a superuser to manage signing keys."));
+	key = load_verify_key(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+						  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+						  &reason);
+	if (key == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the signing key cannot be used"),
+				errdetail_internal("%s", reason),
+				errhint("Give a public key in PEM form (Ed25519, P-256, RSA of 2048 bits or more), "
+						"or for HS256 a file of at least 32 bytes that only the server can read."));
+	MtVerifyKeyFree(key);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,630 @@
+/*
+ * context.c
+ *	  The context of the transaction and the lock that keeps it from changing.
+ *
+ * Owns the GUC multitenant.context, whose extra is the parsed context, the GUC
+ * multitenant.session_context, which a role may be granted, and the lock.
+ *
+ * Invariants: only set_context() writes the GUCs, so a value in them was decided
+ * by this library; the GUC machinery undoes the context with its (sub)transaction
+ * and copies it to parallel workers; the lock is a C variable keyed by the local
+ * transaction id, so ROLLBACK TO, RESET and functions with SET clauses cannot
+ * open a transaction to a second identity.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/audit.h"
+#include "base/errors.h"
+#include "base/extension.h"
+#include "base/settings.h"
+#include "base/slots.h"
+#include "miscadmin.h"
+#include "tenant/access.h"
+#include "tenant/context.h"
+#include "tenant/credential.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#define CONTEXT_GUC			"multitenant.context"
+#define SESSION_CONTEXT_GUC	"multitenant.session_context"
+#define VALUE_VERSION		"1"
+
+/* What the transaction has decided to be. Valid while lxid is the current one. */
+typedef struct ContextLock
+{
+	LocalTransactionId lxid;
+	MtContext	identity;
+	SubTransactionId subxact;	/* where it was established */
+	bool		is_live;		/* not undone by a rollback or a reset */
+	bool		is_used;		/* protected data was touched under it */
+} ContextLock;
+
+static const MtContext no_context = {.state = MT_STATE_NONE};
+
+static const MtContext *current_context = &no_context;
+static const MtContext *session_context = &no_context;
+static char *context_value = NULL;
+static char *session_context_value = NULL;
+static bool is_writing = false;
+static ContextLock lock = {.lxid = InvalidLocalTransactionId};
+static int	planner_depth = 0;
+static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
+
+/* The tenant last seen active, and the registry generation it was seen at. */
+static pg_uuid_t validated_tenant;
+static uint64 validated_generation = 0;
+
+/* ---- the value of the GUC ---- */
+
+/*
+ * The value carries no secret: it is copied to parallel workers, and an error
+ * there would print it. Text fields are hexadecimal, so that nothing in them
+ * can be taken for a separator.
+ */
+static void
+append_hex(StringInfo value, const void *bytes, size_t length)
+{
+	appendStringInfoCharMacro(value, ' ');
+	appendStringInfoCharMacro(value, 'x');
+	for (size_t i = 0; i < length; i++)
+		appendStringInfo(value, "%02x", ((const unsigned char *) bytes)[i]);
+}
+
+static char *
+encode_context(const MtContext *context)
+{
+	StringInfoData value;
+
+	initStringInfo(&value);
+	appendStringInfo(&value, VALUE_VERSION " %d %d %d " INT64_FORMAT " " INT64_FORMAT,
+					 (int) context->state, (int) context->kind,
+					 (int) context->source, context->number, context->expires);
+	append_hex(&value, context->tenant.data, UUID_LEN);
+	append_hex(&value, context->slug, strlen(context->slug));
+	append_hex(&value, context->principal, strlen(context->principal));
+	append_hex(&value, context->scope, strlen(context->scope));
+	return value.data;
+}
+
+/* Reads one hexadecimal field of at most size bytes; NULL if it is wrong. */
+static const char *
+decode_hex(const char *p, unsigned char *out, size_t size, size_t *length)
+{
+	*length = 0;
+	if (p[0] != ' ' || p[1] != 'x')
+		return NULL;
+	p += 2;
+	while (*p != '\0' && *p != ' ')
+	{
+		unsigned int byte;
+
+		if (!isxdigit((unsigned char) p[0]) || !isxdigit((unsigned char) p[1]) ||
+			*length >= size || sscanf(p, "%2x", &byte) != 1)
+			return NULL;
+		out[(*length)++] = byte;
+		p += 2;
+	}
+	return p;
+}
+
+static bool
+decode_context(const char *value, MtContext *out)
+{
+	int			state;
+	int			kind;
+	int			source;
+	int			consumed;
+	size_t		length;
+	const char *p;
+
+	memset(out, 0, sizeof(*out));
+	if (sscanf(value, VALUE_VERSION " %d %d %d " INT64_FORMAT " " INT64_FORMAT "%n",
+			   &state, &kind, &source, &out->number, &out->expires, &consumed) != 5)
+		return false;
+	out->state = (MtState) state;
+	out->kind = (MtKind) kind;
+	out->source = (MtSource) source;
+	p = decode_hex(value + consumed, out->tenant.data, UUID_LEN, &length);
+	if (p)
+		p = decode_hex(p, (unsigned char *) out->slug, MT_SLUG_MAX, &length);
+	if (p)
+		p = decode_hex(p, (unsigned char *) out->principal, MT_PRINCIPAL_MAX, &length);
+	if (p)
+		p = decode_hex(p, (unsigned char *) out->scope, MT_SCOPE_MAX, &length);
+	return p != NULL && *p == '\0';
+}
+
+/*
+ * Security: the boundary of the whole context. SET, set_config(), startup
+ * options, ALTER ROLE .. SET, function SET clauses and UPDATE pg_settings all
+ * end here. A parallel worker takes over what its leader had.
+ */
+static bool
+check_context(char **newval, void **extra, GucSource source)
+{
+	MtContext  *parsed;
+
+	if (*newval == NULL || **newval == '\0')
+	{
+		if (source == PGC_S_DEFAULT || is_writing || InitializingParallelWorker)
+			return true;
+	}
+	else if (is_writing || InitializingParallelWorker)
+	{
+		parsed = MtGucAlloc(sizeof(MtContext));
+		if (parsed == NULL)
+			return false;
+		if (decode_context(*newval, parsed))
+		{
+			*extra = parsed;
+			return true;
+		}
+	}
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("the context cannot be set as a setting");
+	GUC_check_errhint("Call multitenant.authenticate() or multitenant.use_tenant().");
+	return false;
+}
+
+/* May run at rollback: only takes note, never fails. */
+static void
+assign_context(const char *newval, void *extra)
+{
+	current_context = extra ? (const MtContext *) extra : &no_context;
+	if (!IsParallelWorker())
+		MtSlotsSetTenant(current_context->state == MT_STATE_TENANT ?
+						 MtSlotTenantKey(&current_context->tenant) : 0);
+}
+
+static void
+assign_session_context(const char *newval, void *extra)
+{
+	session_context = extra ? (const MtContext *) extra : &no_context;
+}
+
+/* The only writer of both GUCs. */
+static void
+set_context(const char *name, const MtContext *context, GucAction action)
+{
+	char	   *value = context->state == MT_STATE_NONE ? "" : encode_context(context);
+
+	is_writing = true;
+	PG_TRY();
+	{
+		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
+								 action, true, ERROR, false);
+	}
+	PG_FINALLY();
+	{
+		is_writing = false;
+	}
+	PG_END_TRY();
+}
+
+/* ---- the lock ---- */
+
+static bool
+lock_is_held(void)
+{
+	return MyProc != NULL && lock.lxid != InvalidLocalTransactionId &&
+		lock.lxid == MtLocalTransactionId();
+}
+
+static void
+take_lock(const MtContext *identity)
+{
+	bool		was_used = lock_is_held() && lock.is_used;
+
+	lock.lxid = MtLocalTransactionId();
+	lock.identity = *identity;
+	lock.subxact = GetCurrentSubTransactionId();
+	lock.is_live = true;
+	lock.is_used = was_used;
+	last_context_lxid = lock.lxid;
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
+					 SubTransactionId parentSubid, void *arg)
+{
+	if (!lock_is_held() || lock.subxact != mySubid)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		lock.is_live = false;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		lock.subxact = parentSubid;
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
+		event == XACT_EVENT_PREPARE)
+		lock.lxid = InvalidLocalTransactionId;
+}
+
+static bool
+is_same_identity(const MtContext *a, const MtContext *b)
+{
+	return a->state == b->state && a->kind == b->kind &&
+		memcmp(&a->tenant, &b->tenant, UUID_LEN) == 0 &&
+		strcmp(a->principal, b->principal) == 0 &&
+		strcmp(a->scope, b->scope) == 0;
+}
+
+/* May the lock be replaced by an explicit call? */
+static bool
+lock_is_replaceable(void)
+{
+	return !lock.is_used && (lock.identity.source == MT_SOURCE_SESSION ||
+							 lock.identity.source == MT_SOURCE_CONNECTION ||
+							 lock.identity.source == MT_SOURCE_BINDING);
+}
+
+/* ---- reading ---- */
+
+const MtContext *
+MtContextGet(void)
+{
+	return current_context;
+}
+
+bool
+MtContextIsUsed(void)
+{
+	return lock_is_held() && lock.is_used;
+}
+
+void
+MtContextDenyMissing(MtDenial *denial)
+{
+	const char *hint = "Call multitenant.authenticate() first in this transaction.";
+
+	if (current_context->state == MT_STATE_PRINCIPAL)
+		hint = "This credential names a principal only; call multitenant.switch_tenant().";
+	else if (current_context->state == MT_STATE_SYSTEM)
+		hint = "A system context has no tenant; enter one tenant at a time, "
+			"or use a role with a recorded bypass.";
+	else if (lock_is_held())
+		hint = "The context of this transaction was undone by a rollback to a "
+			"savepoint or a reset; authenticate again for the same tenant.";
+	else if (last_context_lxid != InvalidLocalTransactionId)
+		hint = "An earlier transaction of this session had a context, which ended "
+			"with it; is the client in autocommit? Authenticate and query in one transaction.";
+	MtDeny(denial, MT_ERRCODE_NO_CONTEXT, "no tenant context", NULL, hint);
+}
+
+static bool
+tenant_is_active(MtDenial *denial)
+{
+	MtTenant	tenant;
+
+	MtRegistryAccept();
+	if (validated_generation == MtRegistryGeneration() &&
+		memcmp(&validated_tenant, &current_context->tenant, UUID_LEN) == 0)
+		return true;
+
+	if (MtRegistryById(&current_context->tenant, &tenant) &&
+		tenant.state == MT_TENANT_ACTIVE)
+	{
+		validated_tenant = tenant.id;
+		validated_generation = MtRegistryGeneration();
+		return true;
+	}
+	return MtDeny(denial, MT_ERRCODE_TENANT_NOT_ACTIVE,
+				  "the tenant of this context is not active", NULL,
+				  "Ask the operator of this service why the tenant is suspended or deleted.");
+}
+
+bool
+MtContextCheck(MtDenial *denial)
+{
+	if (current_context->state != MT_STATE_TENANT)
+	{
+		MtContextDenyMissing(denial);
+		return false;
+	}
+
+	/*
+	 * The time of the client's message, not the clock: exp ends new
+	 * statements, not one that is running.
+	 */
+	if (current_context->expires != DT_NOEND &&
+		current_context->expires <= GetCurrentStatementStartTimestamp())
+		return MtDeny(denial, MT_ERRCODE_CREDENTIAL_EXPIRED,
+					  "the credential of this context has expired", NULL,
+					  "Get a new credential and start a new transaction with it.");
+
+	if (!tenant_is_active(denial))
+		return false;
+	if (lock_is_held())
+		lock.is_used = true;
+	return true;
+}
+
+/* ---- writing ---- */
+
+static void
+refuse_where_impossible(void)
+{
+	if (planner_depth > 0 || IsInParallelMode())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the context cannot be set %s",
+					   planner_depth > 0 ? "while a statement is planned" :
+					   "during a parallel operation"),
+				errhint("Set the context in a statement of its own."));
+}
+
+static void
+raise_conflict(const char *detail)
+{
+	ereport(ERROR,
+			errcode(MT_ERRCODE_CONTEXT_CONFLICT),
+			errmsg("this transaction already has another context"),
+			errdetail_internal("%s", detail),
+			errhint("End this transaction and set the other context in a new one."));
+}
+
+/* Security: nothing moves a bound role to another tenant. */
+static void
+refuse_against_binding(const MtContext *context)
+{
+	MtBinding	binding;
+
+	MtAccessBinding(&binding);
+	if (!binding.is_bound)
+		return;
+	if (context->state != MT_STATE_TENANT ||
+		memcmp(&binding.tenant, &context->tenant, UUID_LEN) != 0)
+		raise_conflict("The role of this session is bound to one tenant.");
+}
+
+/*
+ * Sets the context and takes the lock. The tenant's state is checked after the
+ * slot in shared memory names it (see MtSlotsEpoch()); if it is not active the
+ * lock is what it was before, because a failed attempt does not lock.
+ */
+static void
+adopt(const MtContext *context)
+{
+	ContextLock before = lock;
+	MtDenial	denial;
+
+	set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
+	take_lock(context);
+	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
+	{
+		lock = before;
+		MtDenialRaise(&denial);
+	}
+}
+
+void
+MtContextEstablish(const MtContext *context)
+{
+	refuse_where_impossible();
+	refuse_against_binding(context);
+	if (lock_is_held() && !is_same_identity(&lock.identity, context) &&
+		!lock_is_replaceable())
+		raise_conflict("A context lasts until the end of its transaction, "
+					   "also after a rollback to a savepoint.");
+
+	/* The same again is a no-op, except that a later expiry counts. */
+	if (lock_is_held() && lock.is_live && is_same_identity(current_context, context))
+	{
+		if (context->expires > current_context->expires)
+			set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
+	}
+	else
+		adopt(context);
+
+	if (context->state == MT_STATE_TENANT && MtAccessHas(MT_MAY_KEEP_SESSION))
+		set_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
+}
+
+void
+MtContextEnterTenant(const MtTenant *tenant)
+{
+	MtContext	context = *current_context;
+
+	refuse_where_impossible();
+	if (current_context->state == MT_STATE_TENANT)
+	{
+		if (memcmp(&current_context->tenant, &tenant->id, UUID_LEN) == 0)
+			return;
+		raise_conflict("A context lasts until the end of its transaction.");
+	}
+	Assert(current_context->state == MT_STATE_PRINCIPAL);
+	context.state = MT_STATE_TENANT;
+	context.tenant = tenant->id;
+	context.number = tenant->number;
+	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+
+	refuse_against_binding(&context);
+	/* The lock says principal, or a tenant entered before a ROLLBACK TO. */
+	if (lock_is_held() && lock.identity.state == MT_STATE_TENANT &&
+		!is_same_identity(&lock.identity, &context))
+		raise_conflict("A context lasts until the end of its transaction, "
+					   "also after a rollback to a savepoint.");
+	adopt(&context);
+}
+
+void
+MtContextReset(void)
+{
+	refuse_where_impossible();
+	if (session_context->state != MT_STATE_NONE)
+		set_context(SESSION_CONTEXT_GUC, &no_context, GUC_ACTION_SET);
+	if (current_context->state != MT_STATE_NONE)
+		set_context(CONTEXT_GUC, &no_context, GUC_ACTION_LOCAL);
+	if (lock_is_held())
+		lock.is_live = false;
+}
+
+/* ---- contexts that the session brings along ---- */
+
+static bool
+offer_binding(MtContext *out)
+{
+	MtBinding	binding;
+	MtTenant	tenant;
+
+	MtAccessBinding(&binding);
+	if (!binding.is_bound || !MtRegistryById(&binding.tenant, &tenant))
+		return false;
+	memset(out, 0, sizeof(*out));
+	out->state = MT_STATE_TENANT;
+	out->source = MT_SOURCE_BINDING;
+	out->tenant = tenant.id;
+	out->number = tenant.number;
+	strlcpy(out->slug, tenant.slug, sizeof(out->slug));
+	out->expires = DT_NOEND;
+	return true;
+}
+
+static bool
+offer_system(MtContext *out)
+{
+	MtAuditEvent event = {.event = "context.system",.outcome = "allowed"};
+
+	if (mt_guc_system_reason == NULL || mt_guc_system_reason[0] == '\0')
+		return false;
+	MtAccessRequire(MT_MAY_ENTER_SYSTEM, "multitenant.system_reason");
+	memset(out, 0, sizeof(*out));
+	out->state = MT_STATE_SYSTEM;
+	out->kind = MT_KIND_SYSTEM;
+	out->source = MT_SOURCE_CONNECTION;
+	out->expires = DT_NOEND;
+	event.object = mt_guc_system_reason;
+	MtAuditEmit(&event);
+	return true;
+}
+
+/* What this session offers, the strongest claim on it first. */
+static bool
+offer_context(MtContext *out)
+{
+	if (offer_binding(out))
+		return true;
+	if (mt_guc_token != NULL && mt_guc_token[0] != '\0')
+	{
+		MtAccessRequire(MT_MAY_AUTHENTICATE, "multitenant.token");
+		MtCredentialVerify(mt_guc_token, out);
+		out->source = MT_SOURCE_CONNECTION;
+		return true;
+	}
+	if (session_context->state != MT_STATE_NONE && MtAccessHas(MT_MAY_KEEP_SESSION))
+	{
+		*out = *session_context;
+		out->source = MT_SOURCE_SESSION;
+		return true;
+	}
+	return offer_system(out);
+}
+
+/* Quickly: is it certain that this session has nothing to offer? */
+static bool
+nothing_to_offer(void)
+{
+	static Oid	seen_session = InvalidOid;
+	static uint64 seen_generation = 0;
+	static bool seen_binding = false;
+	MtBinding	binding;
+
+	if ((mt_guc_token != NULL && mt_guc_token[0] != '\0') ||
+		(mt_guc_system_reason != NULL && mt_guc_system_reason[0] != '\0') ||
+		session_context->state != MT_STATE_NONE || lock_is_held())
+		return false;
+	if (!MtIsActive())
+		return true;
+	if (seen_session != GetSessionUserId() ||
+		seen_generation != MtAccessGeneration())
+	{
+		MtAccessBinding(&binding);
+		seen_session = GetSessionUserId();
+		seen_generation = MtAccessGeneration();
+		seen_binding = binding.is_bound;
+	}
+	return !seen_binding;
+}
+
+void
+MtContextMaterialise(void)
+{
+	MtContext	context;
+
+	if (current_context->state != MT_STATE_NONE || nothing_to_offer())
+		return;
+	if (IsInParallelMode() || IsParallelWorker() || !MtIsActive())
+		return;
+
+	/*
+	 * A function with a SET clause took the context along when it ended,
+	 * though neither its subtransaction nor anybody undid it.
+	 */
+	if (lock_is_held() && lock.is_live)
+	{
+		set_context(CONTEXT_GUC, &lock.identity, GUC_ACTION_LOCAL);
+		return;
+	}
+	if (!offer_context(&context))
+		return;
+	if (lock_is_held() && !is_same_identity(&lock.identity, &context))
+		return;
+	set_context(CONTEXT_GUC, &context, GUC_ACTION_LOCAL);
+	take_lock(&context);
+}
+
+void
+MtContextEnterPlanner(void)
+{
+	planner_depth++;
+}
+
+void
+MtContextLeavePlanner(void)
+{
+	if (planner_depth > 0)
+		planner_depth--;
+}
+
+static void
+identify_for_audit(MtAuditIdentity *identity)
+{
+	identity->has_tenant = current_context->state == MT_STATE_TENANT;
+	identity->tenant = current_context->tenant;
+	identity->principal = current_context->principal;
+}
+
+void
+MtContextInit(void)
+{
+	/*
+	 * No show hook: the flags keep the value out of SHOW ALL and of
+	 * pg_settings. NO_RESET_ALL: RESET ALL must not end a context in the
+	 * middle of its transaction.
+	 */
+	DefineCustomStringVariable(CONTEXT_GUC,
+							   "Context of the current transaction (internal).",
+							   NULL, &context_value, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL |
+							   GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
+							   check_context, assign_context, NULL);
+
+	/* This one does go with RESET ALL and DISCARD ALL, so that pools clean it. */
+	DefineCustomStringVariable(SESSION_CONTEXT_GUC,
+							   "Context that a session keeps (internal).",
+							   NULL, &session_context_value, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE |
+							   GUC_NOT_IN_SAMPLE,
+							   check_context, assign_session_context, NULL);
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtAuditSetIdentitySource(identify_for_audit);
+}

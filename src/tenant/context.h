@@ -1,0 +1,56 @@
+/*
+ * context.h
+ *	  The context of the transaction: set once, read everywhere.
+ */
+#ifndef MT_CONTEXT_H
+#define MT_CONTEXT_H
+
+#include "postgres.h"
+#include "base/errors.h"
+#include "tenant/identity.h"
+
+extern void MtContextInit(void);
+
+/* The current context; never NULL, MT_STATE_NONE where there is none. */
+extern const MtContext *MtContextGet(void);
+
+/*
+ * Makes *context the context of this transaction. Throws MT005 on a conflict
+ * with what the transaction already is, 55000 while planning or in parallel
+ * mode. The caller has decided that the session may have this context.
+ */
+extern void MtContextEstablish(const MtContext *context);
+
+/* The principal of the current context enters a tenant (switch_tenant). */
+extern void MtContextEnterTenant(const MtTenant *tenant);
+
+/* Ends the context; the transaction's identity stays what it was. */
+extern void MtContextReset(void);
+
+/*
+ * If there is no context but the session has one to offer - bound role, startup
+ * token, session-scoped context - establishes it. Cheap if there is nothing.
+ * Does nothing where settings cannot be changed. May throw what verifying a
+ * token throws.
+ */
+extern void MtContextMaterialise(void);
+
+/*
+ * May a statement on protected data run under this context now? False with the
+ * reason if there is no tenant, the credential has expired or the tenant is not
+ * active. Takes in invalidations first. On success the transaction's identity
+ * is used and can no longer be replaced.
+ */
+extern bool MtContextCheck(MtDenial *denial);
+
+/* Has a statement on protected data run under the current context? */
+extern bool MtContextIsUsed(void);
+
+/* The denial for code that needs a tenant and has none. */
+extern void MtContextDenyMissing(MtDenial *denial);
+
+/* Between these two calls no context can be set: the planner is at work. */
+extern void MtContextEnterPlanner(void);
+extern void MtContextLeavePlanner(void);
+
+#endif							/* MT_CONTEXT_H */

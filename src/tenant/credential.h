@@ -1,0 +1,18 @@
+/*
+ * credential.h
+ *	  From a credential to the context it stands for.
+ */
+#ifndef MT_CREDENTIAL_H
+#define MT_CREDENTIAL_H
+
+#include "postgres.h"
+#include "tenant/identity.h"
+
+/*
+ * Verifies a signed token and fills in the context it stands for. Throws MT002
+ * for anything wrong up to and including the signature (one error, so that a
+ * forger learns nothing), then MT003, MT004, MT006 or MT008. Needs MtIsActive().
+ */
+extern void MtCredentialVerify(const char *token, MtContext *out);
+
+#endif							/* MT_CREDENTIAL_H */

@@ -1,0 +1,390 @@
+/*
+ * session.c
+ *	  SQL functions on the context: setting it, reading it, showing it.
+ *
+ * The accessors stand in every policy, so they read one pointer and nothing
+ * else. The setters decide who may; context.c decides what a transaction is.
+ */
+#include "postgres.h"
+
+#include "base/audit.h"
+#include "base/errors.h"
+#include "base/extension.h"
+#include "base/redact.h"
+#include "base/tablescan.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "tenant/access.h"
+#include "tenant/context.h"
+#include "tenant/credential.h"
+#include "tenant/registry.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(mt_authenticate);
+PG_FUNCTION_INFO_V1(mt_use_tenant_text);
+PG_FUNCTION_INFO_V1(mt_use_tenant_uuid);
+PG_FUNCTION_INFO_V1(mt_use_tenant_number);
+PG_FUNCTION_INFO_V1(mt_switch_tenant_text);
+PG_FUNCTION_INFO_V1(mt_switch_tenant_uuid);
+PG_FUNCTION_INFO_V1(mt_switch_tenant_number);
+PG_FUNCTION_INFO_V1(mt_reset_tenant);
+PG_FUNCTION_INFO_V1(mt_system_context);
+PG_FUNCTION_INFO_V1(mt_current_tenant);
+PG_FUNCTION_INFO_V1(mt_current_tenant_or_null);
+PG_FUNCTION_INFO_V1(mt_current_tenant_number);
+PG_FUNCTION_INFO_V1(mt_current_tenant_int4);
+PG_FUNCTION_INFO_V1(mt_current_tenant_slug);
+PG_FUNCTION_INFO_V1(mt_current_principal);
+PG_FUNCTION_INFO_V1(mt_context);
+
+/* Columns of multitenant.member. */
+enum
+{
+	MEMBER_TENANT_ID = 1,
+	MEMBER_PRINCIPAL
+};
+
+/* ---- setting ---- */
+
+static void
+require_active_extension(void)
+{
+	if (!MtIsActive())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("extension multitenant is not ready in this database"),
+				errhint("Run CREATE EXTENSION multitenant."));
+}
+
+static Datum
+return_context_tenant(FunctionCallInfo fcinfo)
+{
+	const MtContext *context = MtContextGet();
+	pg_uuid_t  *result;
+
+	if (context->state != MT_STATE_TENANT)
+		PG_RETURN_NULL();
+	result = palloc(sizeof(pg_uuid_t));
+	*result = context->tenant;
+	PG_RETURN_UUID_P(result);
+}
+
+/* multitenant.authenticate(credential text) */
+Datum
+mt_authenticate(PG_FUNCTION_ARGS)
+{
+	MtContext	context;
+
+	require_active_extension();
+	MtAccessRequire(MT_MAY_AUTHENTICATE, "presenting a credential");
+	MtRedactActivity();
+	MtCredentialVerify(text_to_cstring(PG_GETARG_TEXT_PP(0)), &context);
+	MtContextEstablish(&context);
+	return return_context_tenant(fcinfo);
+}
+
+/*
+ * Security: only a caller with the right to know learns that a tenant does not
+ * exist; use_tenant() requires that right before it comes here.
+ */
+static void
+raise_unknown_tenant(void)
+{
+	ereport(ERROR,
+			errcode(MT_ERRCODE_NOT_A_MEMBER),
+			errmsg("no such tenant, or not a member of it"),
+			errhint("Name a tenant by its id, number or slug."));
+}
+
+static Datum
+use_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
+{
+	MtContext	context = {.state = MT_STATE_TENANT,.kind = MT_KIND_TENANT,
+	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
+
+	if (!is_found)
+		raise_unknown_tenant();
+	context.tenant = tenant->id;
+	context.number = tenant->number;
+	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	MtContextEstablish(&context);
+	return return_context_tenant(fcinfo);
+}
+
+static void
+prepare_use_tenant(void)
+{
+	require_active_extension();
+	MtAccessRequire(MT_MAY_NAME_TENANT, "naming a tenant");
+	MtRegistryAccept();
+}
+
+/* multitenant.use_tenant(tenant text) */
+Datum
+mt_use_tenant_text(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_use_tenant();
+	return use_tenant(fcinfo,
+					  MtRegistryByText(text_to_cstring(PG_GETARG_TEXT_PP(0)), &tenant),
+					  &tenant);
+}
+
+/* multitenant.use_tenant(tenant uuid) */
+Datum
+mt_use_tenant_uuid(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_use_tenant();
+	return use_tenant(fcinfo, MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
+}
+
+/* multitenant.use_tenant(tenant bigint) */
+Datum
+mt_use_tenant_number(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_use_tenant();
+	return use_tenant(fcinfo, MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+}
+
+static void
+count_member(HeapTuple tuple, TupleDesc desc, void *result)
+{
+}
+
+static bool
+is_member(const pg_uuid_t *tenant, const char *principal)
+{
+	int			columns[] = {MEMBER_TENANT_ID, MEMBER_PRINCIPAL};
+	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
+	Datum		keys[2];
+
+	keys[0] = UUIDPGetDatum(tenant);
+	keys[1] = CStringGetTextDatum(principal);
+	return MtTableScan(MT_TABLE_MEMBER, "member_pkey", 2, columns, equality,
+					   keys, count_member, NULL) > 0;
+}
+
+static void
+prepare_switch_tenant(void)
+{
+	require_active_extension();
+	MtAccessRequire(MT_MAY_AUTHENTICATE, "switching to a tenant");
+	MtRegistryAccept();
+	if (MtContextGet()->state == MT_STATE_NONE)
+		ereport(ERROR,
+				errcode(MT_ERRCODE_NO_CONTEXT),
+				errmsg("no principal to switch to a tenant"),
+				errhint("Call multitenant.authenticate() with a credential of the principal first."));
+	if (MtContextGet()->state == MT_STATE_SYSTEM ||
+		MtContextGet()->principal[0] == '\0')
+		ereport(ERROR,
+				errcode(MT_ERRCODE_CONTEXT_CONFLICT),
+				errmsg("this context has no principal that could switch to a tenant"),
+				errhint("Start a new transaction with a credential that names its principal in \"sub\"."));
+}
+
+static Datum
+switch_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
+{
+	/* One error for "does not exist" and "is not yours". */
+	if (!is_found || !is_member(&tenant->id, MtContextGet()->principal))
+		raise_unknown_tenant();
+	MtContextEnterTenant(tenant);
+	return return_context_tenant(fcinfo);
+}
+
+/* multitenant.switch_tenant(tenant text) */
+Datum
+mt_switch_tenant_text(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_switch_tenant();
+	return switch_tenant(fcinfo,
+						 MtRegistryByText(text_to_cstring(PG_GETARG_TEXT_PP(0)), &tenant),
+						 &tenant);
+}
+
+/* multitenant.switch_tenant(tenant uuid) */
+Datum
+mt_switch_tenant_uuid(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_switch_tenant();
+	return switch_tenant(fcinfo, MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
+}
+
+/* multitenant.switch_tenant(tenant bigint) */
+Datum
+mt_switch_tenant_number(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	prepare_switch_tenant();
+	return switch_tenant(fcinfo, MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+}
+
+/* multitenant.reset_tenant() */
+Datum
+mt_reset_tenant(PG_FUNCTION_ARGS)
+{
+	MtContextReset();
+	PG_RETURN_VOID();
+}
+
+/* multitenant.system_context(reason text) */
+Datum
+mt_system_context(PG_FUNCTION_ARGS)
+{
+	MtContext	context = {.state = MT_STATE_SYSTEM,.kind = MT_KIND_SYSTEM,
+	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
+	MtAuditEvent event = {.event = "context.system",.outcome = "allowed"};
+
+	require_active_extension();
+	MtAccessRequire(MT_MAY_ENTER_SYSTEM, "entering a system context");
+	event.object = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (strspn(event.object, " \t\r\n") == strlen(event.object))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a system context needs a reason"),
+				errhint("Say in a few words what is done and why; it is recorded."));
+	MtContextEstablish(&context);
+	MtAuditEmit(&event);
+	PG_RETURN_VOID();
+}
+
+/* ---- reading ---- */
+
+static const MtContext *
+tenant_context(void)
+{
+	const MtContext *context = MtContextGet();
+	MtDenial	denial;
+
+	if (likely(context->state == MT_STATE_TENANT))
+		return context;
+	MtContextDenyMissing(&denial);
+	MtDenialRaise(&denial);
+	return NULL;				/* not reached */
+}
+
+/*
+ * multitenant.current_tenant(): a copy, because the context may go before the
+ * datum does.
+ */
+Datum
+mt_current_tenant(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	*result = tenant_context()->tenant;
+	PG_RETURN_UUID_P(result);
+}
+
+/* multitenant.current_tenant_or_null() */
+Datum
+mt_current_tenant_or_null(PG_FUNCTION_ARGS)
+{
+	return return_context_tenant(fcinfo);
+}
+
+/* multitenant.current_tenant_number() */
+Datum
+mt_current_tenant_number(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(tenant_context()->number);
+}
+
+/* multitenant.current_tenant_int4() */
+Datum
+mt_current_tenant_int4(PG_FUNCTION_ARGS)
+{
+	int64		number = tenant_context()->number;
+
+	/* Security: a number that does not fit must not become another tenant's. */
+	if (number < PG_INT32_MIN || number > PG_INT32_MAX)
+		ereport(ERROR,
+				errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				errmsg("the number of this tenant does not fit into an integer column"),
+				errhint("Change the tenant column to bigint."));
+	PG_RETURN_INT32((int32) number);
+}
+
+/* multitenant.current_tenant_slug() */
+Datum
+mt_current_tenant_slug(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(tenant_context()->slug));
+}
+
+/* multitenant.current_principal() */
+Datum
+mt_current_principal(PG_FUNCTION_ARGS)
+{
+	const MtContext *context = MtContextGet();
+
+	if (context->principal[0] == '\0')
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(context->principal));
+}
+
+static const char *const state_names[] = {"none", "principal", "tenant", "system"};
+static const char *const kind_names[] = {"tenant", "supervised", "system"};
+static const char *const source_names[] = {
+	"credential", "connection", "binding", "name", "session"
+};
+
+/* multitenant._context(): the row of the view multitenant.context. */
+Datum
+mt_context(PG_FUNCTION_ARGS)
+{
+	const MtContext *context = MtContextGet();
+	TupleDesc	desc;
+	Datum		values[9] = {0};
+	bool		nulls[9];
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, true, sizeof(nulls));
+	values[0] = CStringGetTextDatum(state_names[context->state]);
+	nulls[0] = false;
+	if (context->state == MT_STATE_TENANT)
+	{
+		values[1] = UUIDPGetDatum(&context->tenant);
+		values[2] = Int64GetDatum(context->number);
+		values[3] = CStringGetTextDatum(context->slug);
+		nulls[1] = nulls[2] = nulls[3] = false;
+	}
+	if (context->principal[0] != '\0')
+	{
+		values[4] = CStringGetTextDatum(context->principal);
+		nulls[4] = false;
+	}
+	if (context->state != MT_STATE_NONE)
+	{
+		values[5] = CStringGetTextDatum(kind_names[context->kind]);
+		values[8] = CStringGetTextDatum(source_names[context->source]);
+		nulls[5] = nulls[8] = false;
+	}
+	if (context->scope[0] != '\0')
+	{
+		values[6] = CStringGetTextDatum(context->scope);
+		nulls[6] = false;
+	}
+	if (context->state != MT_STATE_NONE && context->expires != DT_NOEND)
+	{
+		values[7] = TimestampTzGetDatum(context->expires);
+		nulls[7] = false;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
