@@ -1,0 +1,61 @@
+/*
+ * guard.h
+ *	  The guards that hooks.c dispatches to.
+ */
+#ifndef MT_GUARD_H
+#define MT_GUARD_H
+
+#include "postgres.h"
+#include "executor/execdesc.h"
+#include "nodes/pg_list.h"
+
+#include "base/compat.h"
+
+/* hooks.c: installs every hook, chaining to whoever was there before. */
+extern void MtHooksInit(void);
+
+/* Are the hooks installed and is the guard not switched off? */
+extern bool MtGuardIsOn(void);
+
+/*
+ * permission.c: checks every relation of a statement; throws the denial, or
+ * returns false where the server only asks (raise is false).
+ */
+extern bool MtGuardCheckPermissions(List *permissions, bool raise);
+
+/*
+ * executor.c: what the guard does at each step of the executor. The frames are
+ * entered and left in pairs, also on errors.
+ */
+typedef struct MtFrame
+{
+	bool		is_noforce;
+	int			depth;
+} MtFrame;
+
+typedef struct MtStart
+{
+	QueryDesc  *query;
+	int			eflags;
+} MtStart;
+
+extern void MtGuardBeforePlanning(void);
+extern MtStart MtGuardEnterStart(QueryDesc *query, int eflags);
+extern void MtGuardLeaveStart(MtStart previous);
+extern void MtGuardBeforeRun(void);
+extern MtFrame MtGuardEnterFrame(void);
+extern void MtGuardLeaveFrame(MtFrame previous);
+
+/* Is the statement that is being started one that a foreign key generated? */
+extern bool MtGuardIsReferentialStatement(void);
+
+/* status.c: remembers how the library was loaded. */
+extern void MtStatusInit(void);
+
+/* function.c: throws if this session may not execute the function. */
+extern void MtGuardCheckFunction(Oid function);
+
+/* removal.c: throws if the object must not be dropped now. */
+extern void MtGuardCheckDrop(Oid class, Oid object);
+
+#endif							/* MT_GUARD_H */

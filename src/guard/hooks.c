@@ -1,0 +1,163 @@
+/*
+ * hooks.c
+ *	  Installs the hooks and dispatches to the guards; decides nothing.
+ *
+ * Every hook asks MtIsActive(), calls its guard, and chains. A guard denies
+ * before the next extension sees the statement. Parallel workers run what their
+ * leader was allowed to run, so the guards do nothing there.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "base/compat.h"
+#include "base/extension.h"
+#include "base/settings.h"
+#include "catalog/objectaccess.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "guard/guard.h"
+#include "miscadmin.h"
+#include "optimizer/planner.h"
+#include "tenant/context.h"
+
+static planner_hook_type previous_planner = NULL;
+static ExecutorStart_hook_type previous_executor_start = NULL;
+static ExecutorRun_hook_type previous_executor_run = NULL;
+static ExecutorFinish_hook_type previous_executor_finish = NULL;
+static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
+static object_access_hook_type previous_object_access = NULL;
+
+static bool are_hooks_installed = false;
+
+bool
+MtGuardIsOn(void)
+{
+	return are_hooks_installed && mt_guc_guard_enabled;
+}
+
+static inline bool
+is_guarded(void)
+{
+	return !IsParallelWorker() && MtIsActive();
+}
+
+static PlannedStmt *
+plan_statement(MT_PLANNER_PARAMS)
+{
+	PlannedStmt *volatile result = NULL;
+
+	if (is_guarded())
+		MtGuardBeforePlanning();
+
+	MtContextEnterPlanner();
+	PG_TRY();
+	{
+		result = previous_planner ? previous_planner(MT_PLANNER_ARGS) :
+			standard_planner(MT_PLANNER_ARGS);
+	}
+	PG_FINALLY();
+	{
+		MtContextLeavePlanner();
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static void
+start_executor(QueryDesc *queryDesc, int eflags)
+{
+	MtStart		previous = MtGuardEnterStart(queryDesc, eflags);
+
+	PG_TRY();
+	{
+		if (previous_executor_start)
+			previous_executor_start(queryDesc, eflags);
+		else
+			standard_ExecutorStart(queryDesc, eflags);
+	}
+	PG_FINALLY();
+	{
+		MtGuardLeaveStart(previous);
+	}
+	PG_END_TRY();
+}
+
+static void
+run_executor(MT_EXECUTOR_RUN_PARAMS)
+{
+	MtFrame		previous;
+
+	if (is_guarded())
+		MtGuardBeforeRun();
+	previous = MtGuardEnterFrame();
+	PG_TRY();
+	{
+		if (previous_executor_run)
+			previous_executor_run(MT_EXECUTOR_RUN_ARGS);
+		else
+			standard_ExecutorRun(MT_EXECUTOR_RUN_ARGS);
+	}
+	PG_FINALLY();
+	{
+		MtGuardLeaveFrame(previous);
+	}
+	PG_END_TRY();
+}
+
+static void
+finish_executor(QueryDesc *queryDesc)
+{
+	MtFrame		previous = MtGuardEnterFrame();
+
+	PG_TRY();
+	{
+		if (previous_executor_finish)
+			previous_executor_finish(queryDesc);
+		else
+			standard_ExecutorFinish(queryDesc);
+	}
+	PG_FINALLY();
+	{
+		MtGuardLeaveFrame(previous);
+	}
+	PG_END_TRY();
+}
+
+static bool
+check_permissions(MT_CHECK_PERMS_PARAMS)
+{
+	if (is_guarded() && MtGuardIsOn() &&
+		!MtGuardCheckPermissions(MT_CHECK_PERMS_LIST, ereport_on_violation))
+		return false;
+	return previous_check_perms ? previous_check_perms(MT_CHECK_PERMS_ARGS) : true;
+}
+
+static void
+access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
+			  void *arg)
+{
+	if (access == OAT_FUNCTION_EXECUTE)
+		MtGuardCheckFunction(objectId);
+	else if (access == OAT_DROP)
+		MtGuardCheckDrop(classId, objectId);
+	if (previous_object_access)
+		previous_object_access(access, classId, objectId, subId, arg);
+}
+
+void
+MtHooksInit(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = plan_statement;
+	previous_executor_start = ExecutorStart_hook;
+	ExecutorStart_hook = start_executor;
+	previous_executor_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_executor;
+	previous_executor_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = finish_executor;
+	previous_check_perms = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = check_permissions;
+	previous_object_access = object_access_hook;
+	object_access_hook = access_object;
+	are_hooks_installed = true;
+}

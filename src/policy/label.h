@@ -1,0 +1,46 @@
+/*
+ * label.h
+ *	  Security labels: the registry of what a table is, kept at the table.
+ */
+#ifndef MT_LABEL_H
+#define MT_LABEL_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#define MT_LABEL_PROVIDER "multitenant"
+
+typedef enum MtClass
+{
+	MT_CLASS_NONE,				/* no label and no policy */
+	MT_CLASS_TENANT,
+	MT_CLASS_SHARED,
+	MT_CLASS_SHARED_ROWS,
+	MT_CLASS_EXEMPT
+} MtClass;
+
+typedef struct MtLabel
+{
+	MtClass		class;
+	bool		is_paused;
+	TimestampTz paused_until;	/* only if is_paused */
+} MtLabel;
+
+extern void MtLabelInit(void);
+
+/* The name of a class as labels spell it. */
+extern const char *MtClassName(MtClass class);
+
+/*
+ * Reads a label text; false with the reason if it is not one. Throws only for
+ * JSON that is not JSON.
+ */
+extern bool MtLabelParse(const char *text, MtLabel *out, const char **reason);
+
+/* The label of a relation; MT_CLASS_NONE without one. */
+extern void MtLabelOf(Oid relid, MtLabel *out);
+
+/* Is any table of this database labelled? Reads a catalog sequentially. */
+extern bool MtAnyLabel(void);
+
+#endif							/* MT_LABEL_H */

@@ -1,0 +1,503 @@
+/*
+ * protection.c
+ *	  What the catalog says about the protection of one relation, cached.
+ *
+ * A relation is protected when it, or any partition or inheritance ancestor,
+ * carries a label or one of the generated policies. Then row security must be
+ * enabled and forced and the policies must be exactly the generated ones: what
+ * is missing is a violation, never "unprotected", because the relcache shows no
+ * policies once an owner has disabled row security.
+ *
+ * Owns the cache of protections, absence included. Invariant: an entry's
+ * ancestors are in the cache as long as the entry is, so an invalidation of any
+ * of them is noticed.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "base/extension.h"
+#include "base/invalidation.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/nodeFuncs.h"
+#include "policy/protection.h"
+#include "rewrite/rowsecurity.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mt_protection);
+
+/* Relations remembered in one backend: about 400 kB, then all are forgotten. */
+#define CACHE_LIMIT 4096
+
+/* OIDs of built-in operators, fixed by the server's catalogs. */
+#define UUID_EQ_OPERATOR 2972
+#define INT8_EQ_OPERATOR 410
+#define INT4_EQ_OPERATOR 96
+#define TEXT_EQ_OPERATOR 98
+
+static MemoryContext cache_context = NULL;
+static HTAB *cache = NULL;
+static bool must_forget_all = true;
+static uint64 changes = 0;
+static uint64 cache_extension_generation = 0;
+
+/* ---- the generated expressions ---- */
+
+/*
+ * Is the node "column = accessor()", with the accessor of the column's type?
+ * Compared as a tree: text can look alike and mean something else.
+ */
+static bool
+is_tenant_equality(Node *node, AttrNumber *column)
+{
+	static const struct
+	{
+		Oid			operator;
+		MtAccessor	accessor;
+	}			forms[] = {
+		{UUID_EQ_OPERATOR, MT_ACCESSOR_UUID},
+		{INT8_EQ_OPERATOR, MT_ACCESSOR_INT8},
+		{INT4_EQ_OPERATOR, MT_ACCESSOR_INT4},
+		{TEXT_EQ_OPERATOR, MT_ACCESSOR_TEXT},
+	};
+	OpExpr	   *operation = (OpExpr *) node;
+	Node	   *left;
+	Node	   *right;
+
+	if (node == NULL || !IsA(node, OpExpr) || list_length(operation->args) != 2)
+		return false;
+	left = linitial(operation->args);
+	right = lsecond(operation->args);
+	/* varchar is compared as text, relabelled */
+	if (IsA(left, RelabelType) && ((RelabelType *) left)->resulttype == TEXTOID)
+		left = (Node *) ((RelabelType *) left)->arg;
+	if (!IsA(left, Var) || !IsA(right, FuncExpr) ||
+		((Var *) left)->varlevelsup != 0 || ((Var *) left)->varattno <= 0)
+		return false;
+
+	/*
+	 * Security: under a nondeterministic collation other tenants' names can
+	 * be "equal".
+	 */
+	if (OidIsValid(operation->inputcollid) &&
+		!get_collation_isdeterministic(operation->inputcollid))
+		return false;
+	for (size_t i = 0; i < lengthof(forms); i++)
+		if (operation->opno == forms[i].operator &&
+			OidIsValid(MtAccessorOid(forms[i].accessor)) &&
+			((FuncExpr *) right)->funcid == MtAccessorOid(forms[i].accessor))
+		{
+			*column = ((Var *) left)->varattno;
+			return true;
+		}
+	return false;
+}
+
+/* Is the node "column = accessor() OR column IS NULL"? */
+static bool
+is_shared_rows_read(Node *node, AttrNumber *column)
+{
+	BoolExpr   *either = (BoolExpr *) node;
+	NullTest   *test;
+	AttrNumber	tested;
+
+	if (node == NULL || !IsA(node, BoolExpr) || either->boolop != OR_EXPR ||
+		list_length(either->args) != 2 ||
+		!is_tenant_equality(linitial(either->args), column))
+		return false;
+	test = lsecond(either->args);
+	if (!IsA(test, NullTest) || test->nulltesttype != IS_NULL ||
+		!IsA(test->arg, Var))
+		return false;
+	tested = ((Var *) test->arg)->varattno;
+	return tested == *column;
+}
+
+/* The expressions that a generated policy may have. */
+typedef enum Expression
+{
+	EXPRESSION_ABSENT,
+	EXPRESSION_EQUAL,
+	EXPRESSION_EQUAL_OR_NULL
+} Expression;
+
+typedef struct GeneratedPolicy
+{
+	const char *name;
+	bool		is_permissive;
+	char		command;
+	Expression	using;
+	Expression	check;			/* ABSENT also matches a copy of using */
+} GeneratedPolicy;
+
+static const GeneratedPolicy tenant_policies[] = {
+	{"multitenant_isolation", false, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
+	{"multitenant_access", true, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
+};
+
+static const GeneratedPolicy shared_rows_policies[] = {
+	{"multitenant_access", true, '*', EXPRESSION_EQUAL_OR_NULL, EXPRESSION_EQUAL},
+	{"multitenant_isolation", false, ACL_SELECT_CHR, EXPRESSION_EQUAL_OR_NULL, EXPRESSION_ABSENT},
+	{"multitenant_isolation_insert", false, ACL_INSERT_CHR, EXPRESSION_ABSENT, EXPRESSION_EQUAL},
+	{"multitenant_isolation_update", false, ACL_UPDATE_CHR, EXPRESSION_EQUAL, EXPRESSION_EQUAL},
+	{"multitenant_isolation_delete", false, ACL_DELETE_CHR, EXPRESSION_EQUAL, EXPRESSION_ABSENT},
+};
+
+/* Does the node have that form, on the same column as before (0: any)? */
+static bool
+has_form(Node *node, Expression form, AttrNumber *column)
+{
+	AttrNumber	found = 0;
+
+	switch (form)
+	{
+		case EXPRESSION_ABSENT:
+			return node == NULL;
+		case EXPRESSION_EQUAL:
+			if (!is_tenant_equality(node, &found))
+				return false;
+			break;
+		case EXPRESSION_EQUAL_OR_NULL:
+			if (!is_shared_rows_read(node, &found))
+				return false;
+			break;
+	}
+	if (*column != 0 && *column != found)
+		return false;
+	*column = found;
+	return true;
+}
+
+static bool
+is_for_public(ArrayType *roles)
+{
+	return ARR_NDIM(roles) == 1 && ARR_DIMS(roles)[0] == 1 &&
+		*(Oid *) ARR_DATA_PTR(roles) == ACL_ID_PUBLIC;
+}
+
+static bool
+matches(RowSecurityPolicy *policy, const GeneratedPolicy *generated,
+		AttrNumber *column)
+{
+	Node	   *check = (Node *) policy->with_check_qual;
+
+	if (policy->permissive != generated->is_permissive ||
+		policy->polcmd != generated->command ||
+		!is_for_public(policy->roles) ||
+		!has_form((Node *) policy->qual, generated->using, column))
+		return false;
+	/* The relcache may show USING again as the check where none was given. */
+	if (generated->check == EXPRESSION_ABSENT && check != NULL)
+		return generated->using != EXPRESSION_ABSENT &&
+			has_form(check, generated->using, column);
+	return has_form(check, generated->check, column);
+}
+
+/* Are all generated policies of the class there, each exactly as generated? */
+static bool
+has_policies(Relation relation, MtClass class, AttrNumber *column)
+{
+	const GeneratedPolicy *wanted = tenant_policies;
+	size_t		count = lengthof(tenant_policies);
+
+	if (class == MT_CLASS_SHARED_ROWS)
+	{
+		wanted = shared_rows_policies;
+		count = lengthof(shared_rows_policies);
+	}
+	if (relation->rd_rsdesc == NULL)
+		return false;
+	for (size_t i = 0; i < count; i++)
+	{
+		bool		is_found = false;
+		ListCell   *cell;
+
+		foreach(cell, relation->rd_rsdesc->policies)
+		{
+			RowSecurityPolicy *policy = lfirst(cell);
+
+			if (policy->policy_name != NULL &&
+				strcmp(policy->policy_name, wanted[i].name) == 0)
+				is_found = matches(policy, &wanted[i], column);
+		}
+		if (!is_found)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Does the relation have a policy of a generated name? Read from the catalog,
+ * because the relcache shows none while row security is disabled.
+ */
+static MtClass
+class_from_policies(Oid relid)
+{
+	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
+	MtClass		class = MT_CLASS_NONE;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		const char *name = NameStr(((Form_pg_policy) GETSTRUCT(tuple))->polname);
+
+		if (strncmp(name, "multitenant_isolation_", strlen("multitenant_isolation_")) == 0)
+			class = MT_CLASS_SHARED_ROWS;
+		else if (class == MT_CLASS_NONE &&
+				 (strcmp(name, "multitenant_isolation") == 0 ||
+				  strcmp(name, "multitenant_access") == 0))
+			class = MT_CLASS_TENANT;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return class;
+}
+
+/* ---- the cache ---- */
+
+static void
+relation_changed(Oid relid)
+{
+	MtProtection *entry;
+
+	changes++;
+	if (!OidIsValid(relid))
+		must_forget_all = true;
+	if (cache == NULL || must_forget_all)
+		return;
+	entry = hash_search(cache, &relid, HASH_FIND, NULL);
+	if (entry == NULL)
+		return;
+	entry->is_valid = false;
+	if (entry->has_children)
+		must_forget_all = true;
+}
+
+void
+MtProtectionInit(void)
+{
+	MtInvalidationOnRelation(relation_changed);
+}
+
+static void
+prepare_cache(void)
+{
+	HASHCTL		control = {0};
+
+	if (cache != NULL && !must_forget_all &&
+		cache_extension_generation == MtExtensionGeneration() &&
+		hash_get_num_entries(cache) < CACHE_LIMIT)
+		return;
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(CacheMemoryContext,
+											  "multitenant protection",
+											  ALLOCSET_DEFAULT_SIZES);
+	cache = NULL;
+	MemoryContextReset(cache_context);
+	control.keysize = sizeof(Oid);
+	control.entrysize = sizeof(MtProtection);
+	control.hcxt = cache_context;
+	cache = hash_create("multitenant protection", 256, &control,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	must_forget_all = false;
+	cache_extension_generation = MtExtensionGeneration();
+}
+
+/* Direct parents in partition and inheritance trees. */
+static List *
+parents_of(Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parents;
+}
+
+static void
+examine(Oid relid, MtProtection *out);
+
+/*
+ * What the ancestors make of a relation that says nothing itself: a partition of
+ * a protected table is protected. Only the classes that need row security pass
+ * down; a child of a shared or exempt table decides for itself.
+ */
+static MtClass
+class_from_ancestors(Oid relid)
+{
+	MtClass		class = MT_CLASS_NONE;
+	ListCell   *cell;
+
+	foreach(cell, parents_of(relid))
+	{
+		MtProtection parent;
+		MtProtection *entry;
+		bool		is_found;
+
+		examine(lfirst_oid(cell), &parent);
+		if (parent.class == MT_CLASS_TENANT || parent.class == MT_CLASS_SHARED_ROWS)
+			class = parent.class;
+
+		/* Kept, so that a change to the parent is noticed. */
+		prepare_cache();
+		entry = hash_search(cache, &parent.relid, HASH_ENTER, &is_found);
+		if (!is_found)
+			*entry = parent;
+		entry->has_children = true;
+	}
+	return class;
+}
+
+static void
+judge(Oid relid, MtProtection *out)
+{
+	Relation	relation = try_relation_open(relid, AccessShareLock);
+
+	if (relation == NULL)
+		return;
+	if (!relation->rd_rel->relrowsecurity)
+		out->finding = "row level security is not enabled";
+	else if (!relation->rd_rel->relforcerowsecurity)
+		out->finding = "row level security is not forced on the owner";
+	else if (!has_policies(relation, out->class, &out->column))
+		out->finding = "a generated policy is missing or was changed";
+	else
+		out->is_intact = true;
+	relation_close(relation, AccessShareLock);
+}
+
+/* Reads everything about one relation from the catalogs. */
+static void
+examine(Oid relid, MtProtection *out)
+{
+	MtLabel		label;
+	MtClass		inherited;
+
+	memset(out, 0, sizeof(*out));
+	out->relid = relid;
+	out->is_valid = true;
+
+	MtLabelOf(relid, &label);
+	out->class = label.class;
+	out->is_paused = label.is_paused;
+	out->paused_until = label.paused_until;
+	inherited = class_from_ancestors(relid);
+
+	/*
+	 * Security: an exempt or shared label on a partition of a protected table
+	 * exempts nothing.
+	 */
+	if (inherited != MT_CLASS_NONE && out->class != MT_CLASS_TENANT &&
+		out->class != MT_CLASS_SHARED_ROWS)
+		out->class = inherited;
+	if (out->class == MT_CLASS_NONE)
+		out->class = class_from_policies(relid);
+
+	if (out->class == MT_CLASS_TENANT || out->class == MT_CLASS_SHARED_ROWS)
+		judge(relid, out);
+	else
+		out->is_intact = true;
+}
+
+const MtProtection *
+MtProtectionOf(Oid relid)
+{
+	static MtProtection unstable;
+	MtProtection *entry;
+	uint64		before;
+
+	prepare_cache();
+	entry = hash_search(cache, &relid, HASH_FIND, NULL);
+	if (entry != NULL && entry->is_valid)
+		return entry;
+
+	/* Read again if something changed while it was read; three times is rare. */
+	for (int attempt = 0; attempt < 3; attempt++)
+	{
+		before = changes;
+		examine(relid, &unstable);
+		prepare_cache();
+		if (before != changes)
+			continue;
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry == NULL)
+		{
+			entry = hash_search(cache, &relid, HASH_ENTER, NULL);
+			*entry = unstable;
+		}
+		else
+		{
+			unstable.has_children |= entry->has_children;
+			*entry = unstable;
+		}
+		return entry;
+	}
+	return &unstable;
+}
+
+/*
+ * multitenant._protection(table_name regclass): what the guard knows. Columns:
+ * class, tenant_column, mode, is_intact, finding.
+ */
+Datum
+mt_protection(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	const MtProtection *protection;
+	TupleDesc	desc;
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false};
+	char	   *column;
+	NameData	column_name;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (!MtIsActive() || get_rel_relkind(relid) == '\0')
+		PG_RETURN_NULL();
+	protection = MtProtectionOf(relid);
+
+	values[0] = CStringGetTextDatum(MtClassName(protection->class));
+	column = protection->column ? get_attname(relid, protection->column, true) : NULL;
+	nulls[1] = (column == NULL);
+	if (column != NULL)
+	{
+		namestrcpy(&column_name, column);
+		values[1] = NameGetDatum(&column_name);
+	}
+	values[2] = CStringGetTextDatum(protection->is_paused ? "paused" : "enforce");
+	values[3] = BoolGetDatum(protection->is_intact);
+	nulls[4] = (protection->finding == NULL);
+	if (protection->finding != NULL)
+		values[4] = CStringGetTextDatum(protection->finding);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
