@@ -1,0 +1,135 @@
+-- The context of the transaction: setting and reading it.
+
+CREATE FUNCTION multitenant.authenticate(credential text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_authenticate';
+COMMENT ON FUNCTION multitenant.authenticate(text) IS
+'Sets the context of this transaction from a signed token and returns the tenant (null for a token that names only a principal). Valid until the transaction ends. Errors: MT002 invalid, MT003 expired, MT004 key revoked or not permitted, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.use_tenant(tenant text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_text';
+COMMENT ON FUNCTION multitenant.use_tenant(text) IS
+'Sets the context of this transaction by name: the id or slug of a tenant. For roles of profile trusted_application or migrator. Errors: 42501 profile, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.use_tenant(tenant uuid)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_uuid';
+COMMENT ON FUNCTION multitenant.use_tenant(uuid) IS
+'As use_tenant(text), by id.';
+
+CREATE FUNCTION multitenant.use_tenant(tenant bigint)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_number';
+COMMENT ON FUNCTION multitenant.use_tenant(bigint) IS
+'As use_tenant(text), by number.';
+
+CREATE FUNCTION multitenant.switch_tenant(tenant text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_switch_tenant_text';
+COMMENT ON FUNCTION multitenant.switch_tenant(text) IS
+'Takes the authenticated principal into one of its tenants: the id or slug. Errors: MT001 nobody has authenticated, MT005 another tenant is set, MT006 tenant not active, MT008 unknown tenant or not a member.';
+
+CREATE FUNCTION multitenant.switch_tenant(tenant uuid)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_switch_tenant_uuid';
+COMMENT ON FUNCTION multitenant.switch_tenant(uuid) IS
+'As switch_tenant(text), by id.';
+
+CREATE FUNCTION multitenant.switch_tenant(tenant bigint)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_switch_tenant_number';
+COMMENT ON FUNCTION multitenant.switch_tenant(bigint) IS
+'As switch_tenant(text), by number.';
+
+CREATE FUNCTION multitenant.reset_tenant()
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_reset_tenant';
+COMMENT ON FUNCTION multitenant.reset_tenant() IS
+'Ends the context of this transaction, and the one the session keeps. Another tenant can be entered only in a new transaction.';
+
+CREATE FUNCTION multitenant.system_context(reason text)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_system_context';
+COMMENT ON FUNCTION multitenant.system_context(text) IS
+'Declares this transaction to be maintenance, with a reason that is recorded. It widens no row policy. For profiles migrator, bypass, bypass_read and superusers. Errors: 42501 profile, 22023 empty reason, MT005 another context is set.';
+
+-- The accessors stand in policies and column defaults.
+
+CREATE FUNCTION multitenant.current_tenant()
+RETURNS uuid
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_tenant';
+COMMENT ON FUNCTION multitenant.current_tenant() IS
+'The id of the tenant of this transaction. Errors: MT001 without a tenant.';
+
+CREATE FUNCTION multitenant.current_tenant_or_null()
+RETURNS uuid
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_tenant_or_null';
+COMMENT ON FUNCTION multitenant.current_tenant_or_null() IS
+'The id of the tenant of this transaction, null without one. Not for policies.';
+
+CREATE FUNCTION multitenant.current_tenant_number()
+RETURNS bigint
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_tenant_number';
+COMMENT ON FUNCTION multitenant.current_tenant_number() IS
+'The number of the tenant of this transaction. Errors: MT001 without a tenant.';
+
+CREATE FUNCTION multitenant.current_tenant_int4()
+RETURNS integer
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_tenant_int4';
+COMMENT ON FUNCTION multitenant.current_tenant_int4() IS
+'The number of the tenant of this transaction, for integer columns. Errors: MT001 without a tenant, 22003 if it does not fit.';
+
+CREATE FUNCTION multitenant.current_tenant_slug()
+RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_tenant_slug';
+COMMENT ON FUNCTION multitenant.current_tenant_slug() IS
+'The slug of the tenant of this transaction. Errors: MT001 without a tenant.';
+
+CREATE FUNCTION multitenant.current_principal()
+RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_current_principal';
+COMMENT ON FUNCTION multitenant.current_principal() IS
+'The principal ("sub") of this transaction''s credential, null without one.';
+
+CREATE FUNCTION multitenant._context(
+	OUT state text, OUT tenant_id uuid, OUT tenant_number bigint, OUT tenant_slug text,
+	OUT principal text, OUT kind text, OUT scope text, OUT expires_at timestamptz, OUT source text)
+LANGUAGE c STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_context';
+COMMENT ON FUNCTION multitenant._context() IS
+'Internal: the row of the view multitenant.context.';
+
+CREATE VIEW multitenant.context WITH (security_invoker = true) AS
+	SELECT * FROM multitenant._context();
+COMMENT ON VIEW multitenant.context IS
+'Who this transaction is: one row, also without a context (state "none").';
+
+CREATE VIEW multitenant.audit_log WITH (security_barrier = true) AS
+	SELECT id, at, event, source, outcome, tenant_id, principal, session_role, object, detail
+	FROM multitenant.audit_event
+	WHERE multitenant._has('audit') OR tenant_id = multitenant.current_tenant();
+COMMENT ON VIEW multitenant.audit_log IS
+'Security events of the current tenant; for profile auditor and superusers those of every tenant.';
+
+CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
+	SELECT id, number, slug, name, state, state_reason, state_changed_at, purge_after, created_at
+	FROM multitenant.tenant
+	WHERE multitenant._has('see_tenants') OR id = multitenant.current_tenant_or_null();
+COMMENT ON VIEW multitenant.tenants IS
+'The current tenant; for profiles that manage tenants every tenant.';

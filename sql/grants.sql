@@ -1,0 +1,58 @@
+-- Every privilege in one place. Nothing is granted on tables: functions and
+-- views decide by the caller's profile.
+
+REVOKE ALL ON ALL ROUTINES IN SCHEMA multitenant FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA multitenant FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA multitenant FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA multitenant TO PUBLIC;
+
+-- What runs with its caller's rights and is not C can do nothing that its caller
+-- could not do anyway.
+DO $$
+DECLARE
+	routine regprocedure;
+BEGIN
+	FOR routine IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+		WHERE p.pronamespace = 'multitenant'::pg_catalog.regnamespace
+		AND NOT p.prosecdef AND l.lanname IN ('sql', 'plpgsql')
+	LOOP
+		EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO PUBLIC', routine);
+	END LOOP;
+END
+$$;
+
+-- C functions read the caller's own context, or check its profile themselves.
+GRANT EXECUTE ON FUNCTION
+	multitenant.authenticate(text),
+	multitenant.use_tenant(text), multitenant.use_tenant(uuid), multitenant.use_tenant(bigint),
+	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),
+	multitenant.reset_tenant(), multitenant.system_context(text),
+	multitenant.current_tenant(), multitenant.current_tenant_or_null(),
+	multitenant.current_tenant_number(), multitenant.current_tenant_int4(),
+	multitenant.current_tenant_slug(), multitenant.current_principal(),
+	multitenant._context(), multitenant._has(text), multitenant._require(text, text),
+	multitenant.audit(text, jsonb),
+	multitenant._protection(regclass), multitenant._library(),
+	multitenant._end_sessions(uuid), multitenant._run_as_owner(regclass, text)
+TO PUBLIC;
+
+-- Definer functions: each begins with multitenant._require().
+GRANT EXECUTE ON FUNCTION
+	multitenant.tenant_id(text), multitenant.tenant_id(bigint),
+	multitenant.create_tenant(text, text, bigint, uuid),
+	multitenant.alter_tenant(uuid, text, text),
+	multitenant.suspend_tenant(uuid, text, boolean), multitenant.resume_tenant(uuid),
+	multitenant.delete_tenant(uuid, text, interval), multitenant.undelete_tenant(uuid),
+	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text)
+TO PUBLIC;
+
+-- Says only whether this database was copied.
+GRANT EXECUTE ON FUNCTION multitenant._is_copy() TO PUBLIC;
+
+-- A number, for the owner of a table only.
+GRANT EXECUTE ON FUNCTION multitenant._count_unregistered(regclass, name, text[]) TO PUBLIC;
+
+GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables TO PUBLIC;

@@ -1,0 +1,34 @@
+-- What the library knows about protected tables.
+
+CREATE FUNCTION multitenant._protection(
+	table_name regclass,
+	OUT class text, OUT tenant_column name, OUT mode text, OUT is_intact boolean, OUT finding text)
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_protection';
+COMMENT ON FUNCTION multitenant._protection(regclass) IS
+'Internal: what the guard knows about a table.';
+
+CREATE FUNCTION multitenant._run_as_owner(table_name regclass, command text)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_run_as_owner';
+COMMENT ON FUNCTION multitenant._run_as_owner(regclass, text) IS
+'Internal: runs one ALTER TABLE or CREATE INDEX with the rights of the table''s owner.';
+
+CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
+	SELECT format('%I.%I', n.nspname, c.relname) AS table_name,
+		p.class,
+		p.tenant_column,
+		format_type(a.atttypid, NULL) AS column_type,
+		p.mode,
+		p.is_intact,
+		p.finding
+	FROM pg_catalog.pg_class c
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	CROSS JOIN LATERAL multitenant._protection(c.oid) p
+	LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = p.tenant_column
+	WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+	AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'multitenant')
+	AND p.class <> 'none';
+COMMENT ON VIEW multitenant.tables IS
+'Every table that is protected, shared or exempt, and whether its protection is intact.';

@@ -1,0 +1,404 @@
+-- Tenants: creating them and changing their state; access profiles of roles.
+
+CREATE FUNCTION multitenant._raise_unknown_tenant(tenant text)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION 'tenant "%" does not exist', tenant
+		USING ERRCODE = 'MT008',
+		HINT = 'Look at the view multitenant.tenants, or call multitenant.create_tenant().';
+END
+$$;
+COMMENT ON FUNCTION multitenant._raise_unknown_tenant(text) IS
+'Internal: raises MT008.';
+
+CREATE FUNCTION multitenant.tenant_id(tenant text)
+RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found_id uuid;
+BEGIN
+	PERFORM multitenant._require('see_tenants', 'looking up tenants');
+	IF tenant ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+		SELECT t.id INTO found_id FROM multitenant.tenant t WHERE t.id = $1::uuid;
+	ELSE
+		SELECT t.id INTO found_id FROM multitenant.tenant t WHERE t.slug = $1;
+	END IF;
+	IF found_id IS NULL THEN
+		PERFORM multitenant._raise_unknown_tenant($1);
+	END IF;
+	RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION multitenant.tenant_id(text) IS
+'The id of the tenant of that slug or id. Errors: 42501 profile, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.tenant_id(number bigint)
+RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	found_id uuid;
+BEGIN
+	PERFORM multitenant._require('see_tenants', 'looking up tenants');
+	SELECT t.id INTO found_id FROM multitenant.tenant t WHERE t.number = $1;
+	IF found_id IS NULL THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
+	END IF;
+	RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION multitenant.tenant_id(bigint) IS
+'The id of the tenant of that number. Errors: 42501 profile, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.create_tenant(
+	slug text, name text DEFAULT NULL, number bigint DEFAULT NULL, id uuid DEFAULT NULL)
+RETURNS uuid
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_id uuid := coalesce($4, gen_random_uuid());
+	new_number bigint := $3;
+BEGIN
+	PERFORM multitenant._require('manage_tenants', 'creating a tenant');
+	IF $1 IS NULL OR octet_length($1) NOT BETWEEN 1 AND 128 OR $1 ~ '[[:cntrl:]]'
+	   OR $1 ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
+		RAISE EXCEPTION 'invalid slug'
+			USING ERRCODE = '22023',
+			HINT = 'A slug has 1 to 128 bytes, no control characters, and does not look like a uuid.';
+	END IF;
+	-- Numbers that were given by hand lie in the way of the sequence.
+	WHILE new_number IS NULL LOOP
+		new_number := nextval('multitenant.tenant_number_seq');
+		IF EXISTS (SELECT FROM multitenant.tenant t WHERE t.number = new_number) THEN
+			new_number := NULL;
+		END IF;
+	END LOOP;
+	BEGIN
+		INSERT INTO multitenant.tenant (id, number, slug, name)
+			VALUES (new_id, new_number, $1, coalesce($2, $1));
+	EXCEPTION WHEN unique_violation THEN
+		RAISE EXCEPTION 'a tenant with this id, number or slug exists already'
+			USING ERRCODE = '23505',
+			HINT = 'Look at the view multitenant.tenants; deleted tenants keep their names until they are purged.';
+	END;
+	PERFORM multitenant._audit('tenant.create', new_id, $1, 'done',
+		jsonb_build_object('number', new_number));
+	RETURN new_id;
+END
+$$;
+COMMENT ON FUNCTION multitenant.create_tenant(text, text, bigint, uuid) IS
+'Creates a tenant and returns its id. slug: 1 to 128 bytes, unique; name: for people (default: the slug); number and id: given if existing data already uses them. For profile provisioner. Errors: 42501 profile, 22023 invalid slug, 23505 exists already.';
+
+CREATE FUNCTION multitenant.alter_tenant(tenant uuid, name text DEFAULT NULL, slug text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._require('manage_tenants', 'changing a tenant');
+	IF $3 IS NOT NULL AND EXISTS (
+		SELECT FROM multitenant.tables t WHERE t.column_type IN ('text', 'character varying')) THEN
+		RAISE EXCEPTION 'slugs cannot be changed while a protected table stores them'
+			USING ERRCODE = '55000',
+			HINT = 'Change the name instead; slugs are keys of protected rows.';
+	END IF;
+	BEGIN
+		UPDATE multitenant.tenant t
+			SET name = coalesce($2, t.name), slug = coalesce($3, t.slug) WHERE t.id = $1;
+		IF NOT FOUND THEN
+			PERFORM multitenant._raise_unknown_tenant($1::text);
+		END IF;
+	EXCEPTION
+		WHEN unique_violation THEN
+			RAISE EXCEPTION 'a tenant with this slug exists already'
+				USING ERRCODE = '23505', HINT = 'Choose another slug.';
+		WHEN check_violation THEN
+			RAISE EXCEPTION 'invalid slug'
+				USING ERRCODE = '22023',
+				HINT = 'A slug has 1 to 128 bytes, no control characters, and does not look like a uuid.';
+	END;
+	PERFORM multitenant._audit('tenant.alter', $1, $1::text, 'done',
+		jsonb_strip_nulls(jsonb_build_object('name', $2, 'slug', $3)));
+END
+$$;
+COMMENT ON FUNCTION multitenant.alter_tenant(uuid, text, text) IS
+'Changes the name or the slug of a tenant; null leaves it. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 slugs are in use as keys, 23505 slug exists, 22023 invalid slug.';
+
+-- Security: the capability is an argument, so this is not for PUBLIC to call.
+CREATE FUNCTION multitenant._change_state(
+	tenant uuid, capability text, allowed_states text[], new_state text, reason text, purge_after timestamptz)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	old_state text;
+BEGIN
+	PERFORM multitenant._require(capability, 'changing the state of a tenant');
+	SELECT t.state INTO old_state FROM multitenant.tenant t WHERE t.id = $1 FOR UPDATE;
+	IF old_state IS NULL THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
+	END IF;
+	IF old_state <> ALL (allowed_states) THEN
+		RAISE EXCEPTION 'the tenant is %', old_state
+			USING ERRCODE = '55000',
+			HINT = format('This is possible for a tenant that is %s.', array_to_string(allowed_states, ' or '));
+	END IF;
+	UPDATE multitenant.tenant t
+		SET state = coalesce(new_state, t.state_before_deletion),
+			state_reason = reason,
+			state_changed_at = now(),
+			state_before_deletion = CASE WHEN new_state = 'deleted' THEN t.state END,
+			purge_after = $6
+		WHERE t.id = $1;
+	PERFORM multitenant._audit('tenant.' || coalesce(new_state, 'undelete'), $1, $1::text, 'done',
+		jsonb_build_object('from', old_state, 'reason', reason));
+END
+$$;
+COMMENT ON FUNCTION multitenant._change_state(uuid, text, text[], text, text, timestamptz) IS
+'Internal: the one place where the state of a tenant changes.';
+
+CREATE FUNCTION multitenant._end_sessions(tenant uuid)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_end_sessions';
+COMMENT ON FUNCTION multitenant._end_sessions(uuid) IS
+'Internal: ends the sessions of a tenant when this transaction commits.';
+
+CREATE FUNCTION multitenant.suspend_tenant(tenant uuid, reason text, terminate boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._change_state($1, 'suspend', '{active}', 'suspended', $2, NULL);
+	IF terminate THEN
+		PERFORM multitenant._end_sessions($1);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant.suspend_tenant(uuid, text, boolean) IS
+'Suspends a tenant: from the commit on every new statement under its context is refused with MT006, also in transactions that are open. terminate: also ends its sessions with what they are running (needs shared_preload_libraries). For profiles provisioner and operator. Errors: 42501 profile, MT008 unknown tenant, 55000 not active or no preload.';
+
+CREATE FUNCTION multitenant.resume_tenant(tenant uuid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._change_state($1, 'suspend', '{suspended}', 'active', NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION multitenant.resume_tenant(uuid) IS
+'Ends the suspension of a tenant. For profiles provisioner and operator. Errors: 42501 profile, MT008 unknown tenant, 55000 not suspended.';
+
+CREATE FUNCTION multitenant.delete_tenant(tenant uuid, reason text DEFAULT NULL, grace interval DEFAULT '30 days')
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF $3 IS NULL OR $3 < interval '0' THEN
+		RAISE EXCEPTION 'the grace period must not be negative'
+			USING ERRCODE = '22023', HINT = 'Give an interval such as ''30 days''.';
+	END IF;
+	PERFORM multitenant._change_state($1, 'manage_tenants', '{active,suspended}', 'deleted', $2, now() + $3);
+END
+$$;
+COMMENT ON FUNCTION multitenant.delete_tenant(uuid, text, interval) IS
+'Marks a tenant as deleted: its context is refused with MT006, its rows stay, and undelete_tenant() brings it back. grace: how long the rows must stay at least. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 deleted already, 22023 negative grace.';
+
+CREATE FUNCTION multitenant.undelete_tenant(tenant uuid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._change_state($1, 'manage_tenants', '{deleted}', NULL, NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION multitenant.undelete_tenant(uuid) IS
+'Brings a deleted tenant back in the state it had before. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 not deleted.';
+
+CREATE FUNCTION multitenant.add_member(tenant uuid, principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._require('manage_tenants', 'adding a member');
+	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
+	END IF;
+	IF octet_length($2) NOT BETWEEN 1 AND 255 THEN
+		RAISE EXCEPTION 'a principal has 1 to 255 bytes'
+			USING ERRCODE = '22023', HINT = 'Use the value that tokens carry in "sub".';
+	END IF;
+	INSERT INTO multitenant.member (tenant_id, principal) VALUES ($1, $2) ON CONFLICT DO NOTHING;
+	PERFORM multitenant._audit('tenant.add_member', $1, $2, 'done', '{}');
+END
+$$;
+COMMENT ON FUNCTION multitenant.add_member(uuid, text) IS
+'Lets a principal switch to a tenant. principal: the "sub" of its tokens. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 invalid principal.';
+
+CREATE FUNCTION multitenant.remove_member(tenant uuid, principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._require('manage_tenants', 'removing a member');
+	DELETE FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'the principal is not a member of this tenant'
+			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; check tenant and principal.';
+	END IF;
+	PERFORM multitenant._audit('tenant.remove_member', $1, $2, 'done', '{}');
+END
+$$;
+COMMENT ON FUNCTION multitenant.remove_member(uuid, text) IS
+'Takes a principal out of a tenant. For profile provisioner. Errors: 42501 profile, MT008 not a member.';
+
+-- The same by slug (or id as text), so that a literal works as an argument.
+
+CREATE FUNCTION multitenant.alter_tenant(tenant text, name text DEFAULT NULL, slug text DEFAULT NULL)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.alter_tenant(multitenant.tenant_id($1), $2, $3);
+END;
+COMMENT ON FUNCTION multitenant.alter_tenant(text, text, text) IS
+'As alter_tenant(uuid, ..), by slug.';
+
+CREATE FUNCTION multitenant.suspend_tenant(tenant text, reason text, terminate boolean DEFAULT false)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.suspend_tenant(multitenant.tenant_id($1), $2, $3);
+END;
+COMMENT ON FUNCTION multitenant.suspend_tenant(text, text, boolean) IS
+'As suspend_tenant(uuid, ..), by slug.';
+
+CREATE FUNCTION multitenant.resume_tenant(tenant text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.resume_tenant(multitenant.tenant_id($1));
+END;
+COMMENT ON FUNCTION multitenant.resume_tenant(text) IS
+'As resume_tenant(uuid), by slug.';
+
+CREATE FUNCTION multitenant.delete_tenant(tenant text, reason text DEFAULT NULL, grace interval DEFAULT '30 days')
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.delete_tenant(multitenant.tenant_id($1), $2, $3);
+END;
+COMMENT ON FUNCTION multitenant.delete_tenant(text, text, interval) IS
+'As delete_tenant(uuid, ..), by slug.';
+
+CREATE FUNCTION multitenant.undelete_tenant(tenant text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.undelete_tenant(multitenant.tenant_id($1));
+END;
+COMMENT ON FUNCTION multitenant.undelete_tenant(text) IS
+'As undelete_tenant(uuid), by slug.';
+
+CREATE FUNCTION multitenant.add_member(tenant text, principal text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.add_member(multitenant.tenant_id($1), $2);
+END;
+COMMENT ON FUNCTION multitenant.add_member(text, text) IS
+'As add_member(uuid, ..), by slug.';
+
+CREATE FUNCTION multitenant.remove_member(tenant text, principal text)
+RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT multitenant.remove_member(multitenant.tenant_id($1), $2);
+END;
+COMMENT ON FUNCTION multitenant.remove_member(text, text) IS
+'As remove_member(uuid, ..), by slug.';
+
+-- Access profiles.
+
+CREATE FUNCTION multitenant.grant_access(
+	role name, profile text, tenant text DEFAULT NULL, reason text DEFAULT NULL,
+	expires_at timestamptz DEFAULT NULL, session_context boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	profiles constant text[] := '{application,trusted_application,tenant,provisioner,operator,auditor,migrator,bypass,bypass_read}';
+	bound_tenant uuid;
+BEGIN
+	PERFORM multitenant._require('superuser', 'granting access');
+	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1) THEN
+		RAISE EXCEPTION 'role "%" does not exist', $1
+			USING ERRCODE = '42704', HINT = 'Create the role first.';
+	END IF;
+	IF $2 IS NULL OR $2 <> ALL (profiles) THEN
+		RAISE EXCEPTION 'unknown profile "%"', $2
+			USING ERRCODE = '22023', HINT = format('The profiles are %s.', array_to_string(profiles, ', '));
+	END IF;
+	IF ($2 = 'tenant') <> ($3 IS NOT NULL) THEN
+		RAISE EXCEPTION 'profile "tenant" needs a tenant, and no other profile has one'
+			USING ERRCODE = '22023', HINT = 'A role of profile tenant is bound to the tenant that is given.';
+	END IF;
+	IF $2 IN ('bypass', 'bypass_read') AND coalesce(btrim($4), '') = '' THEN
+		RAISE EXCEPTION 'a bypass needs a reason'
+			USING ERRCODE = '22023', HINT = 'Say what the role is for, such as ''nightly dump''; it is recorded.';
+	END IF;
+	IF $6 AND $2 NOT IN ('application', 'trusted_application') THEN
+		RAISE EXCEPTION 'session_context is only for applications'
+			USING ERRCODE = '22023', HINT = 'Leave session_context out for this profile.';
+	END IF;
+	IF $5 <= now() THEN
+		RAISE EXCEPTION 'expires_at has passed'
+			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
+	END IF;
+	IF $3 IS NOT NULL THEN
+		bound_tenant := multitenant.tenant_id($3);
+	END IF;
+	INSERT INTO multitenant.access (role_name, profile, tenant_id, session_context, expires_at, reason)
+		VALUES ($1, $2, bound_tenant, coalesce($6, false), $5, $4)
+		ON CONFLICT (role_name) DO UPDATE
+		SET profile = excluded.profile, tenant_id = excluded.tenant_id,
+			session_context = excluded.session_context, expires_at = excluded.expires_at,
+			reason = excluded.reason, granted_by = session_user, granted_at = now();
+	PERFORM multitenant._audit('access.grant', bound_tenant, $1::text, 'done',
+		jsonb_build_object('profile', $2, 'reason', $4, 'expires_at', $5, 'session_context', $6));
+END
+$$;
+COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz, boolean) IS
+'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read. reason: required for a bypass; expires_at: afterwards the role may do nothing; session_context: the context of an application lasts until it is replaced or the session is reset. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.revoke_access(role name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._require('superuser', 'revoking access');
+	DELETE FROM multitenant.access a WHERE a.role_name = $1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'role "%" has no profile of its own', $1
+			USING ERRCODE = '42704', HINT = 'Such a role is an application.';
+	END IF;
+	PERFORM multitenant._audit('access.revoke', NULL, $1::text, 'done', '{}');
+END
+$$;
+COMMENT ON FUNCTION multitenant.revoke_access(name) IS
+'Takes a role''s profile away; it is an application then. Superusers only. Errors: 42501, 42704 no profile.';

@@ -1,0 +1,337 @@
+/*
+ * table.sql
+ *	  What the catalog says of one table, the names of what is made for it, and what must hold before it gets a class.
+ *
+ * Security: every function but one is SECURITY INVOKER. Names enter commands only through format('%I') and regclass,
+ * whose text is qualified because search_path is pg_catalog throughout.
+ */
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- What the catalog says of one table
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- The label of our provider, NULL without one.
+CREATE FUNCTION multitenant._label(rel regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.label FROM pg_catalog.pg_seclabel s
+	WHERE s.objoid = rel AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid = 0
+	  AND s.provider = 'multitenant'
+$$;
+
+-- tenant, shared, shared_rows or exempt; NULL without a label.
+CREATE FUNCTION multitenant._label_class(rel regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT rtrim(split_part(multitenant._label(rel), ' ', 1), ':')
+$$;
+
+-- The JSON part of a label of class tenant or shared_rows; an empty object where there is none.
+CREATE FUNCTION multitenant._label_json(rel regclass) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(substring(multitenant._label(rel) FROM '^(?:tenant|shared_rows) +(\{.*)$')::jsonb, '{}'::jsonb)
+$$;
+
+-- The table itself first, then everything below it: partitions and inheritance children of any depth.
+CREATE FUNCTION multitenant._tree(rel regclass) RETURNS TABLE(member regclass, depth int)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	WITH RECURSIVE t(member, depth) AS (
+		SELECT rel::oid, 0
+		UNION ALL
+		SELECT i.inhrelid, t.depth + 1 FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.member
+	)
+	SELECT t.member::regclass, max(t.depth) FROM t JOIN pg_catalog.pg_class c ON c.oid = t.member
+	GROUP BY t.member, c.relname ORDER BY max(t.depth), c.relname
+$$;
+
+-- The accessor whose result has the type of the tenant column; NULL for a type that cannot carry a tenant.
+CREATE FUNCTION multitenant._accessor(column_type oid) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE column_type
+		WHEN 'pg_catalog.uuid'::regtype THEN 'multitenant.current_tenant()'
+		WHEN 'pg_catalog.int8'::regtype THEN 'multitenant.current_tenant_number()'
+		WHEN 'pg_catalog.int4'::regtype THEN 'multitenant.current_tenant_int4()'
+		WHEN 'pg_catalog.text'::regtype THEN 'multitenant.current_tenant_slug()'
+		WHEN 'pg_catalog.varchar'::regtype THEN 'multitenant.current_tenant_slug()'
+	END
+$$;
+
+-- The expression of a column's default as the server prints it; NULL without one.
+CREATE FUNCTION multitenant._default_of(rel regclass, column_name name) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attribute a
+	JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+	WHERE a.attrelid = rel AND a.attname = column_name
+$$;
+
+-- Names that only our policies bear.
+CREATE FUNCTION multitenant._policy_names() RETURNS name[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT '{multitenant_isolation,multitenant_isolation_insert,multitenant_isolation_update,'
+		'multitenant_isolation_delete,multitenant_access}'::name[]
+$$;
+
+-- The tenant column of a protected table. Policies follow a renamed column, labels do not, so the policies are asked
+-- first: the column they depend on. Policies lost, it is the column whose default is one of our accessors.
+CREATE FUNCTION multitenant._tenant_column(rel regclass) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.attname FROM (
+		SELECT 1, a.attname, a.attnum FROM pg_catalog.pg_policy p
+		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+			AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = p.polrelid AND a.attnum = d.refobjsubid
+		WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names())
+		UNION ALL
+		SELECT 2, a.attname, a.attnum FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.atthasdef
+		  AND multitenant._default_of(rel, a.attname) = multitenant._accessor(a.atttypid)
+	) AS c(preference, attname, attnum)
+	ORDER BY c.preference, c.attnum LIMIT 1
+$$;
+
+-- Is the table itself protected: by its label or by one of our policies? (Ancestors are the caller's business.)
+CREATE FUNCTION multitenant._is_protected(rel regclass) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(multitenant._label_class(rel) IN ('tenant', 'shared_rows'), false)
+		OR EXISTS (SELECT FROM pg_catalog.pg_policy p
+				   WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names()))
+$$;
+
+-- May the caller alter the table?
+CREATE FUNCTION multitenant._is_owner(rel regclass) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c WHERE c.oid = rel
+$$;
+
+-- Does row security leave the caller alone whatever a table says?
+CREATE FUNCTION multitenant._bypasses_row_security() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+$$;
+
+-- About how many rows the table and everything below it hold. The planner's own way: rows per page as of the last
+-- ANALYZE, times the pages of now; a table never analysed is taken to have rows of 100 bytes.
+CREATE FUNCTION multitenant._estimated_rows(rel regclass) RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(sum(CASE
+		WHEN c.reltuples >= 0 AND c.relpages > 0
+			THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
+		ELSE pg_relation_size(c.oid) / 100 END), 0)::bigint
+	FROM multitenant._tree(rel) t JOIN pg_catalog.pg_class c ON c.oid = t.member
+	WHERE c.relkind = 'r'
+$$;
+
+-- Is the table larger than what may be scanned in one go?
+CREATE FUNCTION multitenant._is_large(rel regclass) RETURNS boolean
+LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._estimated_rows(rel)
+		> coalesce(nullif(current_setting('multitenant.maximum_inline_rows', true), ''), '1000000')::bigint
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Names of what is made
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- A name in the server's own manner (table_columns_suffix), clipped to 63 bytes, not yet taken in the schema.
+CREATE FUNCTION multitenant._free_name(rel regclass, columns name[], suffix text) RETURNS name
+LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	stem text;
+	tail text := '_' || suffix;
+	schema_oid oid;
+	attempt int := 0;
+BEGIN
+	SELECT c.relname || '_' || array_to_string(columns, '_'), c.relnamespace INTO stem, schema_oid
+	FROM pg_catalog.pg_class c WHERE c.oid = rel;
+	LOOP
+		WHILE octet_length(stem || tail) > 63 LOOP
+			stem := left(stem, -1);
+		END LOOP;
+		EXIT WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+							  WHERE c.relnamespace = schema_oid AND c.relname = stem || tail)
+			  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c
+							  WHERE c.conrelid = rel AND c.conname = stem || tail);
+		attempt := attempt + 1;
+		tail := '_' || suffix || attempt;
+	END LOOP;
+	RETURN stem || tail;
+END
+$$;
+
+-- The name under which plan() prepares something. It is computed, not chosen: planning again and protect() must
+-- recognise what an earlier run has prepared.
+CREATE FUNCTION multitenant._staged_name(rel regclass, purpose text) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ('multitenant_staged_' || lpad(to_hex(hashtextextended(rel::text || ' ' || purpose, 0)), 16, '0'))::name
+$$;
+
+-- The index of that name on that table; NULL when there is none.
+CREATE FUNCTION multitenant._staged_index(rel regclass, purpose text) RETURNS regclass
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT i.indexrelid::regclass FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+	WHERE i.indrelid = rel AND c.relname = multitenant._staged_name(rel, purpose)
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Preconditions
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- A table that may have a class at all: the caller's own, ordinary or partitioned, permanent, nobody's internal.
+CREATE FUNCTION multitenant._check_table(rel regclass) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	c record;
+BEGIN
+	IF rel IS NULL THEN
+		RAISE EXCEPTION 'no table given'
+			USING ERRCODE = '22004', HINT = 'Name the table, for example multitenant.protect(''app.orders'').';
+	END IF;
+	SELECT r.relkind, r.relpersistence, r.relispartition, n.nspname INTO c
+	FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = rel;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'relation with OID % does not exist', rel::oid
+			USING ERRCODE = '42P01', HINT = 'Name an existing table.';
+	ELSIF c.relkind NOT IN ('r', 'p') THEN
+		RAISE EXCEPTION '% is not a table', rel
+			USING ERRCODE = '42809', HINT = 'Name an ordinary or partitioned table; views follow the tables they read.';
+	ELSIF c.relpersistence = 't' THEN
+		RAISE EXCEPTION '% is a temporary table', rel
+			USING ERRCODE = '22023', HINT = 'Name a permanent table; a temporary one is seen by its session alone.';
+	ELSIF c.nspname ~ '^pg_' OR c.nspname IN ('information_schema', 'multitenant') THEN
+		RAISE EXCEPTION '% is a system table', rel
+			USING ERRCODE = '22023', HINT = 'Name a table of the application.';
+	ELSIF c.relispartition THEN
+		RAISE EXCEPTION '% is a partition', rel
+			USING ERRCODE = '42809',
+				  HINT = format('Name the partitioned table %s; its partitions follow it.',
+					(SELECT a.relid FROM pg_partition_ancestors(rel) a ORDER BY a.relid = pg_partition_root(rel) DESC LIMIT 1));
+	ELSIF NOT multitenant._is_owner(rel) THEN
+		RAISE EXCEPTION 'must be owner of table %', rel
+			USING ERRCODE = '42501', HINT = 'Run this as the table''s owner or as a member of that role.';
+	END IF;
+END
+$$;
+
+-- A column that can carry the tenant.
+CREATE FUNCTION multitenant._check_column(rel regclass, column_name name) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	a record;
+BEGIN
+	SELECT t.atttypid, t.attgenerated, t.attidentity, coalesce(l.collisdeterministic, true) AS is_deterministic INTO a
+	FROM pg_catalog.pg_attribute t LEFT JOIN pg_catalog.pg_collation l ON l.oid = t.attcollation
+	WHERE t.attrelid = rel AND t.attname = column_name AND t.attnum > 0 AND NOT t.attisdropped;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'column % of table % does not exist', quote_ident(column_name), rel
+			USING ERRCODE = '42703',
+				  HINT = format('Add it with CALL multitenant.add_tenant_column(%L), or name the tenant column in the '
+								'second argument.', rel);
+	ELSIF multitenant._accessor(a.atttypid) IS NULL THEN
+		RAISE EXCEPTION 'column % of table % has type %', quote_ident(column_name), rel, format_type(a.atttypid, NULL)
+			USING ERRCODE = '42804', HINT = 'The tenant column must be of type uuid, bigint, integer, text or varchar.';
+	ELSIF a.attgenerated <> '' OR a.attidentity <> '' THEN
+		RAISE EXCEPTION 'column % of table % is generated', quote_ident(column_name), rel
+			USING ERRCODE = '22023', HINT = 'Use a plain column; its default has to be the tenant of the transaction.';
+	ELSIF NOT a.is_deterministic THEN
+		RAISE EXCEPTION 'column % of table % has a nondeterministic collation', quote_ident(column_name), rel
+			USING ERRCODE = '42804',
+				  HINT = 'Give the column a deterministic collation; otherwise two tenants could compare equal.';
+	END IF;
+END
+$$;
+
+-- Nobody's class is changed silently, nor a tenant column replaced by another.
+CREATE FUNCTION multitenant._check_class(rel regclass, class text, column_name name) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	present_class text := multitenant._label_class(rel);
+	present_column name := multitenant._tenant_column(rel);
+BEGIN
+	IF present_class <> class THEN
+		RAISE EXCEPTION 'table % already is of class %', rel, present_class
+			USING ERRCODE = '55000', HINT = format('Give it back with multitenant.unprotect(%L) first.', rel);
+	ELSIF multitenant._is_protected(rel) AND present_column <> column_name THEN
+		RAISE EXCEPTION 'table % already is protected by its column %', rel, quote_ident(present_column)
+			USING ERRCODE = '55000',
+				  HINT = format('Name that column, or give the table back with multitenant.unprotect(%L) first.', rel);
+	ELSIF multitenant._label_json(rel) ->> 'mode' = 'paused' THEN
+		RAISE EXCEPTION 'protection of table % is paused', rel
+			USING ERRCODE = '55000', HINT = format('End the pause with multitenant.repair(%L).', rel);
+	END IF;
+END
+$$;
+
+-- Everything below the table must be able to have row security, and be the caller's.
+CREATE FUNCTION multitenant._check_tree(rel regclass) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	m record;
+BEGIN
+	FOR m IN SELECT t.member, c.relkind, t.depth FROM multitenant._tree(rel) t
+			 JOIN pg_catalog.pg_class c ON c.oid = t.member WHERE t.depth > 0 LOOP
+		IF m.relkind NOT IN ('r', 'p') THEN
+			RAISE EXCEPTION '% below table % is a foreign table', m.member, rel
+				USING ERRCODE = '42809', HINT = 'Detach it; a foreign table cannot have row level security.';
+		ELSIF NOT multitenant._is_owner(m.member) THEN
+			RAISE EXCEPTION 'must be owner of table %, which is below %', m.member, rel
+				USING ERRCODE = '42501', HINT = 'Run this as the owner of the whole tree of tables.';
+		END IF;
+	END LOOP;
+END
+$$;
+
+-- How many of the values name no registered tenant.
+--
+-- Security: the registry is not the caller's to read, hence SECURITY DEFINER; the answer is a number, and only the
+-- owner of a permanent table with that column gets one. The owner is looked for in the role the session chose, since
+-- current_user is the definer here.
+CREATE FUNCTION multitenant._count_unregistered(rel regclass, column_name name, vals text[]) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	caller name := coalesce(nullif(current_setting('role'), 'none')::name, session_user);
+	column_type oid;
+	result bigint;
+BEGIN
+	SELECT a.atttypid INTO column_type FROM pg_catalog.pg_class c
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = column_name AND a.attnum > 0
+	WHERE c.oid = rel AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+	  AND pg_has_role(caller, c.relowner, 'USAGE');
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'must be owner of table %', rel
+			USING ERRCODE = '42501', HINT = 'Run this as the table''s owner or as a member of that role.';
+	END IF;
+	SELECT count(*) INTO result FROM unnest(vals) AS v(value)
+	WHERE NOT CASE multitenant._accessor(column_type)
+		WHEN 'multitenant.current_tenant()' THEN EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = v.value::uuid)
+		WHEN 'multitenant.current_tenant_slug()' THEN EXISTS (SELECT FROM multitenant.tenant t WHERE t.slug = v.value)
+		ELSE EXISTS (SELECT FROM multitenant.tenant t WHERE t.number = v.value::bigint) END;
+	RETURN result;
+END
+$$;
+
+-- What the rows themselves say against protection. Only for a table that is not protected yet, which its owner can
+-- therefore read, and not for one too large to scan.
+CREATE FUNCTION multitenant._check_rows(rel regclass, column_name name, may_be_null boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	bad bigint;
+	vals text[];
+BEGIN
+	IF NOT may_be_null THEN
+		EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', rel, column_name) INTO bad;
+		IF bad > 0 THEN
+			RAISE EXCEPTION 'column % of table % contains null values', quote_ident(column_name), rel
+				USING ERRCODE = '23502',
+					  DETAIL = format('Rows without a tenant: %s.', bad),
+					  HINT = format('Give every row its tenant, for example with CALL multitenant.add_tenant_column(%L, %L).',
+									rel, column_name);
+		END IF;
+	END IF;
+	EXECUTE format('SELECT array_agg(DISTINCT %1$I::text) FROM %2$s WHERE %1$I IS NOT NULL', column_name, rel) INTO vals;
+	bad := multitenant._count_unregistered(rel, column_name, vals);
+	IF bad > 0 THEN
+		RAISE EXCEPTION 'rows of table % name a tenant that is not registered', rel
+			USING ERRCODE = '23503',
+				  DETAIL = format('Values of column %I that are no tenant: %s.', column_name, bad),
+				  HINT = 'Register each of them with multitenant.create_tenant(), or correct the rows.';
+	END IF;
+END
+$$;
