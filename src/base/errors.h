@@ -46,6 +46,8 @@ MtDeny(MtDenial *denial, int code, const char *message, const char *detail,
 }
 
 /* Raises a denial as an error; does not return. */
+static inline void MtDenialRaise(const MtDenial *denial) pg_attribute_noreturn();
+
 static inline void
 MtDenialRaise(const MtDenial *denial)
 {

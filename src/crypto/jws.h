@@ -37,7 +37,8 @@ typedef enum MtJwsStatus
 	MT_JWS_MALFORMED,			/* not three canonical base64url parts */
 	MT_JWS_BAD_HEADER,			/* not a JSON object with alg and kid */
 	MT_JWS_UNSUPPORTED,			/* crit, b64 or a typ other than JWT */
-	MT_JWS_BAD_CLAIMS			/* not a JSON object, or a claim of wrong shape */
+	MT_JWS_BAD_CLAIMS			/* not a JSON object, or a claim of wrong
+								 * shape */
 } MtJwsStatus;
 
 /* A token taken apart. All strings are valid UTF-8 and end with a NUL. */

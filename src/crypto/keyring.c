@@ -54,7 +54,8 @@ enum
 	INSTALLATION_DATABASE
 };
 
-#define SECRET_MAX (MT_KEY_MAX_SECRET + 1)	/* bytes of a secret file, newline included */
+#define SECRET_MAX (MT_KEY_MAX_SECRET + 1)	/* bytes of a secret file, newline
+											 * included */
 #define CACHE_LIMIT 64			/* keys in one backend */
 
 static MemoryContext cache_context = NULL;

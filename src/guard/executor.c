@@ -107,13 +107,16 @@ is_key_share_probe(const PlannedStmt *statement)
  * Security: a trigger below it inherits the missing FORCE, so what runs inside
  * is not exempt - a trigger on the child of a cascade read and wrote another
  * tenant's rows when it was. Only the probe of a further foreign key is, which
- * returns no data.
+ * returns no data. Nor is what the planner evaluates: a foreign key starts its
+ * statement after planning it, while an index expression of the table's owner is
+ * folded in between, with the missing FORCE.
  */
 bool
 MtGuardIsReferentialStatement(void)
 {
 	if (!InNoForceRLSOperation() || current_start.query == NULL ||
-		(current_start.eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0)
+		(current_start.eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 ||
+		MtContextIsPlanning())
 		return false;
 	if (!current_frame.is_noforce)
 		return true;

@@ -65,7 +65,7 @@ names_extension(List *objects)
 
 	foreach(cell, objects)
 		if (strcmp(strVal(lfirst(cell)), MT_EXTENSION_NAME) == 0)
-			return true;
+		return true;
 	return false;
 }
 
@@ -82,7 +82,7 @@ owns_extension(List *roles)
 	ReleaseSysCache(tuple);
 	foreach(cell, roles)
 		if (get_rolespec_oid(lfirst(cell), true) == owner)
-			return true;
+		return true;
 	return false;
 }
 

@@ -345,7 +345,7 @@ parents_of(Oid relid)
 }
 
 static void
-examine(Oid relid, MtProtection *out);
+			examine(Oid relid, MtProtection *out);
 
 /*
  * What the ancestors make of a relation that says nothing itself: a partition of

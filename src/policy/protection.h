@@ -14,12 +14,14 @@ typedef struct MtProtection
 	Oid			relid;			/* the hash key */
 	bool		is_valid;		/* cleared by invalidation */
 	bool		has_children;	/* others' entries depend on this relation */
-	MtClass		class;			/* its own, else what it inherits or its policies say */
+	MtClass		class;			/* its own, else what it inherits or its
+								 * policies say */
 	bool		is_paused;
 	TimestampTz paused_until;
 	AttrNumber	column;			/* the tenant column; 0 if not known */
 	bool		is_intact;		/* everything that protects it is there */
-	const char *finding;		/* what is not intact: a constant; NULL if intact */
+	const char *finding;		/* what is not intact: a constant; NULL if
+								 * intact */
 } MtProtection;
 
 extern void MtProtectionInit(void);

@@ -594,6 +594,12 @@ MtContextLeavePlanner(void)
 		planner_depth--;
 }
 
+bool
+MtContextIsPlanning(void)
+{
+	return planner_depth > 0;
+}
+
 static void
 identify_for_audit(MtAuditIdentity *identity)
 {
@@ -617,7 +623,10 @@ MtContextInit(void)
 							   GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
 							   check_context, assign_context, NULL);
 
-	/* This one does go with RESET ALL and DISCARD ALL, so that pools clean it. */
+	/*
+	 * This one does go with RESET ALL and DISCARD ALL, so that pools clean
+	 * it.
+	 */
 	DefineCustomStringVariable(SESSION_CONTEXT_GUC,
 							   "Context that a session keeps (internal).",
 							   NULL, &session_context_value, "", PGC_SUSET,

@@ -52,5 +52,6 @@ extern void MtContextDenyMissing(MtDenial *denial);
 /* Between these two calls no context can be set: the planner is at work. */
 extern void MtContextEnterPlanner(void);
 extern void MtContextLeavePlanner(void);
+extern bool MtContextIsPlanning(void);
 
 #endif							/* MT_CONTEXT_H */

@@ -56,6 +56,13 @@ static Oid	cache_session_user = InvalidOid;
 
 /* ---- refusals ---- */
 
+static void refuse(int code, const char *message, const char *detail,
+				   const char *hint, const char *reason) pg_attribute_noreturn();
+static void refuse_unverified(const char *reason) pg_attribute_noreturn();
+static void refuse_claim(const char *detail) pg_attribute_noreturn();
+static void refuse_expired(const char *detail) pg_attribute_noreturn();
+static void refuse_revoked(const char *detail) pg_attribute_noreturn();
+
 /*
  * Security: until the signature is verified there is one error for everything,
  * so that a forger does not learn how far he came. The reason goes to the
@@ -259,7 +266,6 @@ check_kind(const MtClaims *claims, const MtSigningKey *key)
 	if (strcmp(kind, "system") == 0)
 		return MT_KIND_SYSTEM;
 	refuse_claim("The claim \"kind\" is not known.");
-	return MT_KIND_TENANT;		/* not reached */
 }
 
 /*

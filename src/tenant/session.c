@@ -275,7 +275,6 @@ tenant_context(void)
 		return context;
 	MtContextDenyMissing(&denial);
 	MtDenialRaise(&denial);
-	return NULL;				/* not reached */
 }
 
 /*
