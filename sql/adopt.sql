@@ -124,7 +124,7 @@ RETURNS TABLE(table_name text, step int, command text, lock_level text, in_trans
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	tables regclass[] := multitenant._schema_candidates(schema_name, tenant_column);
-	pending regclass[] := '{}';
+	is_pending boolean := false;
 	steps multitenant._step[];
 	s multitenant._step;
 	t regclass;
@@ -138,17 +138,17 @@ BEGIN
 		PERFORM multitenant._check_tree(t);
 		steps := ARRAY(SELECT p FROM multitenant._protect_steps(t, tenant_column, tables) p WHERE p.command IS NOT NULL);
 		CONTINUE WHEN cardinality(steps) = 0;
-		IF cardinality(pending) = 0 THEN
+		IF NOT is_pending THEN
 			SELECT NULL, step + 1, 'SET lock_timeout = ''5s''', NULL, true,
 				'a step that gives up can be run again; so can plan()'
 			INTO table_name, step, command, lock_level, in_transaction, note;
 			RETURN NEXT;
 		END IF;
-		pending := pending || t;
+		is_pending := true;
 		FOREACH s IN ARRAY steps LOOP
 			CONTINUE WHEN s.scans IS NULL;
 			IF s.preparation IS NULL THEN
-				SELECT t::text, NULL, NULL, NULL, NULL, format('cannot be prepared, %s is partitioned; protect() will scan: %s',
+				SELECT t::text, NULL, NULL, NULL, NULL, format('cannot be prepared, %s is partitioned; protect_schema() will scan: %s',
 					s.scans, s.command)
 				INTO table_name, step, command, lock_level, in_transaction, note;
 				RETURN NEXT;
@@ -161,13 +161,12 @@ BEGIN
 			END LOOP;
 		END LOOP;
 	END LOOP;
-	FOREACH t IN ARRAY pending LOOP
-		SELECT t::text, step + 1, format('SELECT * FROM multitenant.protect(%L, %L)', t, tenant_column), 'ACCESS EXCLUSIVE', true,
-			'uses what is prepared and scans nothing'
+	IF is_pending THEN
+		SELECT NULL, step + 1, format('SELECT * FROM multitenant.protect_schema(%L, %L, dry_run => false)', schema_name,
+									  tenant_column),
+			'ACCESS EXCLUSIVE', true, 'uses what is prepared and scans nothing; all tables or none'
 		INTO table_name, step, command, lock_level, in_transaction, note;
 		RETURN NEXT;
-	END LOOP;
-	IF cardinality(pending) > 0 THEN
 		SELECT NULL, step + 1, 'RESET lock_timeout', NULL, true, NULL
 		INTO table_name, step, command, lock_level, in_transaction, note;
 		RETURN NEXT;
@@ -181,7 +180,7 @@ END
 $$;
 
 COMMENT ON FUNCTION multitenant.plan(name, name) IS
-'Prints the script that protects a schema of big tables without long locks: what needs a scan is prepared first (indexes CONCURRENTLY, constraints NOT VALID and then validated), the calls of protect() at the end find it prepared. Run the commands one by one, those with in_transaction = false outside a transaction. Steps already done are left out when it is called again; no rows: nothing is left to do.
+'Prints the script that protects a schema of big tables without long locks: what needs a scan is prepared first (indexes CONCURRENTLY, constraints NOT VALID and then validated), the call of protect_schema() at the end finds it prepared. Run the commands one by one, those with in_transaction = false outside a transaction. Steps already done are left out when it is called again; no rows: nothing is left to do.
 schema_name: the schema. tenant_column: the column''s name in all of its tables.
 Errors: those of protect() that need no scan; 3F000 no such schema.';
 
@@ -286,8 +285,8 @@ $$;
 CREATE FUNCTION multitenant._fill_command(leaf regclass, column_name name, con oid, parent regclass, parent_column name)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('UPDATE ONLY %s AS c SET %I = p.%I FROM %s AS p WHERE c.%2$I IS NULL AND p.%3$I IS NOT NULL AND %s'
-				  ' AND c.ctid >= $1 AND c.ctid < $2', leaf, column_name, parent_column, parent,
+	SELECT format('UPDATE ONLY %1$s AS c SET %2$I = p.%3$I FROM %4$s AS p'
+				  ' WHERE c.%2$I IS NULL AND p.%3$I IS NOT NULL AND %5$s AND c.ctid >= $1 AND c.ctid < $2', leaf, column_name, parent_column, parent,
 		string_agg(format('p.%I OPERATOR(%I.%s) c.%I', b.attname, n.nspname, o.oprname, a.attname), ' AND '))
 	FROM pg_catalog.pg_constraint f
 	CROSS JOIN LATERAL unnest(f.conkey, f.confkey, f.conpfeqop) AS x(child_number, parent_number, operator)

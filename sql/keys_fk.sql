@@ -182,8 +182,8 @@ BEGIN
 						   con_name, child, child, parent);
 		ELSIF k.confupdtype IN ('n', 'd') OR (k.confmatchtype = 'f' AND cardinality(k.conkey) > 1) THEN
 			handling := 'companion';
-			note := format('foreign key %I of %s stays for its %s, which cannot be said of a key with the tenant in it',
-						   con_name, child, CASE WHEN k.confupdtype IN ('n', 'd') THEN 'ON UPDATE action' ELSE 'MATCH FULL' END);
+			note := format('foreign key %I of %s stays for its %s, which a key with the tenant in it cannot have; its errors '
+						   'tell whether another tenant has a value', con_name, child, CASE WHEN k.confupdtype IN ('n', 'd') THEN 'ON UPDATE action' ELSE 'MATCH FULL' END);
 		ELSE
 			handling := 'replace';
 			IF k.confmatchtype = 'f' THEN
@@ -542,7 +542,8 @@ BEGIN
 			RETURN QUERY SELECT * FROM multitenant._convert_steps(k.index_oid, k.tenant_column, rel, rule.note);
 			keys_made := keys_made || multitenant._key_text((SELECT i.indrelid FROM pg_catalog.pg_index i
 				WHERE i.indexrelid = k.index_oid), k.tenant_column || multitenant._key_columns(k.index_oid));
-		ELSIF rule.note IS NOT NULL THEN
+		ELSIF rule.note IS NOT NULL AND EXISTS (SELECT FROM multitenant._tree(rel) t JOIN pg_catalog.pg_index i
+												ON i.indrelid = t.member WHERE i.indexrelid = k.index_oid) THEN
 			RETURN NEXT (NULL, NULL, NULL, rule.note, NULL, rel, NULL, NULL)::multitenant._step;
 		END IF;
 	END LOOP;

@@ -111,6 +111,17 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	WHERE NOT c.relispartition ORDER BY t.depth, t.member::text
 $$;
 
+-- Indexes of partitions that plan() prepared get the names that CREATE INDEX on the parent would have given them.
+CREATE FUNCTION multitenant._index_name_steps(staged regclass, column_name name, target regclass)
+RETURNS SETOF multitenant._step
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ROW(format('ALTER INDEX %s RENAME TO %I', t.member,
+					  multitenant._free_name(i.indrelid, ARRAY[column_name], 'idx')),
+			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, target, NULL, NULL)::multitenant._step
+	FROM multitenant._tree(staged) t JOIN pg_catalog.pg_index i ON i.indexrelid = t.member
+	WHERE t.depth > 0 ORDER BY t.depth, t.member::text
+$$;
+
 -- The index every tenant's query starts from. "covered" are tables that a key step of the same run gives one.
 CREATE FUNCTION multitenant._index_steps(rel regclass, column_name name, covered regclass[])
 RETURNS SETOF multitenant._step
@@ -131,6 +142,7 @@ BEGIN
 					 jsonb_build_object('kind', 'index', 'name', index_name), member,
 					 CASE WHEN staged IS NULL THEN member END,
 					 multitenant._index_preparation(member, column_name))::multitenant._step;
+		RETURN QUERY SELECT * FROM multitenant._index_name_steps(staged, column_name, member);
 	END LOOP;
 END
 $$;
@@ -253,8 +265,9 @@ DECLARE
 BEGIN
 	FOR m IN SELECT t.member, c.relrowsecurity, c.relforcerowsecurity FROM multitenant._tree(rel) t
 			 JOIN pg_catalog.pg_class c ON c.oid = t.member ORDER BY t.depth, t.member::text LOOP
-		-- Off and not forced is how a table is created; only anything else is worth a word in the label.
-		undo := CASE WHEN m.relrowsecurity OR m.relforcerowsecurity THEN
+		-- Off and not forced is how a table is created; only anything else is worth a word in the label, unless it was
+		-- us who turned it on.
+		undo := CASE WHEN (m.relrowsecurity OR m.relforcerowsecurity) AND NOT multitenant._is_protected(m.member) THEN
 			jsonb_build_object('kind', 'row_security', 'enabled', m.relrowsecurity, 'forced', m.relforcerowsecurity) END;
 		IF NOT m.relrowsecurity THEN
 			RETURN NEXT (format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', m.member), 'ACCESS EXCLUSIVE', true,
@@ -352,17 +365,22 @@ $$;
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- Labels come last, for only then it is known what unprotect() has to give back. A label that is there stays: its
--- owner may not change it, and what it remembers is the older truth.
+-- owner may not change it, and what it remembers is the older truth. A partition that came after its parent was
+-- protected had NOT NULL from the parent, and loses it with the parent.
 CREATE FUNCTION multitenant._label_steps(rel regclass, class text, steps multitenant._step[])
 RETURNS SETOF multitenant._step
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ROW(format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', t.member,
-					  class || coalesce(' ' || jsonb_build_object('undo', u.undo)::text, '')),
+					  class || coalesce(' {"undo": ' || u.undo::text || '}', '')),
 			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
 	FROM multitenant._tree(rel) t
-	CROSS JOIN LATERAL (SELECT jsonb_agg(s.undo ORDER BY s.n) FROM
-		unnest(steps) WITH ORDINALITY AS s(command, lock_level, in_transaction, note, undo, target, scans, preparation, n)
-		WHERE s.target = t.member AND s.undo IS NOT NULL) AS u(undo)
+	CROSS JOIN LATERAL (SELECT jsonb_agg(x.undo ORDER BY x.n) FROM (
+		SELECT s.undo, s.n
+		FROM unnest(steps) WITH ORDINALITY AS s(command, lock_level, in_transaction, note, undo, target, scans, preparation, n)
+		WHERE s.target = t.member AND s.undo IS NOT NULL
+		UNION ALL
+		SELECT '{"kind": "not_null"}', 0
+		WHERE t.depth > 0 AND multitenant._label_json(rel) -> 'undo' @> '[{"kind": "not_null"}]') AS x) AS u(undo)
 	WHERE multitenant._label(t.member) IS NULL
 	ORDER BY t.depth, t.member::text
 $$;

@@ -216,14 +216,18 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET 
 DECLARE
 	a record;
 BEGIN
+	IF column_name IS NULL THEN
+		RAISE EXCEPTION 'no tenant column given'
+			USING ERRCODE = '22004', HINT = 'Name the column that says whose a row is, or leave the argument out for tenant_id.';
+	END IF;
 	SELECT t.atttypid, t.attgenerated, t.attidentity, coalesce(l.collisdeterministic, true) AS is_deterministic INTO a
 	FROM pg_catalog.pg_attribute t LEFT JOIN pg_catalog.pg_collation l ON l.oid = t.attcollation
 	WHERE t.attrelid = rel AND t.attname = column_name AND t.attnum > 0 AND NOT t.attisdropped;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'column % of table % does not exist', quote_ident(column_name), rel
 			USING ERRCODE = '42703',
-				  HINT = format('Add it with CALL multitenant.add_tenant_column(%L), or name the tenant column in the '
-								'second argument.', rel);
+				  HINT = format('Add it with CALL multitenant.add_tenant_column(%L, %L), or name the tenant column in the '
+								'second argument.', rel, column_name);
 	ELSIF multitenant._accessor(a.atttypid) IS NULL THEN
 		RAISE EXCEPTION 'column % of table % has type %', quote_ident(column_name), rel, format_type(a.atttypid, NULL)
 			USING ERRCODE = '42804', HINT = 'The tenant column must be of type uuid, bigint, integer, text or varchar.';

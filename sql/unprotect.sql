@@ -17,7 +17,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog,
 	SELECT l.labelled, l.about, l.entry ->> 'kind', l.entry FROM (
 		SELECT s.objoid::regclass, multitenant._resolve(e.entry, s.objoid::regclass), e.entry, e.n
 		FROM pg_catalog.pg_seclabel s
-		CROSS JOIN LATERAL jsonb_array_elements(multitenant._label_json(s.objoid::regclass) -> 'undo')
+		CROSS JOIN LATERAL jsonb_path_query(multitenant._label_json(s.objoid::regclass), '$.undo[*]')
 			WITH ORDINALITY AS e(entry, n)
 		WHERE s.provider = 'multitenant' AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid = 0
 	) AS l(labelled, about, entry, n)
@@ -150,17 +150,21 @@ DECLARE
 BEGIN
 	SELECT multitenant._accessor(a.atttypid) INTO accessor FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = rel AND a.attname = column_name;
-	IF multitenant._default_of(rel, column_name) IS DISTINCT FROM accessor THEN
+	IF accessor IS NULL OR multitenant._default_of(rel, column_name) IS DISTINCT FROM accessor THEN
 		RETURN;
 	END IF;
 	SELECT u.entry ->> 'expression' INTO former FROM multitenant._undo_entries() u
 	WHERE u.labelled = rel AND u.about = rel AND u.kind = 'default';
-	IF former IS NULL THEN
-		EXECUTE format('ALTER TABLE ONLY %s ALTER COLUMN %I DROP DEFAULT', rel, column_name);
-	ELSE
+	EXECUTE format('ALTER TABLE ONLY %s ALTER COLUMN %I DROP DEFAULT', rel, column_name);
+	IF former IS NOT NULL THEN
 		PERFORM multitenant._run_as_owner(rel, format('ALTER TABLE ONLY %s ALTER COLUMN %I SET DEFAULT %s', rel, column_name,
 													  former));
 	END IF;
+EXCEPTION
+	-- What it calls may be gone, or the label was not written by protect().
+	WHEN OTHERS THEN
+		EXECUTE format('ALTER TABLE ONLY %s ALTER COLUMN %I DROP DEFAULT', rel, column_name);
+		RAISE NOTICE 'the former default of column % of % cannot be given back: %', quote_ident(column_name), rel, SQLERRM;
 END
 $$;
 
@@ -172,7 +176,7 @@ DECLARE
 								JOIN multitenant._tree(root) t ON t.member = u.labelled WHERE u.kind = 'not_null');
 	m regclass;
 BEGIN
-	IF EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = root AND i.indisprimary
+	IF column_name IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = root AND i.indisprimary
 			   AND column_name = ANY (multitenant._key_columns(i.indexrelid))) THEN
 		RETURN;		-- the primary key wants it so
 	ELSIF root = ANY (changed) THEN

@@ -16,7 +16,6 @@
 #include "base/extension.h"
 #include "base/redact.h"
 #include "catalog/indexing.h"
-#include "commands/sequence.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -154,7 +153,7 @@ write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
 	namestrcpy(&current_role, role_name(GetUserId()));
 
 	memset(nulls, false, sizeof(nulls));
-	values[AUDIT_ID - 1] = Int64GetDatum(nextval_internal(MtIndexOid("audit_event_id_seq"), false));
+	values[AUDIT_ID - 1] = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
 	values[AUDIT_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[AUDIT_EVENT - 1] = CStringGetTextDatum(event->event);
 	values[AUDIT_SOURCE - 1] = CStringGetTextDatum(source_names[event->source]);
