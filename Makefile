@@ -52,8 +52,6 @@ OWN_GOALS = help check check-mutants check-bare demo lint format dist installche
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
 PG_CONFIG := $(shell test/tools/find-pg-config)
-else
-export MT_PG_CONFIG_GIVEN := $(PG_CONFIG)
 endif
 PG_MAJOR := $(if $(PG_CONFIG),$(shell "$(PG_CONFIG)" --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/'))
 

@@ -119,68 +119,66 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		ELSE 'ACCESS EXCLUSIVE' END
 $$;
 
-CREATE FUNCTION multitenant.plan(schema_name name, tenant_column name DEFAULT 'tenant_id')
-RETURNS TABLE(table_name text, step int, command text, lock_level text, in_transaction boolean, note text)
+-- What can be done beforehand so that protecting this table scans nothing. Without a command: what cannot.
+CREATE FUNCTION multitenant._preparation(steps multitenant._step[])
+RETURNS TABLE(table_name text, command text, lock_level text, in_transaction boolean, note text)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.scans::text, p.command, multitenant._lock_of(p.command), p.command !~ ' CONCURRENTLY ',
+		CASE WHEN s.preparation IS NULL
+			THEN format('cannot be prepared because of partitions; protect_schema() will scan: %s', s.command) END
+	FROM unnest(steps) WITH ORDINALITY
+		AS s(command, lock_level, in_transaction, note, undo, target, scans, preparation, n)
+	LEFT JOIN LATERAL unnest(s.preparation) WITH ORDINALITY AS p(command, m) ON true
+	WHERE s.command IS NOT NULL AND s.scans IS NOT NULL AND (s.preparation IS NULL OR p.command IS NOT NULL)
+	ORDER BY s.n, p.m
+$$;
+
+-- The whole script, not numbered yet.
+CREATE FUNCTION multitenant._script(schema_name name, column_name name)
+RETURNS TABLE(table_name text, command text, lock_level text, in_transaction boolean, note text)
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	tables regclass[] := multitenant._schema_candidates(schema_name, tenant_column);
+	tables regclass[] := multitenant._schema_candidates(schema_name, column_name);
 	is_pending boolean := false;
 	steps multitenant._step[];
-	s multitenant._step;
 	t regclass;
-	u record;
 BEGIN
-	step := 0;
 	FOREACH t IN ARRAY tables LOOP
 		PERFORM multitenant._check_table(t);
-		PERFORM multitenant._check_column(t, tenant_column);
-		PERFORM multitenant._check_class(t, 'tenant', tenant_column);
+		PERFORM multitenant._check_column(t, column_name);
+		PERFORM multitenant._check_class(t, 'tenant', column_name);
 		PERFORM multitenant._check_tree(t);
-		steps := ARRAY(SELECT p FROM multitenant._protect_steps(t, tenant_column, tables) p WHERE p.command IS NOT NULL);
+		steps := ARRAY(SELECT p FROM multitenant._protect_steps(t, column_name, tables) p WHERE p.command IS NOT NULL);
 		CONTINUE WHEN cardinality(steps) = 0;
 		IF NOT is_pending THEN
-			SELECT NULL, step + 1, 'SET lock_timeout = ''5s''', NULL, true,
-				'a step that gives up can be run again; so can plan()'
-			INTO table_name, step, command, lock_level, in_transaction, note;
-			RETURN NEXT;
+			RETURN QUERY SELECT NULL, 'SET lock_timeout = ''5s''', NULL, true,
+				'run it all in one session; a step that gives up can be run again, and so can plan()';
+			is_pending := true;
 		END IF;
-		is_pending := true;
-		FOREACH s IN ARRAY steps LOOP
-			CONTINUE WHEN s.scans IS NULL;
-			IF s.preparation IS NULL THEN
-				SELECT t::text, NULL, NULL, NULL, NULL, format('cannot be prepared, %s is partitioned; protect_schema() will scan: %s',
-					s.scans, s.command)
-				INTO table_name, step, command, lock_level, in_transaction, note;
-				RETURN NEXT;
-				CONTINUE;
-			END IF;
-			FOR u IN SELECT p.command AS text FROM unnest(s.preparation) AS p(command) LOOP
-				SELECT s.scans::text, step + 1, u.text, multitenant._lock_of(u.text), u.text !~ ' CONCURRENTLY ', NULL
-				INTO table_name, step, command, lock_level, in_transaction, note;
-				RETURN NEXT;
-			END LOOP;
-		END LOOP;
+		RETURN QUERY SELECT * FROM multitenant._preparation(steps);
 	END LOOP;
 	IF is_pending THEN
-		SELECT NULL, step + 1, format('SELECT * FROM multitenant.protect_schema(%L, %L, dry_run => false)', schema_name,
-									  tenant_column),
-			'ACCESS EXCLUSIVE', true, 'uses what is prepared and scans nothing; all tables or none'
-		INTO table_name, step, command, lock_level, in_transaction, note;
-		RETURN NEXT;
-		SELECT NULL, step + 1, 'RESET lock_timeout', NULL, true, NULL
-		INTO table_name, step, command, lock_level, in_transaction, note;
-		RETURN NEXT;
+		RETURN QUERY SELECT NULL, format('SELECT * FROM multitenant.protect_schema(%L, %L, dry_run => false)', schema_name,
+				column_name), 'ACCESS EXCLUSIVE', true, 'uses what is prepared and scans nothing; all tables or none';
+		RETURN QUERY SELECT NULL, 'RESET lock_timeout', NULL, true, NULL;
 	END IF;
-	FOR u IN SELECT * FROM multitenant._undecided(schema_name, tenant_column) LOOP
-		SELECT u.rel::text, NULL, NULL, NULL, NULL, u.note
-		INTO table_name, step, command, lock_level, in_transaction, note;
-		RETURN NEXT;
-	END LOOP;
+	RETURN QUERY SELECT u.rel::text, NULL, NULL, NULL::boolean, u.note
+		FROM multitenant._undecided(schema_name, column_name) u;
 END
 $$;
 
+CREATE FUNCTION multitenant.plan(schema_name name, tenant_column name DEFAULT 'tenant_id')
+RETURNS TABLE(table_name text, step int, command text, lock_level text, in_transaction boolean, note text)
+LANGUAGE sql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT s.table_name, CASE WHEN s.command IS NOT NULL THEN count(s.command) OVER (ORDER BY s.n)::int END,
+		s.command, s.lock_level, s.in_transaction, s.note
+	FROM multitenant._script(schema_name, tenant_column) WITH ORDINALITY
+		AS s(table_name, command, lock_level, in_transaction, note, n)
+	ORDER BY s.n
+$$;
+
 COMMENT ON FUNCTION multitenant.plan(name, name) IS
-'Prints the script that protects a schema of big tables without long locks: what needs a scan is prepared first (indexes CONCURRENTLY, constraints NOT VALID and then validated), the call of protect_schema() at the end finds it prepared. Run the commands one by one, those with in_transaction = false outside a transaction. Steps already done are left out when it is called again; no rows: nothing is left to do.
+'Prints the script that protects a schema of big tables without long locks: what needs a scan is prepared first (indexes CONCURRENTLY, constraints NOT VALID and then validated), the call of protect_schema() at the end finds it prepared. Run the commands one by one in the session that called this (without preloading, that is what loads the guard, which a foreign key to a table already protected needs to be validated), those with in_transaction = false outside a transaction. Steps already done are left out when it is called again; no rows: nothing is left to do.
 schema_name: the schema. tenant_column: the column''s name in all of its tables.
 Errors: those of protect() that need no scan; 3F000 no such schema.';
 
@@ -216,7 +214,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	)
 	SELECT p.table_name::regclass FROM path p
 	WHERE p.depth > 0 AND EXISTS (SELECT FROM multitenant._tenant_sources(p.table_name, column_name, NULL))
-	ORDER BY p.depth, p.table_name::regclass::text LIMIT 1
+	ORDER BY p.depth, p.table_name::regclass::text COLLATE "C" LIMIT 1
 $$;
 
 -- The one foreign key that the tenant is derived through. A mandatory one wins over those that may be NULL.
@@ -388,6 +386,6 @@ END
 $$;
 
 COMMENT ON PROCEDURE multitenant.add_tenant_column(regclass, name, name, int) IS
-'Adds the tenant column to a table that has none and fills it through a foreign key from the table that has one; then makes it NOT NULL. Commits after every batch, reports progress as NOTICEs, and goes on where it stopped when called again. Call it outside a transaction and before protecting the referenced table.
+'Adds the tenant column to a table that has none and fills it through a foreign key from the table that has one; then makes it NOT NULL. Commits after every batch, reports progress as NOTICEs, and goes on where it stopped when called again. Call it outside a transaction and before protecting the referenced table. Triggers of the table fire, with the caller''s rights.
 table_name: a table of the caller. tenant_column: its new column, of the type of the referenced table''s tenant column; no default. through: the foreign key that decides whose a row is; NULL finds it. batch_size: rows per transaction.
 Errors: 42501 not the owner; 55000 no foreign key leads to a tenant (the HINT names the table to begin with), or the referenced table is protected already; 42725 several do; 42704 the named one does not; 42804 the column has another type; 23502 some rows have no tenant to derive (the others stay filled); 22023 batch_size not positive.';

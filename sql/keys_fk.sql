@@ -109,25 +109,17 @@ $$;
 -- Is there another foreign key that already ties the same columns together with the tenant?
 CREATE FUNCTION multitenant._is_tied(con oid, child_tenant name, parent_tenant name) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	WITH pair AS (
-		SELECT k.oid, k.conrelid, k.confrelid, k.conname, p.child_number, p.parent_number
-		FROM pg_catalog.pg_constraint k CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS p(child_number, parent_number)
-		WHERE k.contype = 'f'
-	), wanted AS (
-		SELECT p.child_number, p.parent_number FROM pair p WHERE p.oid = con
-		UNION
-		SELECT a.attnum, b.attnum FROM pg_catalog.pg_constraint k
+	SELECT EXISTS (
+		SELECT FROM pg_catalog.pg_constraint k
+		JOIN pg_catalog.pg_constraint o ON o.conrelid = k.conrelid AND o.contype = 'f' AND o.confrelid = k.confrelid
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attname = child_tenant
 		JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attname = parent_tenant
-		WHERE k.oid = con
-	)
-	SELECT EXISTS (
-		SELECT FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_constraint o
-			ON o.contype = 'f' AND o.conrelid = k.conrelid AND o.confrelid = k.confrelid
 		WHERE k.oid = con AND o.conname !~ '^multitenant_staged_'
-		  AND NOT EXISTS (SELECT FROM wanted w WHERE NOT EXISTS (
-				SELECT FROM pair p WHERE p.oid = o.oid AND p.child_number = w.child_number
-				AND p.parent_number = w.parent_number)))
+		  AND NOT EXISTS (
+				SELECT FROM unnest(k.conkey || a.attnum, k.confkey || b.attnum) AS wanted(child_number, parent_number)
+				WHERE NOT EXISTS (SELECT FROM unnest(o.conkey, o.confkey) AS p(child_number, parent_number)
+								  WHERE p.child_number = wanted.child_number
+									AND p.parent_number = wanted.parent_number)))
 $$;
 
 -- The same kind of value, so that one foreign key can compare both?
@@ -141,56 +133,73 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	WHERE a.attrelid = child AND a.attname = child_column AND b.attrelid = parent AND b.attname = parent_column
 $$;
 
--- The foreign keys to and from the table that do not stay within the tenant yet, and what is to be done with each:
--- replace, companion or leave.
+-- A foreign key that does not stay within the tenant yet; "handling" is what is to be done with it: replace, companion
+-- or leave.
+CREATE TYPE multitenant._reference AS (
+	con oid,
+	con_name name,
+	child regclass,
+	child_tenant name,
+	parent regclass,
+	parent_tenant name,
+	parent_columns name[],
+	parent_index regclass,
+	is_validated boolean,
+	handling text,
+	note text
+);
+
+-- Such foreign keys to and from the table.
 CREATE FUNCTION multitenant._references(rel regclass, column_name name, together regclass[])
-RETURNS TABLE(con oid, con_name name, child regclass, child_tenant name, parent regclass, parent_tenant name,
-			  parent_columns name[], parent_index regclass, is_validated boolean, handling text, note text)
+RETURNS SETOF multitenant._reference
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+	members oid[] := ARRAY(SELECT t.member FROM multitenant._tree(rel) t);
 	k record;
+	r multitenant._reference;
 BEGIN
 	FOR k IN SELECT c.* FROM pg_catalog.pg_constraint c
 			 WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conname !~ '^multitenant_staged_'
-			   AND EXISTS (SELECT FROM multitenant._tree(rel) t WHERE t.member IN (c.conrelid, c.confrelid))
-			 ORDER BY c.conrelid::regclass::text, c.conname LOOP
-		con := k.oid;
-		con_name := k.conname;
-		child := k.conrelid;
-		parent := k.confrelid;
-		parent_columns := multitenant._column_names(k.confrelid, k.confkey);
-		parent_index := k.conindid;
-		is_validated := k.convalidated;
-		child_tenant := multitenant._tenant_column_at(child, rel, column_name, together);
-		parent_tenant := multitenant._tenant_column_at(parent, rel, column_name, together);
-		handling := 'leave';
-		note := NULL;
+			   AND (c.conrelid = ANY (members) OR c.confrelid = ANY (members))
+			 ORDER BY c.conrelid::regclass::text COLLATE "C", c.conname LOOP
+		r.con := k.oid;
+		r.con_name := k.conname;
+		r.child := k.conrelid;
+		r.parent := k.confrelid;
+		r.parent_columns := multitenant._column_names(k.confrelid, k.confkey);
+		r.parent_index := k.conindid;
+		r.is_validated := k.convalidated;
+		r.child_tenant := multitenant._tenant_column_at(r.child, rel, column_name, together);
+		r.parent_tenant := multitenant._tenant_column_at(r.parent, rel, column_name, together);
+		r.handling := 'leave';
+		r.note := NULL;
 		-- The table that comes first in a run takes care of what it shares with the later ones.
-		CONTINUE WHEN array_position(together, coalesce(pg_partition_root(child), child)) < array_position(together, rel)
-			OR array_position(together, coalesce(pg_partition_root(parent), parent)) < array_position(together, rel);
-		IF child_tenant IS NULL OR parent_tenant IS NULL THEN
-			note := format('foreign key %I of %s stays as it is: %s is no tenant''s table', con_name, child,
-						   CASE WHEN parent_tenant IS NULL THEN parent ELSE child END);
-		ELSIF multitenant._is_tied(con, child_tenant, parent_tenant) THEN
+		CONTINUE WHEN array_position(together, coalesce(pg_partition_root(r.child), r.child)) < array_position(together, rel)
+			OR array_position(together, coalesce(pg_partition_root(r.parent), r.parent)) < array_position(together, rel);
+		IF r.child_tenant IS NULL OR r.parent_tenant IS NULL THEN
+			r.note := format('foreign key %I of %s stays as it is: %s is no tenant''s table', r.con_name, r.child,
+							 CASE WHEN r.parent_tenant IS NULL THEN r.parent ELSE r.child END);
+		ELSIF multitenant._is_tied(r.con, r.child_tenant, r.parent_tenant) THEN
 			CONTINUE;
-		ELSIF child_tenant = ANY (multitenant._column_names(child, k.conkey))
-			OR parent_tenant = ANY (parent_columns) THEN
-			note := format('foreign key %I of %s stays as it is: it uses a tenant column for something else', con_name,
-						   child);
-		ELSIF NOT multitenant._are_comparable(child, child_tenant, parent, parent_tenant) THEN
-			note := format('foreign key %I of %s stays as it is: the tenant columns of %s and %s differ in type',
-						   con_name, child, child, parent);
+		ELSIF r.child_tenant = ANY (multitenant._column_names(r.child, k.conkey))
+			OR r.parent_tenant = ANY (r.parent_columns) THEN
+			r.note := format('foreign key %I of %s stays as it is: it uses a tenant column for something else', r.con_name,
+						   r.child);
+		ELSIF NOT multitenant._are_comparable(r.child, r.child_tenant, r.parent, r.parent_tenant) THEN
+			r.note := format('foreign key %I of %s stays as it is: the tenant columns of %s and %s differ in type',
+						   r.con_name, r.child, r.child, r.parent);
 		ELSIF k.confupdtype IN ('n', 'd') OR (k.confmatchtype = 'f' AND cardinality(k.conkey) > 1) THEN
-			handling := 'companion';
-			note := format('foreign key %I of %s stays for its %s, which a key with the tenant in it cannot have; its errors '
-						   'tell whether another tenant has a value', con_name, child, CASE WHEN k.confupdtype IN ('n', 'd') THEN 'ON UPDATE action' ELSE 'MATCH FULL' END);
+			r.handling := 'companion';
+			r.note := format('foreign key %I of %s stays for its %s, which a key with the tenant in it cannot have; its errors '
+							 'tell whether another tenant has a value', r.con_name, r.child,
+							 CASE WHEN k.confupdtype IN ('n', 'd') THEN 'ON UPDATE action' ELSE 'MATCH FULL' END);
 		ELSE
-			handling := 'replace';
+			r.handling := 'replace';
 			IF k.confmatchtype = 'f' THEN
-				note := 'MATCH FULL of one column is the same as MATCH SIMPLE';
+				r.note := 'MATCH FULL of one column is the same as MATCH SIMPLE';
 			END IF;
 		END IF;
-		RETURN NEXT;
+		RETURN NEXT r;
 	END LOOP;
 END
 $$;
@@ -232,7 +241,8 @@ $$;
 
 CREATE FUNCTION multitenant._deferrability(is_deferrable boolean, is_deferred boolean) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN is_deferrable THEN ' DEFERRABLE' ELSE '' END || CASE WHEN is_deferred THEN ' INITIALLY DEFERRED' ELSE '' END
+	SELECT CASE WHEN is_deferrable THEN ' DEFERRABLE' ELSE '' END
+		|| CASE WHEN is_deferred THEN ' INITIALLY DEFERRED' ELSE '' END
 $$;
 
 -- A unique constraint over these columns with everything else as the present index has it.
@@ -283,7 +293,8 @@ BEGIN
 			USING ERRCODE = '55000', DETAIL = definition, HINT = 'Drop the index, protect the table, and create it again.';
 	END IF;
 	rest := substr(definition, length(head) + 1);
-	RETURN format('ON %s USING btree (%s', own.rel, CASE WHEN with_tenant THEN quote_ident(tenant_column) || ', ' ELSE '' END) || rest;
+	RETURN format('ON %s USING btree (%s', own.rel,
+				  CASE WHEN with_tenant THEN quote_ident(tenant_column) || ', ' ELSE '' END) || rest;
 END
 $$;
 
@@ -341,7 +352,7 @@ $$;
 -- Indexes of partitions below one of their parent: their names do not survive the parent's constraint.
 CREATE FUNCTION multitenant._member_indexes(index_oid oid) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT jsonb_agg(multitenant._named(i.indrelid) || jsonb_build_object('name', c.relname) ORDER BY t.member::text)
+	SELECT jsonb_agg(multitenant._named(i.indrelid) || jsonb_build_object('name', c.relname) ORDER BY t.member::text COLLATE "C")
 	FROM multitenant._tree(index_oid) t JOIN pg_catalog.pg_index i ON i.indexrelid = t.member
 	JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE t.depth > 0
 $$;
@@ -379,7 +390,8 @@ BEGIN
 			multitenant._unique_index_definition(index_oid, tenant_column, true));
 	END IF;
 	IF i.conname IS NULL THEN
-		RETURN NEXT (format('DROP INDEX %s', i.index_name), 'ACCESS EXCLUSIVE', true, NULL, NULL, target, NULL, NULL)::multitenant._step;
+		RETURN NEXT (format('DROP INDEX %s', i.index_name), 'ACCESS EXCLUSIVE', true, NULL, NULL, target, NULL,
+					 NULL)::multitenant._step;
 		RETURN NEXT (CASE WHEN staged IS NULL
 						THEN format('CREATE UNIQUE INDEX %I %s', i.relname,
 									multitenant._unique_index_definition(index_oid, tenant_column, true))
@@ -437,20 +449,20 @@ $$;
 
 -- Unique indexes that the rules have to look at: the table's own, and those that released foreign keys referred to.
 -- Indexes of partitions follow their parent's.
-CREATE FUNCTION multitenant._global_keys(rel regclass, column_name name, together regclass[])
+CREATE FUNCTION multitenant._global_keys(rel regclass, column_name name, refs multitenant._reference[])
 RETURNS TABLE(index_oid oid, tenant_column name)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT i.indexrelid, k.tenant FROM (
 		SELECT x.indexrelid, column_name FROM multitenant._tree(rel) t JOIN pg_catalog.pg_index x ON x.indrelid = t.member
 		UNION
-		SELECT r.parent_index::oid, r.parent_tenant FROM multitenant._references(rel, column_name, together) r
+		SELECT r.parent_index::oid, r.parent_tenant FROM unnest(refs) r
 		WHERE r.handling = 'replace'
 	) AS k(index_oid, tenant)
 	JOIN pg_catalog.pg_index i ON i.indexrelid = k.index_oid
 	JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 	WHERE (i.indisunique OR i.indisexclusion) AND NOT c.relispartition AND c.relname !~ '^multitenant_staged_'
 	  AND NOT k.tenant = ANY (multitenant._key_columns(i.indexrelid))
-	ORDER BY i.indrelid::regclass::text, c.relname
+	ORDER BY i.indrelid::regclass::text COLLATE "C", c.relname
 $$;
 
 -- Validation of a foreign key reads both tables as their owner. Where row security is forced it would see one
@@ -473,7 +485,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 $$;
 
 -- Adds one composite foreign key, or takes over the one that plan() had validated.
-CREATE FUNCTION multitenant._add_reference_step(r record, target regclass) RETURNS multitenant._step
+CREATE FUNCTION multitenant._add_reference_step(r multitenant._reference, target regclass) RETURNS multitenant._step
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	new_name name := r.con_name;
@@ -505,12 +517,19 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION multitenant._companion_text(con oid) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('%s %s %s %s', c.conrelid, c.conkey, c.confrelid, c.confkey)
+	FROM pg_catalog.pg_constraint c WHERE c.oid = con
+$$;
+
 -- Foreign keys out of the way, unique keys converted or added, foreign keys back.
 CREATE FUNCTION multitenant._key_steps(rel regclass, column_name name, together regclass[])
 RETURNS SETOF multitenant._step
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	r record;
+	refs multitenant._reference[] := ARRAY(SELECT f FROM multitenant._references(rel, column_name, together) f);
+	r multitenant._reference;
 	k record;
 	rule record;
 	s multitenant._step;
@@ -520,9 +539,13 @@ DECLARE
 	touched regclass[] := '{}';
 	unforced regclass[];
 BEGIN
-	released := ARRAY(SELECT f.con FROM multitenant._references(rel, column_name, together) f
-					  WHERE f.handling = 'replace');
-	FOR r IN SELECT * FROM multitenant._references(rel, column_name, together) LOOP
+	released := ARRAY(SELECT f.con FROM unnest(refs) f WHERE f.handling = 'replace');
+	FOREACH r IN ARRAY refs LOOP
+		-- Two keys over the same columns need one companion.
+		CONTINUE WHEN r.handling = 'companion' AND multitenant._companion_text(r.con) = ANY (keys_made);
+		IF r.handling = 'companion' THEN
+			keys_made := keys_made || multitenant._companion_text(r.con);
+		END IF;
 		IF r.handling = 'leave' THEN
 			RETURN NEXT (NULL, NULL, NULL, r.note, NULL, rel, NULL, NULL)::multitenant._step;
 			CONTINUE;
@@ -536,7 +559,7 @@ BEGIN
 			touched := touched || r.child || r.parent;
 		END IF;
 	END LOOP;
-	FOR k IN SELECT * FROM multitenant._global_keys(rel, column_name, together) LOOP
+	FOR k IN SELECT * FROM multitenant._global_keys(rel, column_name, refs) LOOP
 		rule := multitenant._unique_rule(k.index_oid, released);
 		IF rule.handling = 'convert' THEN
 			RETURN QUERY SELECT * FROM multitenant._convert_steps(k.index_oid, k.tenant_column, rel, rule.note);
@@ -547,8 +570,8 @@ BEGIN
 			RETURN NEXT (NULL, NULL, NULL, rule.note, NULL, rel, NULL, NULL)::multitenant._step;
 		END IF;
 	END LOOP;
-	FOR r IN SELECT * FROM multitenant._references(rel, column_name, together) f WHERE f.handling <> 'leave' LOOP
-		CONTINUE WHEN multitenant._has_key(r.parent, r.parent_tenant || r.parent_columns)
+	FOREACH r IN ARRAY refs LOOP
+		CONTINUE WHEN r.handling = 'leave' OR multitenant._has_key(r.parent, r.parent_tenant || r.parent_columns)
 			OR multitenant._key_text(r.parent, r.parent_tenant || r.parent_columns) = ANY (keys_made);
 		keys_made := keys_made || multitenant._key_text(r.parent, r.parent_tenant || r.parent_columns);
 		s := multitenant._add_key_step(r.parent, r.parent_tenant || r.parent_columns, rel);
@@ -556,10 +579,10 @@ BEGIN
 	END LOOP;
 	unforced := ARRAY(SELECT multitenant._unforced(touched));
 	RETURN QUERY SELECT format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', u), 'ACCESS EXCLUSIVE', true,
-		'until the foreign keys are validated', NULL::jsonb, rel, NULL::regclass, NULL::text[] FROM unnest(unforced) u ORDER BY u::text;
+		'until the foreign keys are validated', NULL::jsonb, rel, NULL::regclass, NULL::text[] FROM unnest(unforced) u ORDER BY u::text COLLATE "C";
 	RETURN QUERY SELECT a.* FROM unnest(adds) a;
 	RETURN QUERY SELECT format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', u), 'ACCESS EXCLUSIVE', true,
-		NULL::text, NULL::jsonb, rel, NULL::regclass, NULL::text[] FROM unnest(unforced) u ORDER BY u::text;
+		NULL::text, NULL::jsonb, rel, NULL::regclass, NULL::text[] FROM unnest(unforced) u ORDER BY u::text COLLATE "C";
 END
 $$;
 

@@ -90,7 +90,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	CROSS JOIN LATERAL (SELECT multitenant._accessor(a.atttypid), multitenant._default_of(t.member, column_name))
 		AS w(accessor, present)
 	WHERE w.present IS DISTINCT FROM w.accessor
-	ORDER BY t.depth, t.member::text
+	ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 
 -- A usable index that starts with the tenant column?
@@ -108,7 +108,7 @@ $$;
 CREATE FUNCTION multitenant._indexed_tables(rel regclass) RETURNS SETOF regclass
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT t.member FROM multitenant._tree(rel) t JOIN pg_catalog.pg_class c ON c.oid = t.member
-	WHERE NOT c.relispartition ORDER BY t.depth, t.member::text
+	WHERE NOT c.relispartition ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 
 -- Indexes of partitions that plan() prepared get the names that CREATE INDEX on the parent would have given them.
@@ -119,7 +119,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 					  multitenant._free_name(i.indrelid, ARRAY[column_name], 'idx')),
 			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, target, NULL, NULL)::multitenant._step
 	FROM multitenant._tree(staged) t JOIN pg_catalog.pg_index i ON i.indexrelid = t.member
-	WHERE t.depth > 0 ORDER BY t.depth, t.member::text
+	WHERE t.depth > 0 ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 
 -- The index every tenant's query starts from. "covered" are tables that a key step of the same run gives one.
@@ -159,7 +159,7 @@ BEGIN
 			 FROM multitenant._tree(rel) t JOIN pg_catalog.pg_class c ON c.oid = t.member
 			 LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = t.member
 			 LEFT JOIN pg_catalog.pg_class pc ON pc.oid = i.inhparent
-			 WHERE t.depth = 0 OR c.relispartition ORDER BY t.depth DESC, t.member::text LOOP
+			 WHERE t.depth = 0 OR c.relispartition ORDER BY t.depth DESC, t.member::text COLLATE "C" LOOP
 		IF m.relkind = 'p' THEN
 			result := multitenant._staged_index_command(m.member, 'index', 'INDEX',
 				format('ON ONLY %s USING btree (%I)', m.member, column_name)) || result;
@@ -239,7 +239,7 @@ BEGIN
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = t.member AND a.attname = column_name
 		CROSS JOIN LATERAL multitenant._policies(class, column_name, a.atttypid) w
 		LEFT JOIN pg_catalog.pg_policy x ON x.polrelid = t.member AND x.polname = w.policy_name
-		ORDER BY t.depth, t.member::text, w.is_permissive, w.policy_name
+		ORDER BY t.depth, t.member::text COLLATE "C", w.is_permissive, w.policy_name
 	LOOP
 		CONTINUE WHEN p.is_intact;
 		IF p.is_present THEN
@@ -264,7 +264,7 @@ DECLARE
 	undo jsonb;
 BEGIN
 	FOR m IN SELECT t.member, c.relrowsecurity, c.relforcerowsecurity FROM multitenant._tree(rel) t
-			 JOIN pg_catalog.pg_class c ON c.oid = t.member ORDER BY t.depth, t.member::text LOOP
+			 JOIN pg_catalog.pg_class c ON c.oid = t.member ORDER BY t.depth, t.member::text COLLATE "C" LOOP
 		-- Off and not forced is how a table is created; only anything else is worth a word in the label, unless it was
 		-- us who turned it on.
 		undo := CASE WHEN (m.relrowsecurity OR m.relforcerowsecurity) AND NOT multitenant._is_protected(m.member) THEN
@@ -299,7 +299,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
 	)
 	SELECT c.oid::regclass, c.relkind, c.reloptions FROM v JOIN pg_catalog.pg_class c ON c.oid = v.oid
-	WHERE c.relkind IN ('v', 'm') ORDER BY c.oid::regclass::text
+	WHERE c.relkind IN ('v', 'm') ORDER BY c.oid::regclass::text COLLATE "C"
 $$;
 
 CREATE FUNCTION multitenant._is_security_invoker(options text[]) RETURNS boolean
@@ -323,7 +323,8 @@ BEGIN
 		ELSIF multitenant._is_owner(v.view_name) THEN
 			RETURN NEXT (format('ALTER VIEW %s SET (security_invoker = true)', v.view_name), 'ACCESS EXCLUSIVE', true,
 						 'its users now need privileges on the tables it reads',
-						 multitenant._named(v.view_name) || jsonb_build_object('kind', 'view', 'options', v.options), rel, NULL, NULL)::multitenant._step;
+						 multitenant._named(v.view_name) || jsonb_build_object('kind', 'view', 'options', v.options), rel, NULL,
+						 NULL)::multitenant._step;
 		ELSE
 			RETURN NEXT (NULL, NULL, NULL, format('view %s belongs to another role and is not security_invoker',
 						 v.view_name), NULL, rel, NULL, NULL)::multitenant._step;
@@ -382,7 +383,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		SELECT '{"kind": "not_null"}', 0
 		WHERE t.depth > 0 AND multitenant._label_json(rel) -> 'undo' @> '[{"kind": "not_null"}]') AS x) AS u(undo)
 	WHERE multitenant._label(t.member) IS NULL
-	ORDER BY t.depth, t.member::text
+	ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 
 -- The steps that still separate the table from being protected, in the order in which they have to be done: keys

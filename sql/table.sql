@@ -176,10 +176,12 @@ $$;
 
 -- A table that may have a class at all: the caller's own, ordinary or partitioned, permanent, nobody's internal.
 CREATE FUNCTION multitenant._check_table(rel regclass) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	c record;
 BEGIN
+	-- Where the library is not preloaded, the first C function loads it, and with it the label provider and the guard.
+	PERFORM multitenant._library();
 	IF rel IS NULL THEN
 		RAISE EXCEPTION 'no table given'
 			USING ERRCODE = '22004', HINT = 'Name the table, for example multitenant.protect(''app.orders'').';

@@ -11,20 +11,23 @@
  * rights of that table's owner. Names may have become stale by a rename; then there is a NOTICE and no harm.
  */
 
--- Everything that labels remember, and about which table.
+-- What one label remembers, in the order of doing, and about which table.
+CREATE FUNCTION multitenant._undo_of(rel regclass) RETURNS TABLE(labelled regclass, about regclass, kind text, entry jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT rel, a.about, e.entry ->> 'kind', e.entry
+	FROM jsonb_path_query(multitenant._label_json(rel), '$.undo[*]') WITH ORDINALITY AS e(entry, n)
+	CROSS JOIN LATERAL (SELECT multitenant._resolve(e.entry, rel)) AS a(about)
+	JOIN pg_catalog.pg_class o ON o.oid = rel
+	LEFT JOIN pg_catalog.pg_class t ON t.oid = a.about
+	WHERE t.oid IS NULL OR pg_has_role(o.relowner, t.relowner, 'USAGE')
+	ORDER BY e.n
+$$;
+
+-- The same of every label in the database.
 CREATE FUNCTION multitenant._undo_entries() RETURNS TABLE(labelled regclass, about regclass, kind text, entry jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT l.labelled, l.about, l.entry ->> 'kind', l.entry FROM (
-		SELECT s.objoid::regclass, multitenant._resolve(e.entry, s.objoid::regclass), e.entry, e.n
-		FROM pg_catalog.pg_seclabel s
-		CROSS JOIN LATERAL jsonb_path_query(multitenant._label_json(s.objoid::regclass), '$.undo[*]')
-			WITH ORDINALITY AS e(entry, n)
-		WHERE s.provider = 'multitenant' AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid = 0
-	) AS l(labelled, about, entry, n)
-	JOIN pg_catalog.pg_class o ON o.oid = l.labelled
-	LEFT JOIN pg_catalog.pg_class a ON a.oid = l.about
-	WHERE a.oid IS NULL OR pg_has_role(o.relowner, a.relowner, 'USAGE')
-	ORDER BY l.labelled::text, l.n
+	SELECT u.* FROM pg_catalog.pg_seclabel s CROSS JOIN LATERAL multitenant._undo_of(s.objoid::regclass) u
+	WHERE s.provider = 'multitenant' AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid = 0
 $$;
 
 -- The constraint of that name; NULL if it is gone or was renamed.
@@ -153,8 +156,7 @@ BEGIN
 	IF accessor IS NULL OR multitenant._default_of(rel, column_name) IS DISTINCT FROM accessor THEN
 		RETURN;
 	END IF;
-	SELECT u.entry ->> 'expression' INTO former FROM multitenant._undo_entries() u
-	WHERE u.labelled = rel AND u.about = rel AND u.kind = 'default';
+	SELECT u.entry ->> 'expression' INTO former FROM multitenant._undo_of(rel) u WHERE u.about = rel AND u.kind = 'default';
 	EXECUTE format('ALTER TABLE ONLY %s ALTER COLUMN %I DROP DEFAULT', rel, column_name);
 	IF former IS NOT NULL THEN
 		PERFORM multitenant._run_as_owner(rel, format('ALTER TABLE ONLY %s ALTER COLUMN %I SET DEFAULT %s', rel, column_name,
@@ -172,8 +174,8 @@ $$;
 CREATE FUNCTION multitenant._revert_not_null(root regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	changed regclass[] := ARRAY(SELECT u.labelled FROM multitenant._undo_entries() u
-								JOIN multitenant._tree(root) t ON t.member = u.labelled WHERE u.kind = 'not_null');
+	changed regclass[] := ARRAY(SELECT u.labelled FROM multitenant._tree(root) t
+								CROSS JOIN LATERAL multitenant._undo_of(t.member) u WHERE u.kind = 'not_null');
 	m regclass;
 BEGIN
 	IF column_name IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = root AND i.indisprimary
@@ -192,7 +194,7 @@ BEGIN
 END
 $$;
 
--- Options of a view exactly as they were, their order included.
+-- Options of a view exactly as they were; SET puts all that it names at the end, so their order is restored, too.
 CREATE FUNCTION multitenant._revert_view(entry jsonb, labelled regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -209,8 +211,7 @@ BEGIN
 	END IF;
 	SELECT string_agg(format('%I = %L', split_part(o, '=', 1), split_part(o, '=', 2)), ', ' ORDER BY n) INTO former
 	FROM jsonb_array_elements_text(nullif(entry -> 'options', 'null')) WITH ORDINALITY AS x(o, n);
-	EXECUTE format('ALTER VIEW %s RESET (%s)', v,
-				   (SELECT string_agg(quote_ident(split_part(o, '=', 1)), ', ') FROM unnest(present) o));
+	EXECUTE format('ALTER VIEW %s RESET (security_invoker)', v);
 	IF former IS NOT NULL THEN
 		EXECUTE format('ALTER VIEW %s SET (%s)', v, former);
 	END IF;
@@ -224,8 +225,7 @@ DECLARE
 	policy name;
 	former jsonb;
 BEGIN
-	SELECT u.entry INTO former FROM multitenant._undo_entries() u
-	WHERE u.labelled = rel AND u.about = rel AND u.kind = 'row_security';
+	SELECT u.entry INTO former FROM multitenant._undo_of(rel) u WHERE u.about = rel AND u.kind = 'row_security';
 	EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY, %s ROW LEVEL SECURITY', rel,
 				   CASE WHEN (former ->> 'enabled')::boolean THEN 'ENABLE' ELSE 'DISABLE' END,
 				   CASE WHEN (former ->> 'forced')::boolean THEN 'FORCE' ELSE 'NO FORCE' END);
@@ -254,7 +254,7 @@ BEGIN
 		PERFORM multitenant._revert_default(m.member, m.column_name);
 	END LOOP;
 	PERFORM multitenant._revert_not_null(root, root_column);
-	FOR u IN SELECT e.* FROM multitenant._undo_entries() e JOIN multitenant._tree(root) t ON t.member = e.labelled LOOP
+	FOR u IN SELECT e.* FROM multitenant._tree(root) t CROSS JOIN LATERAL multitenant._undo_of(t.member) e LOOP
 		IF u.kind = 'view' THEN
 			PERFORM multitenant._revert_view(u.entry, u.labelled);
 		ELSIF u.kind = 'index' THEN
@@ -360,7 +360,7 @@ BEGIN
 		UNION
 		SELECT p.polrelid::regclass FROM pg_catalog.pg_policy p WHERE p.polname = ANY (multitenant._policy_names())
 	)
-	SELECT coalesce(array_agg(k.rel ORDER BY k.rel::text), '{}') INTO roots FROM known k
+	SELECT coalesce(array_agg(k.rel ORDER BY k.rel::text COLLATE "C"), '{}') INTO roots FROM known k
 	WHERE NOT EXISTS (SELECT FROM known o CROSS JOIN LATERAL multitenant._tree(o.rel) t
 					  WHERE t.member = k.rel AND t.depth > 0);
 	PERFORM multitenant._unprotect(roots);

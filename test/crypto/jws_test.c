@@ -55,7 +55,7 @@ static Signer signers[4];
 static void
 ok(bool is_ok, const char *format,...)
 {
-	va_list		args;
+	va_list args;
 
 	test_count++;
 	if (!is_ok)
