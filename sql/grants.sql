@@ -43,7 +43,7 @@ TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	multitenant.tenant_id(text), multitenant.tenant_id(bigint),
 	multitenant.create_tenant(text, text, bigint, uuid),
-	multitenant.alter_tenant(uuid, text, text),
+	multitenant.alter_tenant(uuid, text),
 	multitenant.suspend_tenant(uuid, text, boolean), multitenant.resume_tenant(uuid),
 	multitenant.delete_tenant(uuid, text, interval), multitenant.undelete_tenant(uuid),
 	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text)

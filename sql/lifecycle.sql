@@ -96,40 +96,22 @@ $$;
 COMMENT ON FUNCTION multitenant.create_tenant(text, text, bigint, uuid) IS
 'Creates a tenant and returns its id. slug: 1 to 128 bytes, unique; name: for people (default: the slug); number and id: given if existing data already uses them. For profile provisioner. Errors: 42501 profile, 22023 invalid slug, 23505 exists already.';
 
-CREATE FUNCTION multitenant.alter_tenant(tenant uuid, name text DEFAULT NULL, slug text DEFAULT NULL)
+CREATE FUNCTION multitenant.alter_tenant(tenant uuid, name text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM multitenant._require('manage_tenants', 'changing a tenant');
-	IF $3 IS NOT NULL AND EXISTS (
-		SELECT FROM multitenant.tables t WHERE t.column_type IN ('text', 'character varying')) THEN
-		RAISE EXCEPTION 'slugs cannot be changed while a protected table stores them'
-			USING ERRCODE = '55000',
-			HINT = 'Change the name instead; slugs are keys of protected rows.';
+	UPDATE multitenant.tenant t SET name = $2 WHERE t.id = $1;
+	IF NOT FOUND THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
 	END IF;
-	BEGIN
-		UPDATE multitenant.tenant t
-			SET name = coalesce($2, t.name), slug = coalesce($3, t.slug) WHERE t.id = $1;
-		IF NOT FOUND THEN
-			PERFORM multitenant._raise_unknown_tenant($1::text);
-		END IF;
-	EXCEPTION
-		WHEN unique_violation THEN
-			RAISE EXCEPTION 'a tenant with this slug exists already'
-				USING ERRCODE = '23505', HINT = 'Choose another slug.';
-		WHEN check_violation THEN
-			RAISE EXCEPTION 'invalid slug'
-				USING ERRCODE = '22023',
-				HINT = 'A slug has 1 to 128 bytes, no control characters, and does not look like a uuid.';
-	END;
-	PERFORM multitenant._audit('tenant.alter', $1, $1::text, 'done',
-		jsonb_strip_nulls(jsonb_build_object('name', $2, 'slug', $3)));
+	PERFORM multitenant._audit('tenant.alter', $1, $1::text, 'done', jsonb_build_object('name', $2));
 END
 $$;
-COMMENT ON FUNCTION multitenant.alter_tenant(uuid, text, text) IS
-'Changes the name or the slug of a tenant; null leaves it. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 slugs are in use as keys, 23505 slug exists, 22023 invalid slug.';
+COMMENT ON FUNCTION multitenant.alter_tenant(uuid, text) IS
+'Changes the name of a tenant. Its id, number and slug never change: rows and tokens name it by them. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant.';
 
 -- Security: the capability is an argument, so this is not for PUBLIC to call.
 CREATE FUNCTION multitenant._change_state(
@@ -268,13 +250,13 @@ COMMENT ON FUNCTION multitenant.remove_member(uuid, text) IS
 
 -- The same by slug (or id as text), so that a literal works as an argument.
 
-CREATE FUNCTION multitenant.alter_tenant(tenant text, name text DEFAULT NULL, slug text DEFAULT NULL)
+CREATE FUNCTION multitenant.alter_tenant(tenant text, name text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
-	SELECT multitenant.alter_tenant(multitenant.tenant_id($1), $2, $3);
+	SELECT multitenant.alter_tenant(multitenant.tenant_id($1), $2);
 END;
-COMMENT ON FUNCTION multitenant.alter_tenant(text, text, text) IS
+COMMENT ON FUNCTION multitenant.alter_tenant(text, text) IS
 'As alter_tenant(uuid, ..), by slug.';
 
 CREATE FUNCTION multitenant.suspend_tenant(tenant text, reason text, terminate boolean DEFAULT false)

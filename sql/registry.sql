@@ -50,15 +50,16 @@ CREATE TRIGGER member_changed
 	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON multitenant.member
 	FOR EACH STATEMENT EXECUTE FUNCTION multitenant._own_table_changed();
 
--- Rows of protected tables carry the id or the number for ever.
+-- Rows of protected tables and tokens name a tenant by id, number or slug for ever.
 CREATE FUNCTION multitenant._keep_tenant_identity()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF NEW.id IS DISTINCT FROM OLD.id OR NEW.number IS DISTINCT FROM OLD.number THEN
-		RAISE EXCEPTION 'the id and the number of a tenant cannot be changed'
+	IF NEW.id IS DISTINCT FROM OLD.id OR NEW.number IS DISTINCT FROM OLD.number
+	   OR NEW.slug IS DISTINCT FROM OLD.slug THEN
+		RAISE EXCEPTION 'the id, number and slug of a tenant cannot be changed'
 			USING ERRCODE = '55000',
 			HINT = 'Create another tenant and move the data to it.';
 	END IF;
@@ -66,7 +67,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant._keep_tenant_identity() IS
-'Internal: refuses changes to id and number.';
+'Internal: refuses changes to id, number and slug.';
 
 CREATE TRIGGER tenant_identity
 	BEFORE UPDATE ON multitenant.tenant

@@ -53,6 +53,9 @@ static const char *const reserved_prefixes[] = {
 	"multitenant", "tenant"
 };
 
+/* Bytes of an application event's detail: a record, not a store. */
+#define MAX_DETAIL 65536
+
 static const char *const source_names[] = {"engine", "application"};
 
 static MtAuditIdentitySource identity_source = NULL;
@@ -89,7 +92,13 @@ append_field(StringInfo line, const char *key, const char *value)
 	appendStringInfo(line, " %s=\"", key);
 	for (const unsigned char *p = (const unsigned char *) value; *p; p++)
 	{
-		if (*p == '"' || *p == '\\')
+		/* U+0080 to U+009F in UTF-8: a terminal may obey them, too. */
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+		{
+			appendStringInfo(line, "\\x%02x", p[1]);
+			p++;
+		}
+		else if (*p == '"' || *p == '\\')
 			appendStringInfo(line, "\\%c", *p);
 		else if (*p < 0x20 || *p == 0x7f)
 			appendStringInfo(line, "\\x%02x", *p);
@@ -136,6 +145,16 @@ write_line(const MtAuditEvent *event, const pg_uuid_t *tenant,
 	pfree(line.data);
 }
 
+/* A copy without credentials, as a datum. */
+static Datum
+masked_text(const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	MtMaskCredentials(copy);
+	return CStringGetTextDatum(copy);
+}
+
 static void
 write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
 		  const char *principal)
@@ -161,11 +180,11 @@ write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
 	nulls[AUDIT_TENANT_ID - 1] = (tenant == NULL);
 	values[AUDIT_TENANT_ID - 1] = tenant ? UUIDPGetDatum(tenant) : (Datum) 0;
 	nulls[AUDIT_PRINCIPAL - 1] = (principal[0] == '\0');
-	values[AUDIT_PRINCIPAL - 1] = CStringGetTextDatum(principal);
+	values[AUDIT_PRINCIPAL - 1] = masked_text(principal);
 	values[AUDIT_SESSION_ROLE - 1] = NameGetDatum(&session_role);
 	values[AUDIT_CURRENT_ROLE - 1] = NameGetDatum(&current_role);
 	nulls[AUDIT_OBJECT - 1] = (event->object == NULL);
-	values[AUDIT_OBJECT - 1] = event->object ? CStringGetTextDatum(event->object) : (Datum) 0;
+	values[AUDIT_OBJECT - 1] = event->object ? masked_text(event->object) : (Datum) 0;
 	values[AUDIT_DETAIL - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(detail));
 
 	relation = table_open(MtTableOid(MT_TABLE_AUDIT), RowExclusiveLock);
@@ -199,6 +218,16 @@ MtAuditEmit(const MtAuditEvent *event)
 		write_row(event, tenant, identity.principal);
 }
 
+/* ASCII letters, digits, dots, underscores and hyphens; no other name is read. */
+static bool
+is_event_name(const char *name)
+{
+	size_t		length = strlen(name);
+
+	return length >= 1 && length <= 128 &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+}
+
 /* multitenant.audit(event text, detail jsonb): for applications. */
 Datum
 mt_audit(PG_FUNCTION_ARGS)
@@ -206,11 +235,17 @@ mt_audit(PG_FUNCTION_ARGS)
 	MtAuditEvent event = {0};
 
 	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (event.event[0] == '\0' || strlen(event.event) > 128)
+	if (!is_event_name(event.event))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("event name must have 1 to 128 bytes"),
-				errhint("Use a short dotted name such as \"invoice.approved\"."));
+				errmsg("invalid event name"),
+				errhint("Use 1 to 128 letters, digits, dots, underscores and hyphens, such as \"invoice.approved\"."));
+	if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ||
+		VARSIZE_ANY(PG_GETARG_JSONB_P(1)) > MAX_DETAIL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the detail of an event must be a JSON object of at most %d bytes", MAX_DETAIL),
+				errhint("Record what identifies the event, not its data."));
 	if (MtAuditIsReserved(event.event))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -233,6 +268,8 @@ mt_audit_engine(PG_FUNCTION_ARGS)
 {
 	MtAuditEvent event = {0};
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
+		elog(ERROR, "an event needs a name and an outcome");
 	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	event.source = MT_AUDIT_ENGINE;
 	event.tenant = PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1);

@@ -18,6 +18,8 @@
 #define CREDENTIAL_PREFIX		"eyJ"
 #define CREDENTIAL_PREFIX_LEN	3
 
+#define CREDENTIAL_AS_BYTES		" 101 121 74 "	/* the prefix in node trees */
+
 /* A run shorter than this holds no secret; eight characters are six bytes. */
 #define CREDENTIAL_MINIMUM_RUN	8
 
@@ -98,6 +100,13 @@ redact_log_record(ErrorData *edata)
 	found |= MtMaskCredentials(edata->internalquery);
 	if (found || MtContainsCredential(debug_query_string))
 		edata->hide_stmt = true;
+
+	/*
+	 * Trees of debug_print_parse and its kin, which any role can switch on,
+	 * spell literals and folded parameters as decimal bytes.
+	 */
+	if (edata->detail != NULL && strstr(edata->detail, CREDENTIAL_AS_BYTES) != NULL)
+		edata->detail[0] = '\0';
 
 	if (previous_emit_log)
 		previous_emit_log(edata);

@@ -391,7 +391,7 @@ mt_check_signing_key(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("only a superuser may check signing keys"),
 				errhint("Connect as a superuser to manage signing keys."));
-	key = load_verify_key(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+	key = load_verify_key(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
 						  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
 						  &reason);

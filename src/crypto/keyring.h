@@ -31,8 +31,8 @@ typedef struct MtSigningKey
 extern void MtKeyringInit(void);
 
 /*
- * The key of that id, NULL if there is none. Valid until the next call that may
- * accept invalidations. Needs MtIsActive().
+ * The key of that id, NULL if there is none. Valid until the next call of this
+ * function: nothing else empties the cache. Needs MtIsActive().
  */
 extern const MtSigningKey *MtKeyringFind(const char *kid);
 

@@ -9,16 +9,56 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/transam.h"
 #include "base/extension.h"
 #include "base/redact.h"
 #include "executor/executor.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
+#include "policy/protection.h"
 #include "tenant/context.h"
+#include "utils/plancache.h"
 
 static MtStart current_start = {NULL, 0};
 static MtFrame current_frame = {false, 0};
+
+/* Statements were analyzed where row security did not apply; see below. */
+static bool must_reset_plans = false;
+
+/* ---- plans that must not be kept ---- */
+
+/*
+ * Security: a statement that is analyzed below a foreign key's own gets no
+ * policies, because the missing FORCE is inherited, and the plan cache would
+ * hand that plan out again later, where policies apply. So all saved plans are
+ * made anew once the foreign key's statement is over.
+ */
+void
+MtGuardAfterAnalysis(void)
+{
+	if (InNoForceRLSOperation() &&
+		(current_frame.is_noforce || MtContextIsPlanning()))
+		must_reset_plans = true;
+}
+
+/* Marks plans only; cannot fail, also not after an error. */
+static void
+reset_plans_if_due(void)
+{
+	if (!must_reset_plans || current_frame.is_noforce || MtContextIsPlanning())
+		return;
+	must_reset_plans = false;
+	ResetPlanCache();
+}
+
+void
+MtGuardAfterPlanning(void)
+{
+	reset_plans_if_due();
+}
+
+/* ---- the steps of a statement ---- */
 
 /* A binding or startup token must be there before accessors are estimated. */
 void
@@ -49,19 +89,36 @@ MtGuardLeaveStart(MtStart previous)
 	current_start = previous;
 }
 
+/* Does the statement read or write a table of tenants? */
+static bool
+touches_tenants(const PlannedStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->relationOids)
+	{
+		MtClass		class = MtProtectionOf(lfirst_oid(cell))->class;
+
+		if (class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Security: a FETCH comes here only. Its tenant may have been suspended, and its
  * credential may have expired, since the cursor was opened.
  */
 void
-MtGuardBeforeRun(void)
+MtGuardBeforeRun(QueryDesc *query)
 {
 	MtDenial	denial;
 
-	if (current_frame.depth > 0)
+	if (current_frame.depth > 0 || IsParallelWorker())
 		return;
 	MtRedactActivity();
-	if (MtContextIsUsed() && MtGuardIsOn() && !MtContextCheck(&denial))
+	if (MtContextIsUsed() && MtGuardIsOn() &&
+		touches_tenants(query->plannedstmt) && !MtContextCheck(&denial))
 		MtDenialRaise(&denial);
 }
 
@@ -79,37 +136,106 @@ void
 MtGuardLeaveFrame(MtFrame previous)
 {
 	current_frame = previous;
+	reset_plans_if_due();
 }
 
-/* The existence probe of a foreign key: SELECT 1 FROM ONLY pk .. FOR KEY SHARE. */
+/* ---- the statements of foreign keys ---- */
+
+/* Strips what the server adds to bring two types together, nothing else. */
+static Node *
+without_implicit_cast(Node *node)
+{
+	if (node != NULL && IsA(node, RelabelType))
+		return (Node *) ((RelabelType *) node)->arg;
+	if (node != NULL && IsA(node, FuncExpr) &&
+		((FuncExpr *) node)->funcformat == COERCE_IMPLICIT_CAST &&
+		((FuncExpr *) node)->funcid < FirstNormalObjectId &&
+		list_length(((FuncExpr *) node)->args) == 1)
+		return linitial(((FuncExpr *) node)->args);
+	return node;
+}
+
+/* Is each of the conditions "column operator parameter", by built-in means? */
+static bool
+are_key_comparisons(List *conditions)
+{
+	ListCell   *cell;
+
+	foreach(cell, conditions)
+	{
+		OpExpr	   *operation = lfirst(cell);
+		Node	   *left;
+		Node	   *right;
+
+		if (!IsA(operation, OpExpr) || list_length(operation->args) != 2 ||
+			operation->opno >= FirstNormalObjectId)
+			return false;
+		left = without_implicit_cast(linitial(operation->args));
+		right = without_implicit_cast(lsecond(operation->args));
+		if (!(IsA(left, Var) && IsA(right, Param)) &&
+			!(IsA(left, Param) && IsA(right, Var)))
+			return false;
+	}
+	return true;
+}
+
+/* The conditions of a scan; false if it is no scan that a probe would use. */
+static bool
+scan_conditions(Plan *scan, List **conditions)
+{
+	*conditions = list_copy(scan->qual);
+	switch (nodeTag(scan))
+	{
+		case T_SeqScan:
+			return true;
+		case T_IndexScan:
+			*conditions = list_concat(*conditions, ((IndexScan *) scan)->indexqualorig);
+			return true;
+		case T_BitmapHeapScan:
+			*conditions = list_concat(*conditions, ((BitmapHeapScan *) scan)->bitmapqualorig);
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * The existence probe of a foreign key: SELECT 1 FROM ONLY pk WHERE column =
+ * parameter AND .. FOR KEY SHARE. It returns a constant and calls nothing that a
+ * user has made.
+ */
 static bool
 is_key_share_probe(const PlannedStmt *statement)
 {
+	Plan	   *lock_rows = statement->planTree;
+	Plan	   *scan;
 	TargetEntry *entry;
-	PlanRowMark *mark;
+	List	   *conditions;
 
 	if (statement->commandType != CMD_SELECT ||
-		list_length(statement->rtable) != 1 ||
+		list_length(statement->rtable) != 1 || statement->subplans != NIL ||
 		list_length(statement->rowMarks) != 1 ||
-		statement->planTree == NULL || !IsA(statement->planTree, LockRows))
+		((PlanRowMark *) linitial(statement->rowMarks))->strength != LCS_FORKEYSHARE ||
+		lock_rows == NULL || !IsA(lock_rows, LockRows) ||
+		(scan = outerPlan(lock_rows)) == NULL ||
+		!scan_conditions(scan, &conditions))
 		return false;
-	mark = linitial(statement->rowMarks);
-	entry = linitial(statement->planTree->targetlist);
-	return mark->strength == LCS_FORKEYSHARE && entry != NULL &&
-		((RangeTblEntry *) linitial(statement->rtable))->rtekind == RTE_RELATION;
+	entry = linitial(scan->targetlist);
+	return IsA(entry->expr, Const) && conditions != NIL && are_key_comparisons(conditions);
 }
 
 /*
  * A foreign key's own statement runs as the table's owner without FORCE, and
  * without firing triggers itself. It is exempt where the statement around it is
- * not such a one.
+ * not such a one. The caller makes sure that the statement names one relation
+ * only, checked as the current user: what a rule or a view adds is not the
+ * foreign key's.
  *
  * Security: a trigger below it inherits the missing FORCE, so what runs inside
  * is not exempt - a trigger on the child of a cascade read and wrote another
- * tenant's rows when it was. Only the probe of a further foreign key is, which
- * returns no data. Nor is what the planner evaluates: a foreign key starts its
- * statement after planning it, while an index expression of the table's owner is
- * folded in between, with the missing FORCE.
+ * tenant's rows when it was. Only the probe of a further foreign key is. Nor is
+ * what the planner evaluates: a foreign key starts its statement after planning
+ * it, while an index expression of the table's owner is folded in between.
  */
 bool
 MtGuardIsReferentialStatement(void)

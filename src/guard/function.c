@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
 #include "base/errors.h"
 #include "base/extension.h"
 #include "catalog/pg_authid.h"
@@ -57,7 +56,7 @@ MtGuardCheckFunction(Oid function)
 {
 	const DeniedFunction *denied = find_denied(function);
 
-	if (denied == NULL || IsParallelWorker() || !MtIsActive() || !MtGuardIsOn())
+	if (denied == NULL || !MtIsActive() || !MtGuardIsOn())
 		return;
 	if (MtAccessHas(MT_MAY_OBSERVE_SESSIONS) || is_exempt(denied))
 		return;

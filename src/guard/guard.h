@@ -22,6 +22,7 @@ extern bool MtGuardIsOn(void);
  * returns false where the server only asks (raise is false).
  */
 extern bool MtGuardCheckPermissions(List *permissions, bool raise);
+extern void MtGuardPermissionInit(void);
 
 /*
  * executor.c: what the guard does at each step of the executor. The frames are
@@ -42,7 +43,9 @@ typedef struct MtStart
 extern void MtGuardBeforePlanning(void);
 extern MtStart MtGuardEnterStart(QueryDesc *query, int eflags);
 extern void MtGuardLeaveStart(MtStart previous);
-extern void MtGuardBeforeRun(void);
+extern void MtGuardAfterPlanning(void);
+extern void MtGuardAfterAnalysis(void);
+extern void MtGuardBeforeRun(QueryDesc *query);
 extern MtFrame MtGuardEnterFrame(void);
 extern void MtGuardLeaveFrame(MtFrame previous);
 

@@ -3,12 +3,14 @@
  *	  Installs the hooks and dispatches to the guards; decides nothing.
  *
  * Every hook asks MtIsActive(), calls its guard, and chains. A guard denies
- * before the next extension sees the statement. Parallel workers run what their
- * leader was allowed to run, so the guards do nothing there.
+ * before the next extension sees the statement.
+ *
+ * Security: parallel workers are guarded like everybody. They also run
+ * statements that their leader never saw - inside functions whose PARALLEL SAFE
+ * mark is the caller's word.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/settings.h"
@@ -18,6 +20,7 @@
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "optimizer/planner.h"
+#include "parser/analyze.h"
 #include "tenant/context.h"
 
 static planner_hook_type previous_planner = NULL;
@@ -26,6 +29,7 @@ static ExecutorRun_hook_type previous_executor_run = NULL;
 static ExecutorFinish_hook_type previous_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 static object_access_hook_type previous_object_access = NULL;
+static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 static bool are_hooks_installed = false;
 
@@ -35,18 +39,12 @@ MtGuardIsOn(void)
 	return are_hooks_installed && mt_guc_guard_enabled;
 }
 
-static inline bool
-is_guarded(void)
-{
-	return !IsParallelWorker() && MtIsActive();
-}
-
 static PlannedStmt *
 plan_statement(MT_PLANNER_PARAMS)
 {
 	PlannedStmt *volatile result = NULL;
 
-	if (is_guarded())
+	if (MtIsActive())
 		MtGuardBeforePlanning();
 
 	MtContextEnterPlanner();
@@ -58,6 +56,7 @@ plan_statement(MT_PLANNER_PARAMS)
 	PG_FINALLY();
 	{
 		MtContextLeavePlanner();
+		MtGuardAfterPlanning();
 	}
 	PG_END_TRY();
 	return result;
@@ -87,8 +86,8 @@ run_executor(MT_EXECUTOR_RUN_PARAMS)
 {
 	MtFrame		previous;
 
-	if (is_guarded())
-		MtGuardBeforeRun();
+	if (MtIsActive())
+		MtGuardBeforeRun(queryDesc);
 	previous = MtGuardEnterFrame();
 	PG_TRY();
 	{
@@ -123,10 +122,18 @@ finish_executor(QueryDesc *queryDesc)
 	PG_END_TRY();
 }
 
+static void
+analyze_query(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	MtGuardAfterAnalysis();
+	if (previous_post_parse_analyze)
+		previous_post_parse_analyze(pstate, query, jstate);
+}
+
 static bool
 check_permissions(MT_CHECK_PERMS_PARAMS)
 {
-	if (is_guarded() && MtGuardIsOn() &&
+	if (MtIsActive() && MtGuardIsOn() &&
 		!MtGuardCheckPermissions(MT_CHECK_PERMS_LIST, ereport_on_violation))
 		return false;
 	return previous_check_perms ? previous_check_perms(MT_CHECK_PERMS_ARGS) : true;
@@ -159,5 +166,8 @@ MtHooksInit(void)
 	ExecutorCheckPerms_hook = check_permissions;
 	previous_object_access = object_access_hook;
 	object_access_hook = access_object;
+	previous_post_parse_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze_query;
+	MtGuardPermissionInit();
 	are_hooks_installed = true;
 }

@@ -40,25 +40,44 @@ qualified_name(Oid relid)
 
 /* ---- recorded bypasses ---- */
 
-/* Has this transaction recorded its bypass of that relation already? */
-static bool
-is_recorded(Oid relid)
-{
-	static LocalTransactionId seen_lxid = InvalidLocalTransactionId;
-	static Oid	seen[64];
-	static int	seen_count = 0;
+/* What this transaction has recorded already; beyond 64 it records again. */
+static LocalTransactionId recorded_lxid = InvalidLocalTransactionId;
+static MtPermission recorded[64];
+static int	recorded_count = 0;
 
-	if (seen_lxid != MtLocalTransactionId())
+/* Has this transaction recorded its bypass of that relation, in that way? */
+static bool
+is_recorded(const MtPermission *permission)
+{
+	AclMode		writes = permission->required & WRITE_RIGHTS;
+
+	if (recorded_lxid != MtLocalTransactionId())
 	{
-		seen_lxid = MtLocalTransactionId();
-		seen_count = 0;
+		recorded_lxid = MtLocalTransactionId();
+		recorded_count = 0;
 	}
-	for (int i = 0; i < seen_count; i++)
-		if (seen[i] == relid)
+	for (int i = 0; i < recorded_count; i++)
+		if (recorded[i].relid == permission->relid &&
+			(writes & ~recorded[i].required) == 0)
 			return true;
-	if (seen_count < (int) lengthof(seen))
-		seen[seen_count++] = relid;
+	if (recorded_count < (int) lengthof(recorded))
+		recorded[recorded_count++] = *permission;
 	return false;
+}
+
+/* A subtransaction that fails takes the rows of its records along. */
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
+					 SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		recorded_count = 0;
+}
+
+void
+MtGuardPermissionInit(void)
+{
+	RegisterSubXactCallback(subtransaction_ended, NULL);
 }
 
 static void
@@ -66,7 +85,7 @@ record_bypass(const MtPermission *permission)
 {
 	MtAuditEvent event = {.event = "access.bypass",.outcome = "allowed"};
 
-	if (is_recorded(permission->relid))
+	if (is_recorded(permission))
 		return;
 	event.object = qualified_name(permission->relid);
 	event.detail = psprintf("{\"profile\": \"%s\", \"write\": %s}",
@@ -130,12 +149,13 @@ is_filtered(const MtPermission *permission)
 
 static bool
 check_tenant_table(const MtPermission *permission,
-				   const MtProtection *protection, MtDenial *denial)
+				   const MtProtection *protection, bool is_referential,
+				   MtDenial *denial)
 {
 	if (protection->is_paused &&
 		GetCurrentStatementStartTimestamp() < protection->paused_until)
 		return true;
-	if (MtGuardIsReferentialStatement())
+	if (is_referential)
 		return true;
 	if (!protection->is_intact &&
 		(MtAccessCapabilities() & MT_MAY_BYPASS_READ) == 0)
@@ -152,11 +172,11 @@ check_tenant_table(const MtPermission *permission,
 
 /* Shared tables are everyone's to read and nobody's to write but maintenance. */
 static bool
-check_shared_table(const MtPermission *permission, MtDenial *denial)
+check_shared_table(const MtPermission *permission, bool is_referential,
+				   MtDenial *denial)
 {
-	if ((permission->required & WRITE_RIGHTS) == 0 ||
-		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
-		MtGuardIsReferentialStatement())
+	if ((permission->required & WRITE_RIGHTS) == 0 || is_referential ||
+		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
 				  psprintf("shared table %s is read-only for this session",
@@ -179,7 +199,8 @@ check_supervised(const MtPermission *permission, MtDenial *denial)
 }
 
 static bool
-check_relation(const MtPermission *permission, MtDenial *denial)
+check_relation(const MtPermission *permission, bool is_referential,
+			   MtDenial *denial)
 {
 	const MtProtection *protection;
 
@@ -192,9 +213,9 @@ check_relation(const MtPermission *permission, MtDenial *denial)
 	{
 		case MT_CLASS_TENANT:
 		case MT_CLASS_SHARED_ROWS:
-			return check_tenant_table(permission, protection, denial);
+			return check_tenant_table(permission, protection, is_referential, denial);
 		case MT_CLASS_SHARED:
-			return check_shared_table(permission, denial);
+			return check_shared_table(permission, is_referential, denial);
 		case MT_CLASS_NONE:
 		case MT_CLASS_EXEMPT:
 			break;
@@ -221,10 +242,39 @@ is_filtered_for_validation(const MtPermission *permission)
 		protection->class == MT_CLASS_SHARED_ROWS;
 }
 
+/*
+ * Is this the statement of a foreign key? It names one relation, as the current
+ * user. The relations that a rule or a view brings in are checked as its owner.
+ */
+static bool
+is_referential_statement(List *permissions)
+{
+	ListCell   *cell;
+	int			count = 0;
+
+	if (!InNoForceRLSOperation())
+		return false;
+	foreach(cell, permissions)
+	{
+		MtPermission permission;
+
+		if (!MtPermissionOf(lfirst(cell), &permission) || permission.required == 0)
+			continue;
+		if (OidIsValid(permission.check_as_user) || ++count > 1)
+			return false;
+	}
+	return MtGuardIsReferentialStatement();
+}
+
 bool
 MtGuardCheckPermissions(List *permissions, bool raise)
 {
+	bool		is_referential = is_referential_statement(permissions);
 	ListCell   *cell;
+
+	/* COPY comes here without having been planned. */
+	if (raise)
+		MtContextMaterialise();
 
 	foreach(cell, permissions)
 	{
@@ -238,7 +288,7 @@ MtGuardCheckPermissions(List *permissions, bool raise)
 			if (is_filtered_for_validation(&permission))
 				return false;
 		}
-		else if (!check_relation(&permission, &denial))
+		else if (!check_relation(&permission, is_referential, &denial))
 			MtDenialRaise(&denial);
 	}
 	return true;

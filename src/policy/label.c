@@ -10,16 +10,20 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/tablescan.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_seclabel.h"
 #include "commands/seclabel.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "policy/label.h"
+#include "storage/bufmgr.h"
 #include "tenant/access.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -31,6 +35,8 @@
 #include "utils/timestamp.h"
 
 #define EXEMPT_PREFIX "exempt: "
+#define MT_COLUMN_LABEL "tenant_column"
+#define MAX_PAUSE_MS (INT64CONST(7) * 24 * 60 * 60 * 1000)
 
 static const char *const class_names[] = {
 	"none", "tenant", "shared", "shared_rows", "exempt"
@@ -55,6 +61,19 @@ json_text_member(Jsonb *object, const char *name)
 	return pnstrdup(found->val.string.val, found->val.string.len);
 }
 
+/*
+ * Is the text an ISO date and time with a numeric zone?
+ *
+ * Security: "infinity" and "tomorrow" are times, too, and never come.
+ */
+static bool
+is_absolute_time(const char *text)
+{
+	return strlen(text) >= strlen("2000-01-01 00:00:00+0") &&
+		isdigit((unsigned char) text[0]) &&
+		strspn(text, "0123456789-:. +T") == strlen(text);
+}
+
 static bool
 parse_members(const char *json, MtLabel *out, const char **reason)
 {
@@ -76,9 +95,14 @@ parse_members(const char *json, MtLabel *out, const char **reason)
 		return false;
 	}
 	until = json_text_member(object, "until");
-	if (until == NULL)
+	if (until == NULL || !is_absolute_time(until))
 	{
-		*reason = "a pause needs \"until\"";
+		*reason = "a pause needs \"until\", an ISO date and time with a numeric zone";
+		return false;
+	}
+	if (json_text_member(object, "reason") == NULL)
+	{
+		*reason = "a pause needs a reason";
 		return false;
 	}
 	out->is_paused = true;
@@ -134,6 +158,54 @@ label_text(Oid relid)
 	return GetSecurityLabel(&address, MT_LABEL_PROVIDER);
 }
 
+AttrNumber
+MtLabelledColumn(Oid relid)
+{
+	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
+	AttrNumber	column = 0;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	scan = systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		FormData_pg_seclabel *label = (FormData_pg_seclabel *) GETSTRUCT(tuple);
+		char	   *provider = MtColumnText(tuple, RelationGetDescr(catalog),
+											Anum_pg_seclabel_provider);
+
+		if (label->objsubid != 0 && strcmp(provider, MT_LABEL_PROVIDER) == 0)
+			column = (AttrNumber) label->objsubid;
+		pfree(provider);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return column;
+}
+
+List *
+MtParentsOf(Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parents;
+}
+
 void
 MtLabelOf(Oid relid, MtLabel *out)
 {
@@ -182,6 +254,16 @@ refuse_label(const char *message, const char *hint)
 			errhint("%s", hint));
 }
 
+static void
+raise_invalid_label(const char *reason)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("invalid multitenant label"),
+			errdetail("%s.", reason),
+			errhint("Use multitenant.protect() and its companions instead of SECURITY LABEL."));
+}
+
 /*
  * May this session write this label?
  *
@@ -205,36 +287,106 @@ check_right_to_label(Oid relid, const MtLabel *label, bool is_removal)
 					 "A role with profile migrator or a superuser can call multitenant.share() or exempt().");
 }
 
+/* Are the table and everything below it without a single page? */
+static bool
+is_empty(Oid relid)
+{
+	List	   *tree = find_all_inheritors(relid, AccessShareLock, NULL);
+	bool		empty = true;
+	ListCell   *cell;
+
+	foreach(cell, tree)
+	{
+		Relation	relation = relation_open(lfirst_oid(cell), NoLock);
+
+		if (RELKIND_HAS_STORAGE(relation->rd_rel->relkind) &&
+			RelationGetNumberOfBlocks(relation) > 0)
+			empty = false;
+		relation_close(relation, NoLock);
+	}
+	return empty;
+}
+
+/*
+ * May this session say which column is the tenant's?
+ *
+ * Security: the owner says it before the table is labelled, as protect() does,
+ * or while the table is empty, as a restore does. Later he could add a column
+ * whose default stamps every row with one tenant, and move the policies there.
+ */
+static void
+check_column_label(const ObjectAddress *object, const char *seclabel)
+{
+	AttrNumber	present = MtLabelledColumn(object->objectId);
+
+	if (seclabel != NULL && strcmp(seclabel, MT_COLUMN_LABEL) != 0)
+		raise_invalid_label("the label of a column can only be \"" MT_COLUMN_LABEL "\"");
+	if (seclabel != NULL && present != 0 && present != object->objectSubId)
+		raise_invalid_label("another column of the table is labelled");
+	if (present == object->objectSubId && seclabel != NULL)
+		return;
+	if (MtIsActive() ? MtAccessHas(MT_MAY_CHANGE_ISOLATION) : superuser())
+		return;
+	if (seclabel == NULL || (label_text(object->objectId) != NULL && !is_empty(object->objectId)))
+		refuse_label("the tenant column of a protected table cannot be changed by its owner",
+					 "A role with profile migrator or a superuser can call multitenant.repair().");
+}
+
+/*
+ * SECURITY LABEL itself tells nobody. The relations above depend on it, too: an
+ * unprotected parent opens a protected child.
+ */
+static void
+invalidate_tree(Oid relid)
+{
+	ListCell   *cell;
+
+	check_stack_depth();
+	CacheInvalidateRelcacheByRelid(relid);
+	foreach(cell, MtParentsOf(relid))
+		invalidate_tree(lfirst_oid(cell));
+}
+
+static void
+check_kind(Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("only permanent tables can have a multitenant label"),
+				errhint("Protect the tables that this relation reads."));
+}
+
 /* Called by SECURITY LABEL after the server has checked ownership. */
 static void
 check_label(const ObjectAddress *object, const char *seclabel)
 {
 	MtLabel		label = {0};
 	const char *reason = NULL;
-	char		kind;
 	MtAuditEvent event = {.event = "isolation.label",.outcome = "done"};
 
-	if (object->classId != RelationRelationId || object->objectSubId != 0)
+	if (object->classId != RelationRelationId)
 		ereport(ERROR,
 				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("only tables can have a multitenant label"),
-				errhint("Label the table itself, not a column or another object."));
-	kind = get_rel_relkind(object->objectId);
-	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
-		ereport(ERROR,
-				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("only tables can have a multitenant label"),
-				errhint("Protect the tables that this relation reads."));
-	if (seclabel != NULL && !MtLabelParse(seclabel, &label, &reason))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("invalid multitenant label"),
-				errdetail("%s.", reason),
+				errmsg("only tables and their columns can have a multitenant label"),
 				errhint("Use multitenant.protect() and its companions instead of SECURITY LABEL."));
+	check_kind(object->objectId);
+	if (object->objectSubId != 0)
+	{
+		check_column_label(object, seclabel);
+		invalidate_tree(object->objectId);
+		return;
+	}
+	if (seclabel != NULL && !MtLabelParse(seclabel, &label, &reason))
+		raise_invalid_label(reason);
+	if (label.is_paused && label.paused_until >
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAX_PAUSE_MS))
+		raise_invalid_label("a pause lasts at most seven days");
 	check_right_to_label(object->objectId, &label, seclabel == NULL);
-
-	/* SECURITY LABEL itself tells nobody. */
-	CacheInvalidateRelcacheByRelid(object->objectId);
+	invalidate_tree(object->objectId);
 
 	event.object = quote_qualified_identifier(get_namespace_name(get_rel_namespace(object->objectId)),
 											  get_rel_name(object->objectId));

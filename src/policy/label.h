@@ -6,7 +6,9 @@
 #define MT_LABEL_H
 
 #include "postgres.h"
+#include "access/attnum.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 #define MT_LABEL_PROVIDER "multitenant"
 
@@ -39,6 +41,12 @@ extern bool MtLabelParse(const char *text, MtLabel *out, const char **reason);
 
 /* The label of a relation; MT_CLASS_NONE without one. */
 extern void MtLabelOf(Oid relid, MtLabel *out);
+
+/* The column that is labelled as the tenant's; 0 without one. */
+extern AttrNumber MtLabelledColumn(Oid relid);
+
+/* Direct parents in partition and inheritance trees, as a list of OIDs. */
+extern List *MtParentsOf(Oid relid);
 
 /* Is any table of this database labelled? Reads a catalog sequentially. */
 extern bool MtAnyLabel(void);

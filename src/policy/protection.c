@@ -26,6 +26,7 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
 #include "policy/protection.h"
@@ -243,6 +244,28 @@ has_policies(Relation relation, MtClass class, AttrNumber *column)
 }
 
 /*
+ * Is there a restrictive policy that is evaluated before ours?
+ *
+ * Security: the server evaluates them in the order of their names, each with the
+ * rows that the earlier ones let through.
+ */
+static bool
+has_earlier_policy(Relation relation)
+{
+	ListCell   *cell;
+
+	foreach(cell, relation->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(cell);
+
+		if (!policy->permissive && policy->policy_name != NULL &&
+			strcmp(policy->policy_name, "multitenant_isolation") < 0)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Does the relation have a policy of a generated name? Read from the catalog,
  * because the relcache shows none while row security is disabled.
  */
@@ -313,6 +336,8 @@ prepare_cache(void)
 		cache_context = AllocSetContextCreate(CacheMemoryContext,
 											  "multitenant protection",
 											  ALLOCSET_DEFAULT_SIZES);
+	/* An entry being made may rely on one that goes now. */
+	changes++;
 	cache = NULL;
 	MemoryContextReset(cache_context);
 	control.keysize = sizeof(Oid);
@@ -324,33 +349,34 @@ prepare_cache(void)
 	cache_extension_generation = MtExtensionGeneration();
 }
 
-/* Direct parents in partition and inheritance trees. */
-static List *
-parents_of(Oid relid)
+static void examine(Oid relid, MtProtection *out);
+
+/*
+ * The entry of an ancestor: from the cache, or examined and kept, so that a
+ * change to it is noticed and a tree with many paths is walked once.
+ */
+static const MtProtection *
+ancestor(Oid relid)
 {
-	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
-	List	   *parents = NIL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	MtProtection examined;
+	MtProtection *entry = hash_search(cache, &relid, HASH_FIND, NULL);
 
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return parents;
+	if (entry == NULL || !entry->is_valid)
+	{
+		bool		is_found;
+
+		examine(relid, &examined);
+		entry = hash_search(cache, &relid, HASH_ENTER, &is_found);
+		*entry = examined;
+	}
+	entry->has_children = true;
+	return entry;
 }
-
-static void
-			examine(Oid relid, MtProtection *out);
 
 /*
  * What the ancestors make of a relation that says nothing itself: a partition of
- * a protected table is protected. Only the classes that need row security pass
- * down; a child of a shared or exempt table decides for itself.
+ * a protected table is protected, one of a shared table is shared. A child of an
+ * exempt table decides for itself.
  */
 static MtClass
 class_from_ancestors(Oid relid)
@@ -358,28 +384,50 @@ class_from_ancestors(Oid relid)
 	MtClass		class = MT_CLASS_NONE;
 	ListCell   *cell;
 
-	foreach(cell, parents_of(relid))
+	foreach(cell, MtParentsOf(relid))
 	{
-		MtProtection parent;
-		MtProtection *entry;
-		bool		is_found;
+		MtClass		parent = ancestor(lfirst_oid(cell))->class;
 
-		examine(lfirst_oid(cell), &parent);
-		if (parent.class == MT_CLASS_TENANT || parent.class == MT_CLASS_SHARED_ROWS)
-			class = parent.class;
-
-		/* Kept, so that a change to the parent is noticed. */
-		prepare_cache();
-		entry = hash_search(cache, &parent.relid, HASH_ENTER, &is_found);
-		if (!is_found)
-			*entry = parent;
-		entry->has_children = true;
+		if (parent == MT_CLASS_TENANT || parent == MT_CLASS_SHARED_ROWS ||
+			(parent == MT_CLASS_SHARED && class == MT_CLASS_NONE))
+			class = parent;
 	}
 	return class;
 }
 
+/*
+ * Is a table below this one protected?
+ *
+ * Security: a statement on the parent reads the children with the parent's
+ * policies only. So an unprotected parent of a protected table is a hole, be it
+ * made by an attacker or by an honest migration that adds partitions.
+ */
+static bool
+has_protected_descendant(Oid relid)
+{
+	ListCell   *cell;
+
+	if (!has_subclass(relid))
+		return false;
+	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+	{
+		Oid			child = lfirst_oid(cell);
+		MtLabel		label;
+
+		CHECK_FOR_INTERRUPTS();
+		if (child == relid)
+			continue;
+		MtLabelOf(child, &label);
+		if (label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
+			(label.class == MT_CLASS_NONE &&
+			 class_from_policies(child) != MT_CLASS_NONE))
+			return true;
+	}
+	return false;
+}
+
 static void
-judge(Oid relid, MtProtection *out)
+judge(Oid relid, bool is_labelled, MtProtection *out)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
 
@@ -391,6 +439,10 @@ judge(Oid relid, MtProtection *out)
 		out->finding = "row level security is not forced on the owner";
 	else if (!has_policies(relation, out->class, &out->column))
 		out->finding = "a generated policy is missing or was changed";
+	else if (has_earlier_policy(relation))
+		out->finding = "a restrictive policy sorts before multitenant_isolation and would see every row";
+	else if (is_labelled && MtLabelledColumn(relid) != 0 && MtLabelledColumn(relid) != out->column)
+		out->finding = "the policies are not on the labelled tenant column";
 	else
 		out->is_intact = true;
 	relation_close(relation, AccessShareLock);
@@ -407,6 +459,8 @@ examine(Oid relid, MtProtection *out)
 	out->relid = relid;
 	out->is_valid = true;
 
+	check_stack_depth();
+	CHECK_FOR_INTERRUPTS();
 	MtLabelOf(relid, &label);
 	out->class = label.class;
 	out->is_paused = label.is_paused;
@@ -415,7 +469,7 @@ examine(Oid relid, MtProtection *out)
 
 	/*
 	 * Security: an exempt or shared label on a partition of a protected table
-	 * exempts nothing.
+	 * exempts nothing, nor does an exempt one on a partition of a shared one.
 	 */
 	if (inherited != MT_CLASS_NONE && out->class != MT_CLASS_TENANT &&
 		out->class != MT_CLASS_SHARED_ROWS)
@@ -424,7 +478,12 @@ examine(Oid relid, MtProtection *out)
 		out->class = class_from_policies(relid);
 
 	if (out->class == MT_CLASS_TENANT || out->class == MT_CLASS_SHARED_ROWS)
-		judge(relid, out);
+		judge(relid, label.class == out->class, out);
+	else if (has_protected_descendant(relid))
+	{
+		out->class = MT_CLASS_TENANT;
+		out->finding = "a table below it is protected, it is not";
+	}
 	else
 		out->is_intact = true;
 }
@@ -444,10 +503,10 @@ MtProtectionOf(Oid relid)
 	/* Read again if something changed while it was read; three times is rare. */
 	for (int attempt = 0; attempt < 3; attempt++)
 	{
+		prepare_cache();
 		before = changes;
 		examine(relid, &unstable);
-		prepare_cache();
-		if (before != changes)
+		if (before != changes || must_forget_all)
 			continue;
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
 		if (entry == NULL)

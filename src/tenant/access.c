@@ -259,6 +259,13 @@ MtAccessCapabilities(void)
 
 	if (outer != session)
 		capabilities &= role_access(outer).capabilities;
+
+	/*
+	 * Security: maintenance by a superuser, or by autovacuum, runs functions
+	 * of index expressions as the table's owner; it lends them nothing.
+	 */
+	if (InSecurityRestrictedOperation())
+		capabilities &= role_access(GetUserId()).capabilities;
 	return capabilities;
 }
 

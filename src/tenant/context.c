@@ -55,6 +55,12 @@ static ContextLock lock = {.lxid = InvalidLocalTransactionId};
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
+/*
+ * The session-scoped context that an attempt to replace it has ended. The GUC
+ * cannot say so: a failed attempt is rolled back, and with it the GUC.
+ */
+static MtContext forsaken;
+
 /* The tenant last seen active, and the registry generation it was seen at. */
 static pg_uuid_t validated_tenant;
 static uint64 validated_generation = 0;
@@ -303,9 +309,11 @@ static bool
 tenant_is_active(MtDenial *denial)
 {
 	MtTenant	tenant;
+	uint64		generation;
 
 	MtRegistryAccept();
-	if (validated_generation == MtRegistryGeneration() &&
+	generation = MtRegistryGeneration();
+	if (validated_generation == generation &&
 		memcmp(&validated_tenant, &current_context->tenant, UUID_LEN) == 0)
 		return true;
 
@@ -313,7 +321,7 @@ tenant_is_active(MtDenial *denial)
 		tenant.state == MT_TENANT_ACTIVE)
 	{
 		validated_tenant = tenant.id;
-		validated_generation = MtRegistryGeneration();
+		validated_generation = generation;
 		return true;
 	}
 	return MtDeny(denial, MT_ERRCODE_TENANT_NOT_ACTIVE,
@@ -329,6 +337,16 @@ MtContextCheck(MtDenial *denial)
 		MtContextDenyMissing(denial);
 		return false;
 	}
+
+	/*
+	 * Security: a rollback to a savepoint can bring back a context that the
+	 * session brought along and that this transaction has replaced since.
+	 */
+	if (lock_is_held() && !is_same_identity(current_context, &lock.identity))
+		return MtDeny(denial, MT_ERRCODE_CONTEXT_CONFLICT,
+					  "this transaction has had another context",
+					  "The context that a rollback brought back is not the one of this transaction.",
+					  "End this transaction and start a new one.");
 
 	/*
 	 * The time of the client's message, not the clock: exp ends new
@@ -425,7 +443,20 @@ MtContextEstablish(const MtContext *context)
 		adopt(context);
 
 	if (context->state == MT_STATE_TENANT && MtAccessHas(MT_MAY_KEEP_SESSION))
+	{
 		set_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
+		forsaken = no_context;
+	}
+}
+
+/*
+ * Security: a pooled session whose next client fails to authenticate must not
+ * go on with the context of the client before.
+ */
+void
+MtContextForsakeSession(void)
+{
+	forsaken = *session_context;
 }
 
 void
@@ -519,7 +550,9 @@ offer_context(MtContext *out)
 		out->source = MT_SOURCE_CONNECTION;
 		return true;
 	}
-	if (session_context->state != MT_STATE_NONE && MtAccessHas(MT_MAY_KEEP_SESSION))
+	if (session_context->state != MT_STATE_NONE &&
+		!is_same_identity(session_context, &forsaken) &&
+		MtAccessHas(MT_MAY_KEEP_SESSION))
 	{
 		*out = *session_context;
 		out->source = MT_SOURCE_SESSION;

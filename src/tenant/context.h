@@ -24,6 +24,9 @@ extern void MtContextEstablish(const MtContext *context);
 /* The principal of the current context enters a tenant (switch_tenant). */
 extern void MtContextEnterTenant(const MtTenant *tenant);
 
+/* Somebody tries to replace the session-scoped context: it ends either way. */
+extern void MtContextForsakeSession(void);
+
 /* Ends the context; the transaction's identity stays what it was. */
 extern void MtContextReset(void);
 

@@ -37,6 +37,7 @@ typedef struct VerifiedToken
 	char	   *token;			/* NULL: free */
 	size_t		length;
 	uint32		hash;
+	TimestampTz valid_until;	/* the token's or its key's end */
 	MtContext	context;
 } VerifiedToken;
 
@@ -53,6 +54,8 @@ static uint64 cache_key_generation = 0;
 static uint64 cache_registry_generation = 0;
 static uint64 cache_access_generation = 0;
 static Oid	cache_session_user = InvalidOid;
+static Oid	cache_outer_user = InvalidOid;
+static char *cache_audience = NULL;
 
 /* ---- refusals ---- */
 
@@ -130,14 +133,26 @@ prepare_cache(void)
 	if (cache_key_generation == MtKeyringGeneration() &&
 		cache_registry_generation == MtRegistryGeneration() &&
 		cache_access_generation == MtAccessGeneration() &&
-		cache_session_user == GetSessionUserId())
+		cache_session_user == GetSessionUserId() &&
+		cache_outer_user == GetOuterUserId() &&
+		cache_audience != NULL && mt_guc_audience != NULL &&
+		strcmp(cache_audience, mt_guc_audience) == 0)
 		return;
+	if (cache_context == NULL)
+		cache_context = AllocSetContextCreate(CacheMemoryContext,
+											  "multitenant verified tokens",
+											  ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < CACHE_LIMIT; i++)
 		forget_token(&cache[i]);
 	cache_key_generation = MtKeyringGeneration();
 	cache_registry_generation = MtRegistryGeneration();
 	cache_access_generation = MtAccessGeneration();
 	cache_session_user = GetSessionUserId();
+	cache_outer_user = GetOuterUserId();
+	if (cache_audience != NULL)
+		pfree(cache_audience);
+	cache_audience = MemoryContextStrdup(cache_context,
+										 mt_guc_audience ? mt_guc_audience : "");
 }
 
 /*
@@ -157,21 +172,18 @@ find_token(const char *token, size_t length, uint32 hash)
 
 static void
 remember_token(const char *token, size_t length, uint32 hash,
-			   const MtContext *context)
+			   TimestampTz valid_until, const MtContext *context)
 {
 	VerifiedToken *entry = &cache[hash % CACHE_LIMIT];
 	char	   *copy;
 
-	if (cache_context == NULL)
-		cache_context = AllocSetContextCreate(CacheMemoryContext,
-											  "multitenant verified tokens",
-											  ALLOCSET_DEFAULT_SIZES);
 	copy = MemoryContextAlloc(cache_context, length);
 	memcpy(copy, token, length);
 	forget_token(entry);
 	entry->token = copy;
 	entry->length = length;
 	entry->hash = hash;
+	entry->valid_until = valid_until;
 	entry->context = *context;
 }
 
@@ -331,6 +343,13 @@ accept_claims(const MtClaims *claims, const MtSigningKey *key, MtContext *out)
 	copy_claim(out->principal, claims->sub, sizeof(out->principal));
 	copy_claim(out->scope, claims->scope, sizeof(out->scope));
 
+	/*
+	 * Security: a key for some tenants would otherwise vouch for principals
+	 * that are members of others.
+	 */
+	if (!claims->has_tenant && !key->is_for_all_tenants)
+		refuse_revoked("Its signing key may vouch only for its tenants, and the token names none.");
+
 	if (out->kind == MT_KIND_SYSTEM)
 	{
 		if (claims->has_tenant)
@@ -346,9 +365,11 @@ accept_claims(const MtClaims *claims, const MtSigningKey *key, MtContext *out)
 		refuse_claim("Neither \"tenant\" nor \"sub\" is given.");
 }
 
-static void
+/* Returns until when the result may be remembered. */
+static TimestampTz
 verify(const char *token, size_t length, MtContext *out)
 {
+	TimestampTz key_ends;
 	Workspace  *work = palloc(sizeof(Workspace));
 	const MtSigningKey *key;
 	MtJwsStatus parsed;
@@ -365,6 +386,7 @@ verify(const char *token, size_t length, MtContext *out)
 		refuse_unverified("signature wrong");
 
 	/* From here on the text is the issuer's. */
+	key_ends = key->not_after;
 	parsed = MtClaimsParse(work->jws.payload, work->jws.payload_length, &work->claims);
 	if (parsed != MT_JWS_OK)
 		refuse_claim("The claims cannot be read.");
@@ -375,6 +397,7 @@ verify(const char *token, size_t length, MtContext *out)
 			   "database is a copy");
 	accept_claims(&work->claims, key, out);
 	pfree(work);
+	return Min(out->expires, key_ends);
 }
 
 void
@@ -382,6 +405,7 @@ MtCredentialVerify(const char *token, MtContext *out)
 {
 	size_t		length = strlen(token);
 	uint32		hash;
+	TimestampTz valid_until;
 	VerifiedToken *entry;
 
 	/*
@@ -395,11 +419,11 @@ MtCredentialVerify(const char *token, MtContext *out)
 		refuse_unverified(length == 0 ? "empty" : "too long");
 	hash = hash_bytes((const unsigned char *) token, (int) length);
 	entry = find_token(token, length, hash);
-	if (entry != NULL && entry->context.expires > GetCurrentTimestamp())
+	if (entry != NULL && entry->valid_until > GetCurrentTimestamp())
 	{
 		*out = entry->context;
 		return;
 	}
-	verify(token, length, out);
-	remember_token(token, length, hash, out);
+	valid_until = verify(token, length, out);
+	remember_token(token, length, hash, valid_until, out);
 }

@@ -73,6 +73,15 @@ return_context_tenant(FunctionCallInfo fcinfo)
 	PG_RETURN_UUID_P(result);
 }
 
+static void
+record_system_context(const char *reason)
+{
+	MtAuditEvent event = {.event = "context.system",.outcome = "allowed"};
+
+	event.object = reason;
+	MtAuditEmit(&event);
+}
+
 /* multitenant.authenticate(credential text) */
 Datum
 mt_authenticate(PG_FUNCTION_ARGS)
@@ -80,10 +89,13 @@ mt_authenticate(PG_FUNCTION_ARGS)
 	MtContext	context;
 
 	require_active_extension();
+	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_AUTHENTICATE, "presenting a credential");
 	MtRedactActivity();
 	MtCredentialVerify(text_to_cstring(PG_GETARG_TEXT_PP(0)), &context);
 	MtContextEstablish(&context);
+	if (context.state == MT_STATE_SYSTEM)
+		record_system_context("credential");
 	return return_context_tenant(fcinfo);
 }
 
@@ -119,6 +131,7 @@ static void
 prepare_use_tenant(void)
 {
 	require_active_extension();
+	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_NAME_TENANT, "naming a tenant");
 	MtRegistryAccept();
 }
@@ -248,18 +261,17 @@ mt_system_context(PG_FUNCTION_ARGS)
 {
 	MtContext	context = {.state = MT_STATE_SYSTEM,.kind = MT_KIND_SYSTEM,
 	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
-	MtAuditEvent event = {.event = "context.system",.outcome = "allowed"};
+	char	   *reason = text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	require_active_extension();
 	MtAccessRequire(MT_MAY_ENTER_SYSTEM, "entering a system context");
-	event.object = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (strspn(event.object, " \t\r\n") == strlen(event.object))
+	if (strspn(reason, " \t\r\n") == strlen(reason))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a system context needs a reason"),
 				errhint("Say in a few words what is done and why; it is recorded."));
 	MtContextEstablish(&context);
-	MtAuditEmit(&event);
+	record_system_context(reason);
 	PG_RETURN_VOID();
 }
 
