@@ -36,7 +36,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._context(), multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
-	multitenant._end_sessions(uuid), multitenant._run_as_owner(regclass, text)
+	multitenant._end_sessions(uuid), multitenant._run_as_owner(regclass, text),
+	multitenant._query_as_owner(regclass, text)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().
@@ -51,8 +52,5 @@ TO PUBLIC;
 
 -- Says only whether this database was copied.
 GRANT EXECUTE ON FUNCTION multitenant._is_copy() TO PUBLIC;
-
--- A number, for the owner of a table only.
-GRANT EXECUTE ON FUNCTION multitenant._count_unregistered(regclass, name, text[]) TO PUBLIC;
 
 GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables TO PUBLIC;

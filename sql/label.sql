@@ -9,11 +9,18 @@ COMMENT ON FUNCTION multitenant._protection(regclass) IS
 'Internal: what the guard knows about a table.';
 
 CREATE FUNCTION multitenant._run_as_owner(table_name regclass, command text)
-RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_run_as_owner';
 COMMENT ON FUNCTION multitenant._run_as_owner(regclass, text) IS
-'Internal: runs one ALTER TABLE or CREATE INDEX with the rights of the table''s owner.';
+'Internal: runs one command that changes the table with the rights of its owner; returns the number of rows changed.';
+
+CREATE FUNCTION multitenant._query_as_owner(table_name regclass, query text)
+RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_query_as_owner';
+COMMENT ON FUNCTION multitenant._query_as_owner(regclass, text) IS
+'Internal: the one value that a SELECT on the table yields, read with the rights of its owner.';
 
 CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
 	SELECT format('%I.%I', n.nspname, c.relname) AS table_name,

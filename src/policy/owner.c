@@ -1,20 +1,23 @@
 /*
  * owner.c
- *	  Running a stored piece of DDL as the owner of the table it belongs to.
+ *	  Running commands and queries as the owner of the table they are about.
  *
- * unprotect() gives back defaults, constraints and indexes from their old
- * definitions, which are kept in the table's label. Owns nothing.
+ * protect(), unprotect() and their companions are run by superusers and
+ * migrators on other people's tables. Owns nothing.
  *
- * Security: a label can have been written by the table's owner, and unprotect()
- * can be run by a superuser. So a stored text is never executed with the rights
- * of the caller: it runs as the owner, in a security-restricted context that it
- * cannot leave, one statement of a kind that only changes that table.
+ * Security: what a table's owner has attached to it - index expressions, checks,
+ * defaults, triggers - is code, and planning a SELECT is enough to run some of
+ * it. So every command and query on a user's table goes through here: it runs as
+ * the table's owner, in a security-restricted operation that it cannot leave,
+ * one statement of a kind that only changes that table. The caller must have the
+ * owner's rights, so nobody gains any.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/compat.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
-#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -28,7 +31,19 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(mt_run_as_owner);
+PG_FUNCTION_INFO_V1(mt_query_as_owner);
 
+/* What has to be put back after running as somebody else. */
+typedef struct Caller
+{
+	Oid			user;
+	int			context;
+	int			nest_level;
+	MemoryContext memory;
+	ErrorContextCallback callback;
+} Caller;
+
+/* The relation's owner, whose rights the caller must have. */
 static Oid
 owner_of(Oid relid)
 {
@@ -42,62 +57,203 @@ owner_of(Oid relid)
 				errhint("It was dropped in the meantime; call the function again."));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
+	if (!has_privs_of_role(GetUserId(), owner))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("must be owner of relation %s", get_rel_name(relid)),
+				errhint("Run this as its owner or as a member of that role."));
 	return owner;
 }
 
-/* Is the text one ALTER TABLE or CREATE INDEX on that relation? */
-static bool
-is_allowed(const char *command, Oid relid)
+/* The one object of a DROP of an index or policy, as the relation it names. */
+static RangeVar *
+target_of_drop(DropStmt *statement)
 {
-	List	   *statements = raw_parser(command, RAW_PARSE_DEFAULT);
-	Node	   *statement;
-	RangeVar   *target;
+	List	   *names;
 
-	if (list_length(statements) != 1)
-		return false;
-	statement = linitial_node(RawStmt, statements)->stmt;
-	if (IsA(statement, AlterTableStmt) &&
-		((AlterTableStmt *) statement)->objtype == OBJECT_TABLE)
-		target = ((AlterTableStmt *) statement)->relation;
-	else if (IsA(statement, IndexStmt))
-		target = ((IndexStmt *) statement)->relation;
-	else
-		return false;
-	return target->schemaname != NULL && RangeVarGetRelid(target, NoLock, true) == relid;
+	if (list_length(statement->objects) != 1 ||
+		(statement->removeType != OBJECT_INDEX &&
+		 statement->removeType != OBJECT_POLICY))
+		return NULL;
+	names = linitial_node(List, statement->objects);
+	if (statement->removeType == OBJECT_POLICY)
+		names = list_truncate(list_copy(names), list_length(names) - 1);
+	return makeRangeVarFromNameList(names);
 }
 
-/* multitenant._run_as_owner(table_name regclass, command text) */
-Datum
-mt_run_as_owner(PG_FUNCTION_ARGS)
+/* The relation that a statement of an allowed kind names, else NULL. */
+static RangeVar *
+target_of(Node *statement)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	char	   *command = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Oid			owner = owner_of(relid);
-	Oid			saved_user;
-	int			saved_context;
-	int			nest_level;
+	switch (nodeTag(statement))
+	{
+		case T_AlterTableStmt:
+			switch (((AlterTableStmt *) statement)->objtype)
+			{
+				case OBJECT_TABLE:
+				case OBJECT_INDEX:
+				case OBJECT_VIEW:
+					return ((AlterTableStmt *) statement)->relation;
+				default:
+					return NULL;
+			}
+		case T_RenameStmt:
+			switch (((RenameStmt *) statement)->renameType)
+			{
+				case OBJECT_INDEX:
+				case OBJECT_TABCONSTRAINT:
+					return ((RenameStmt *) statement)->relation;
+				default:
+					return NULL;
+			}
+		case T_IndexStmt:
+			return ((IndexStmt *) statement)->relation;
+		case T_CreatePolicyStmt:
+			return ((CreatePolicyStmt *) statement)->table;
+		case T_DropStmt:
+			return target_of_drop((DropStmt *) statement);
+		case T_UpdateStmt:
+			return ((UpdateStmt *) statement)->relation;
+		default:
+			return NULL;
+	}
+}
 
-	if (!has_privs_of_role(GetUserId(), owner))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	if (!is_allowed(command, relid))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the stored definition is not one ALTER TABLE or CREATE INDEX on table %s",
-					   get_rel_name(relid)),
-				errhint("The label of the table was changed by hand; give back the old definition by hand, too."));
+/* The text's only statement; NULL if it is none or several. */
+static Node *
+only_statement(const char *text)
+{
+	List	   *statements = raw_parser(text, RAW_PARSE_DEFAULT);
 
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	nest_level = NewGUCNestLevel();
-	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE |
+	if (list_length(statements) != 1)
+		return NULL;
+	return linitial_node(RawStmt, statements)->stmt;
+}
+
+/*
+ * The relation that the command changes, an index counting as its table;
+ * InvalidOid if it is not one command of an allowed kind.
+ */
+static Oid
+relation_of(const char *command)
+{
+	Node	   *statement = only_statement(command);
+	RangeVar   *target = statement != NULL ? target_of(statement) : NULL;
+	Oid			relid;
+
+	if (target == NULL || target->schemaname == NULL)
+		return InvalidOid;
+	relid = RangeVarGetRelid(target, NoLock, true);
+	if (OidIsValid(relid) &&
+		(get_rel_relkind(relid) == RELKIND_INDEX ||
+		 get_rel_relkind(relid) == RELKIND_PARTITIONED_INDEX))
+		relid = IndexGetRelation(relid, true);
+	return relid;
+}
+
+/* A right that the caller has and the owner lacks needs an explanation. */
+static void
+explain(void *arg)
+{
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("This runs as role \"%s\", the owner of the table, in a security-restricted operation. "
+				"Grant that role what it lacks, for example USAGE and CREATE on the schema or "
+				"REFERENCES on a referenced table.",
+				GetUserNameFromId(*(Oid *) arg, true));
+}
+
+/*
+ * From here to leave() everything runs as the owner, and SPI is connected. An
+ * error puts back the user and the settings with its subtransaction.
+ */
+static void
+enter(Oid *owner, Caller *caller)
+{
+	caller->memory = CurrentMemoryContext;
+	GetUserIdAndSecContext(&caller->user, &caller->context);
+	caller->nest_level = NewGUCNestLevel();
+	caller->callback.callback = explain;
+	caller->callback.arg = owner;
+	caller->callback.previous = error_context_stack;
+	error_context_stack = &caller->callback;
+	SetUserIdAndSecContext(*owner, caller->context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(command, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "unexpected result of a utility statement");
+}
+
+static void
+leave(Caller *caller)
+{
 	SPI_finish();
-	AtEOXact_GUC(false, nest_level);
-	SetUserIdAndSecContext(saved_user, saved_context);
-	PG_RETURN_VOID();
+	AtEOXact_GUC(false, caller->nest_level);
+	SetUserIdAndSecContext(caller->user, caller->context);
+	error_context_stack = caller->callback.previous;
+}
+
+/*
+ * multitenant._run_as_owner(table_name regclass, command text): the number of
+ * rows changed. Without table_name it is the relation that the command names.
+ */
+Datum
+mt_run_as_owner(PG_FUNCTION_ARGS)
+{
+	char	   *command;
+	Oid			relid;
+	Oid			owner;
+	Caller		caller;
+	uint64		count;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	command = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	relid = relation_of(command);
+	if (!OidIsValid(relid) || (!PG_ARGISNULL(0) && relid != PG_GETARG_OID(0)))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("not one command that changes only the table it is for"),
+				errdetail("Command: %s", command),
+				errhint("If the label of the table was changed by hand, give back the old definition by hand, too."));
+	owner = owner_of(relid);
+
+	enter(&owner, &caller);
+	if (SPI_execute(command, false, 0) < 0)
+		elog(ERROR, "unexpected result of a command");
+	count = SPI_processed;
+	leave(&caller);
+	PG_RETURN_INT64((int64) count);
+}
+
+/*
+ * multitenant._query_as_owner(table_name regclass, query text): the first column
+ * of the first row of one SELECT, as text.
+ */
+Datum
+mt_query_as_owner(PG_FUNCTION_ARGS)
+{
+	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Node	   *statement = only_statement(query);
+	Oid			owner = owner_of(PG_GETARG_OID(0));
+	Caller		caller;
+	char	   *value = NULL;
+
+	if (statement == NULL || !IsA(statement, SelectStmt))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("not one SELECT"),
+				errhint("Pass one SELECT statement."));
+
+	enter(&owner, &caller);
+	if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result of a query");
+	if (SPI_processed > 0)
+		value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (value != NULL)
+		value = MemoryContextStrdup(caller.memory, value);
+	leave(&caller);
+	if (value == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(value));
 }
