@@ -5,7 +5,8 @@
 CREATE TABLE multitenant.access (
 	role_name name NOT NULL CONSTRAINT access_pkey PRIMARY KEY,
 	profile text COLLATE "C" NOT NULL,
-	tenant_id uuid REFERENCES multitenant.tenant (id),
+	-- No foreign key: a parallel restore loads the extension's tables in any order.
+	tenant_id uuid,
 	session_context boolean NOT NULL DEFAULT false,
 	expires_at timestamptz,
 	reason text,

@@ -26,7 +26,8 @@ COMMENT ON TABLE multitenant.tenant IS
 'One row for each tenant; change it through create_tenant() and its companions.';
 
 CREATE TABLE multitenant.member (
-	tenant_id uuid NOT NULL REFERENCES multitenant.tenant (id) ON DELETE CASCADE,
+	-- No foreign key: a parallel restore loads the extension's tables in any order.
+	tenant_id uuid NOT NULL,
 	principal text COLLATE "C" NOT NULL,
 	added_at timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT member_pkey PRIMARY KEY (tenant_id, principal),

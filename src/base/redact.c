@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "base/redact.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/analyze.h"
 #include "tcop/tcopprot.h"
@@ -81,6 +82,36 @@ MtMaskCredentials(char *text)
 }
 
 /*
+ * Masks pieces of the running statement's credentials: the message of a syntax
+ * error quotes where it stopped, which can be in the middle of one. Eight
+ * characters of a row are a piece.
+ */
+static void
+mask_pieces(char *text, const char *statement)
+{
+	const char *start;
+	const char *end;
+
+	if (text == NULL || statement == NULL)
+		return;
+	while ((start = find_credential(statement, &end)) != NULL)
+	{
+		for (char *p = text; *p != '\0';)
+		{
+			size_t		run = 0;
+
+			while (is_credential_character(p[run]))
+				run++;
+			if (run >= CREDENTIAL_MINIMUM_RUN &&
+				memmem(start, end - start, p, run) != NULL)
+				memset(p, '*', run);
+			p += Max(run, 1);
+		}
+		statement = end;
+	}
+}
+
+/*
  * Masks every field of a log record.
  *
  * Security: hide_stmt alone is not enough. The text also stands in the message
@@ -98,7 +129,17 @@ redact_log_record(ErrorData *edata)
 	found |= MtMaskCredentials(edata->hint);
 	found |= MtMaskCredentials(edata->context);
 	found |= MtMaskCredentials(edata->internalquery);
-	if (found || MtContainsCredential(debug_query_string))
+	if (MtContainsCredential(debug_query_string))
+	{
+		mask_pieces(edata->message, debug_query_string);
+		mask_pieces(edata->detail, debug_query_string);
+		mask_pieces(edata->context, debug_query_string);
+		edata->hide_stmt = true;
+		/* A statement that cannot even be parsed is seen here only. */
+		if (edata->elevel >= ERROR && IsUnderPostmaster)
+			MtRedactActivity();
+	}
+	if (found)
 		edata->hide_stmt = true;
 
 	/*

@@ -14,6 +14,7 @@
 #include "base/redact.h"
 #include "executor/executor.h"
 #include "guard/guard.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
@@ -23,7 +24,7 @@
 static MtStart current_start = {NULL, 0};
 static MtFrame current_frame = {false, 0};
 
-/* Statements were analyzed where row security did not apply; see below. */
+/* Something was planned that must not be used again; see below. */
 static bool must_reset_plans = false;
 
 /* ---- plans that must not be kept ---- */
@@ -39,6 +40,17 @@ MtGuardAfterAnalysis(void)
 {
 	if (InNoForceRLSOperation() &&
 		(current_frame.is_noforce || MtContextIsPlanning()))
+		must_reset_plans = true;
+}
+
+/*
+ * Security: a function that is declared IMMUTABLE and reads tenants' data is
+ * folded into the plan, with what it read under this tenant.
+ */
+void
+MtGuardNoteRead(void)
+{
+	if (MtContextIsPlanning())
 		must_reset_plans = true;
 }
 
@@ -114,7 +126,8 @@ MtGuardBeforeRun(QueryDesc *query)
 {
 	MtDenial	denial;
 
-	if (current_frame.depth > 0 || IsParallelWorker())
+	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */
+	if (current_frame.depth > 0 || IsParallelWorker() || InNoForceRLSOperation())
 		return;
 	MtRedactActivity();
 	if (MtContextIsUsed() && MtGuardIsOn() &&
@@ -155,6 +168,13 @@ without_implicit_cast(Node *node)
 	return node;
 }
 
+/* A custom plan has the parameter's value in its place. */
+static bool
+is_key_value(Node *node)
+{
+	return IsA(node, Param) || IsA(node, Const);
+}
+
 /* Is each of the conditions "column operator parameter", by built-in means? */
 static bool
 are_key_comparisons(List *conditions)
@@ -172,8 +192,8 @@ are_key_comparisons(List *conditions)
 			return false;
 		left = without_implicit_cast(linitial(operation->args));
 		right = without_implicit_cast(lsecond(operation->args));
-		if (!(IsA(left, Var) && IsA(right, Param)) &&
-			!(IsA(left, Param) && IsA(right, Var)))
+		if (!(IsA(left, Var) && is_key_value(right)) &&
+			!(is_key_value(left) && IsA(right, Var)))
 			return false;
 	}
 	return true;
@@ -247,4 +267,40 @@ MtGuardIsReferentialStatement(void)
 	if (!current_frame.is_noforce)
 		return true;
 	return is_key_share_probe(current_start.query->plannedstmt);
+}
+
+/*
+ * Does the foreign key that is at work compare the tenant? Only asked of a
+ * statement for which MtGuardIsReferentialStatement() is true, whose text the
+ * server has made: every name in it is quoted.
+ *
+ * Security: where it does not, one tenant's DELETE in the referenced table
+ * reaches the rows of all.
+ */
+bool
+MtGuardIsTiedToTenant(const char *tenant_column)
+{
+	const PlannedStmt *statement = current_start.query->plannedstmt;
+	const char *condition = strstr(current_start.query->sourceText, " WHERE ");
+	StringInfoData quoted;
+
+	if (statement->commandType == CMD_SELECT)
+		return true;			/* looks, changes nothing */
+	initStringInfo(&quoted);
+	appendStringInfoString(&quoted, " \"");
+	for (const char *p = tenant_column; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			appendStringInfoCharMacro(&quoted, '"');
+		appendStringInfoCharMacro(&quoted, *p);
+	}
+	appendStringInfoCharMacro(&quoted, '"');
+	return condition != NULL && strstr(condition, quoted.data) != NULL;
+}
+
+/* Is COPY asking? It checks permissions without starting the executor. */
+bool
+MtGuardIsCopy(void)
+{
+	return current_start.query == NULL;
 }

@@ -45,12 +45,17 @@ extern MtStart MtGuardEnterStart(QueryDesc *query, int eflags);
 extern void MtGuardLeaveStart(MtStart previous);
 extern void MtGuardAfterPlanning(void);
 extern void MtGuardAfterAnalysis(void);
+extern void MtGuardNoteRead(void);
 extern void MtGuardBeforeRun(QueryDesc *query);
 extern MtFrame MtGuardEnterFrame(void);
 extern void MtGuardLeaveFrame(MtFrame previous);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
+extern bool MtGuardIsTiedToTenant(const char *tenant_column);
+
+/* Are permissions checked for COPY table, not for a query? */
+extern bool MtGuardIsCopy(void);
 
 /* status.c: remembers how the library was loaded. */
 extern void MtStatusInit(void);

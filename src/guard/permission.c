@@ -16,6 +16,8 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/settings.h"
+#include "catalog/pg_statistic.h"
+#include "catalog/pg_statistic_ext_data.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "policy/protection.h"
@@ -147,6 +149,42 @@ is_filtered(const MtPermission *permission)
 	return check_enable_rls(permission->relid, permission->check_as_user, true) == RLS_ENABLED;
 }
 
+/*
+ * May the foreign key's own statement change this table of tenants? Shared data
+ * may refer to it, and who maintains that changes rows of every tenant.
+ */
+static bool
+check_reference(const MtPermission *permission, const MtProtection *protection,
+				MtDenial *denial)
+{
+	char	   *column = protection->column ?
+	get_attname(permission->relid, protection->column, true) : NULL;
+
+	if ((MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
+		(column != NULL && MtGuardIsTiedToTenant(column)))
+		return true;
+	return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
+				  psprintf("a foreign key would change rows of every tenant in table %s",
+						   qualified_name(permission->relid)),
+				  "It does not include the tenant column.",
+				  "Protect or share() the referenced table, or let a role of profile migrator change it.");
+}
+
+/*
+ * Is a dump being restored with SET SESSION AUTHORIZATION? Labels come before
+ * the data, row security and policies after it.
+ *
+ * Security: such a session can become superuser again whenever it likes. It only
+ * adds rows.
+ */
+static bool
+is_restore(const MtPermission *permission)
+{
+	return MtGuardIsCopy() && permission->required == ACL_INSERT &&
+		GetAuthenticatedUserId() != GetSessionUserId() &&
+		superuser_arg(GetAuthenticatedUserId());
+}
+
 static bool
 check_tenant_table(const MtPermission *permission,
 				   const MtProtection *protection, bool is_referential,
@@ -156,6 +194,9 @@ check_tenant_table(const MtPermission *permission,
 		GetCurrentStatementStartTimestamp() < protection->paused_until)
 		return true;
 	if (is_referential)
+		return check_reference(permission, protection, denial);
+	if (!protection->is_intact && !protection->has_row_security &&
+		is_restore(permission))
 		return true;
 	if (!protection->is_intact &&
 		(MtAccessCapabilities() & MT_MAY_BYPASS_READ) == 0)
@@ -167,6 +208,7 @@ check_tenant_table(const MtPermission *permission,
 					  "The owner of the table can call multitenant.repair().");
 	if (!protection->is_intact || !is_filtered(permission))
 		return may_bypass(permission, denial);
+	MtGuardNoteRead();
 	return MtContextCheck(denial);
 }
 
@@ -176,7 +218,7 @@ check_shared_table(const MtPermission *permission, bool is_referential,
 				   MtDenial *denial)
 {
 	if ((permission->required & WRITE_RIGHTS) == 0 || is_referential ||
-		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED))
+		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED) || is_restore(permission))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
 				  psprintf("shared table %s is read-only for this session",
@@ -198,13 +240,32 @@ check_supervised(const MtPermission *permission, MtDenial *denial)
 				  "Writing takes a credential of the tenant itself.");
 }
 
+/*
+ * Values of every tenant's rows lie in the server's statistics; pg_stats hides
+ * them where row security is active, and reads them as its owner.
+ */
+static bool
+check_catalog(const MtPermission *permission, MtDenial *denial)
+{
+	if ((permission->relid != StatisticRelationId &&
+		 permission->relid != StatisticExtDataRelationId) ||
+		permission->required == 0 || OidIsValid(permission->check_as_user) ||
+		(MtAccessCapabilities() & MT_MAY_BYPASS_READ))
+		return true;
+	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
+				  "the server's statistics hold values of every tenant's rows", NULL,
+				  "Use the view pg_stats, or a role with a recorded bypass.");
+}
+
 static bool
 check_relation(const MtPermission *permission, bool is_referential,
 			   MtDenial *denial)
 {
 	const MtProtection *protection;
 
-	if (permission->required == 0 || permission->relid < FirstNormalObjectId)
+	if (permission->relid < FirstNormalObjectId)
+		return check_catalog(permission, denial);
+	if (permission->required == 0)
 		return true;
 	if (!check_supervised(permission, denial))
 		return false;

@@ -265,6 +265,20 @@ raise_invalid_label(const char *reason)
 }
 
 /*
+ * A restore with SET SESSION AUTHORIZATION labels tables as their owners; such a
+ * session can become superuser again whenever it likes.
+ */
+static bool
+may_change_isolation(void)
+{
+	if (!MtIsActive())
+		return superuser();
+	return MtAccessHas(MT_MAY_CHANGE_ISOLATION) ||
+		(GetAuthenticatedUserId() != GetSessionUserId() &&
+		 superuser_arg(GetAuthenticatedUserId()));
+}
+
+/*
  * May this session write this label?
  *
  * Security: the table's owner may say "this is tenants' data" once, which only
@@ -277,7 +291,7 @@ check_right_to_label(Oid relid, const MtLabel *label, bool is_removal)
 {
 	char	   *old = label_text(relid);
 
-	if (MtIsActive() ? MtAccessHas(MT_MAY_CHANGE_ISOLATION) : superuser())
+	if (may_change_isolation())
 		return;
 	if (old != NULL || is_removal)
 		refuse_label("the owner of a table cannot change or remove its multitenant label",
@@ -325,7 +339,7 @@ check_column_label(const ObjectAddress *object, const char *seclabel)
 		raise_invalid_label("another column of the table is labelled");
 	if (present == object->objectSubId && seclabel != NULL)
 		return;
-	if (MtIsActive() ? MtAccessHas(MT_MAY_CHANGE_ISOLATION) : superuser())
+	if (may_change_isolation())
 		return;
 	if (seclabel == NULL || (label_text(object->objectId) != NULL && !is_empty(object->objectId)))
 		refuse_label("the tenant column of a protected table cannot be changed by its owner",

@@ -433,6 +433,7 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 
 	if (relation == NULL)
 		return;
+	out->has_row_security = relation->rd_rel->relrowsecurity;
 	if (!relation->rd_rel->relrowsecurity)
 		out->finding = "row level security is not enabled";
 	else if (!relation->rd_rel->relforcerowsecurity)

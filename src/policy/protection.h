@@ -19,6 +19,7 @@ typedef struct MtProtection
 	bool		is_paused;
 	TimestampTz paused_until;
 	AttrNumber	column;			/* the tenant column; 0 if not known */
+	bool		has_row_security;	/* enabled, whatever else is missing */
 	bool		is_intact;		/* everything that protects it is there */
 	const char *finding;		/* what is not intact: a constant; NULL if
 								 * intact */
