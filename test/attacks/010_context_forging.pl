@@ -194,12 +194,8 @@ $mt->refused($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . $see . 'ROLLBA
 	'C10: ROLLBACK TO does not open the transaction to another tenant', tenant => 'acme');
 shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . 'ROLLBACK TO s;' . authenticate('beta') . $see, ' / MT005 25P02', 'C10: nor where nothing was read yet');
 shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . 'ROLLBACK TO s;' . authenticate('acme') . $see, 'ACME', 'C10: the same tenant again is possible');
-TODO:
-{
-	local $TODO = 'after its rows were read, every statement without the context is refused';
-	shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . "$see ROLLBACK TO s; SELECT 1;" . authenticate('acme') . $see, 'ACME ACME', 'C10: also after reading its rows');
-	shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . "$see ROLLBACK TO s;" . authenticate('beta'), 'ACME / MT005', 'C10: another tenant is a conflict');
-}
+shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . "$see ROLLBACK TO s; SELECT 1;" . authenticate('acme') . $see, 'ACME ACME', 'C10: also after reading its rows');
+shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . "$see ROLLBACK TO s;" . authenticate('beta'), 'ACME / MT005', 'C10: another tenant is a conflict');
 shows($app, "BEGIN; SAVEPOINT s;" . authenticate('acme') . "RELEASE s; $see", 'ACME', 'C10: RELEASE keeps it');
 shows($app, "BEGIN; SAVEPOINT s; SAVEPOINT t;" . authenticate('acme') . "RELEASE t; ROLLBACK TO s; $see", ' / MT001', 'C10: released, then undone with the outer one');
 shows($app, $mt->begin('acme') . 'SAVEPOINT s; SELECT multitenant.reset_tenant(); ROLLBACK TO s;' . $see, 'ACME', 'C10: ROLLBACK TO undoes a reset');
@@ -255,14 +251,10 @@ foreach my $kind ('a startup token', 'a session-scoped context')
 	shows($role, $start . $see, 'ACME', "C10: $kind works", %options);
 	shows($role, $start . 'BEGIN; SELECT 1;' . authenticate('beta') . $see, 'BETA', "C10: $kind gives way before it is used", %options);
 	shows($role, $start . "BEGIN; $see" . authenticate('beta') . $see, 'ACME / MT005 25P02', "C10: $kind does not give way once used", %options);
-	TODO:
-	{
-		local $TODO = 'the lock does not keep a context from coming back';
-		unlike(outcome($role, $start . 'BEGIN; SELECT 1; SAVEPOINT s;' . authenticate('beta') . "$see ROLLBACK TO s; $see", %options), qr/ACME/,
-			"C10: ROLLBACK TO does not bring back $kind after another tenant was read");
-		unlike(outcome($role, $start . "$reader BEGIN; SELECT 1; SELECT pg_temp.peek('$beta'); $see", %options), qr/ACME/,
-			"C10: nor does a function that undoes its own context");
-	}
+	unlike(outcome($role, $start . 'BEGIN; SELECT 1; SAVEPOINT s;' . authenticate('beta') . "$see ROLLBACK TO s; $see", %options), qr/ACME/,
+		"C10: ROLLBACK TO does not bring back $kind after another tenant was read");
+	unlike(outcome($role, $start . "$reader BEGIN; SELECT 1; SELECT pg_temp.peek('$beta'); $see", %options), qr/ACME/,
+		"C10: nor does a function that undoes its own context");
 	my ($out, $err) = $mt->run($role, $start . "$with_set BEGIN; SELECT 1; SELECT pg_temp.enter('$beta'); SELECT 'after', note FROM invoice;", %options);
 	my $ok = ok(("$out$err" !~ /SECRET-ACME/), "C10: nor does the end of a function with a SET clause");
 	diag("$out\n$err") unless $ok;
@@ -346,14 +338,10 @@ foreach my $statement ('by_wrapper', 'by_sql')
 $mt->refused($app, "CREATE FUNCTION pg_temp.enter(text) RETURNS uuid LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN multitenant.authenticate(\$1); END \$\$;
 	SELECT note FROM invoice WHERE tenant_id = pg_temp.enter('$beta')", '55000', 'C17: a context cannot be set while a statement is planned');
 
-TODO:
-{
-	local $TODO = 'a value folded into a plan is not noticed';
-	my ($out) = $mt->run($app, "SET plan_cache_mode = force_generic_plan;
-		CREATE FUNCTION pg_temp.notes() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT string_agg(note, '','') FROM public.invoice'; PREPARE notes AS SELECT pg_temp.notes();\n"
-		. $mt->begin('beta') . "EXECUTE notes; COMMIT;\\echo ----\n" . $mt->begin('acme') . 'EXECUTE notes;');
-	is(join(' ', MtTest::leaks($out =~ s/.*----//sr, 'acme')), '', 'C17: what a function declared IMMUTABLE has read is not kept for the next tenant');
-}
+my ($out) = $mt->run($app, "SET plan_cache_mode = force_generic_plan;
+	CREATE FUNCTION pg_temp.notes() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT string_agg(note, '','') FROM public.invoice'; PREPARE notes AS SELECT pg_temp.notes();\n"
+	. $mt->begin('beta') . "EXECUTE notes; COMMIT;\\echo ----\n" . $mt->begin('acme') . 'EXECUTE notes;');
+is(join(' ', MtTest::leaks($out =~ s/.*----//sr, 'acme')), '', 'C17: what a function declared IMMUTABLE has read is not kept for the next tenant');
 
 # ---- C18: plans kept over a change of tenant ----
 foreach my $mode ('force_generic_plan', 'force_custom_plan', 'auto')

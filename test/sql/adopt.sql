@@ -80,6 +80,15 @@ CALL multitenant.add_tenant_column('mt_adopt.late');
 \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
 CALL multitenant.add_tenant_column('mt_adopt.late');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.pause_protection('mt_adopt.account', 'to fill a child', now() + interval '1 hour');
+-- it runs as the owner; a trigger that is deferred fires with the batch
+CREATE FUNCTION mt_adopt.who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '% fired as %', TG_NAME, current_user; RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER deferred AFTER UPDATE ON mt_adopt.late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION mt_adopt.who();
+INSERT INTO mt_adopt.late VALUES (1);
+CALL multitenant.add_tenant_column('mt_adopt.late');
+SELECT * FROM mt_adopt.late;
+SELECT count(*) > 0 FROM multitenant.repair('mt_adopt.account');
 SELECT multitenant.unprotect_all();
 
 -- plan(): the same tables twice, once by the script, once by protect_schema(); both must be the same in the end

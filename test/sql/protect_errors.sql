@@ -46,6 +46,10 @@ CREATE TABLE mt_errors.parted (tenant_id uuid NOT NULL, id int) PARTITION BY LIS
 CREATE TABLE mt_errors.part PARTITION OF mt_errors.parted FOR VALUES IN (1);
 CREATE VIEW mt_errors.a_view AS SELECT * FROM mt_errors.good;
 CREATE SEQUENCE mt_errors.a_sequence;
+CREATE TABLE mt_errors.eager (tenant_id uuid, body text);
+CREATE POLICY "All first" ON mt_errors.eager AS RESTRICTIVE USING (body <> '');
+CREATE TABLE mt_errors.eager_2 (tenant_id uuid, body text);
+CREATE POLICY multitenant_isolation_a ON mt_errors.eager_2 AS RESTRICTIVE USING (body <> '');
 CREATE TEMP TABLE a_temp (tenant_id uuid NOT NULL);
 RESET ROLE;
 CREATE COLLATION mt_errors.ignore_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -59,6 +63,11 @@ CREATE TABLE mt_errors.mixed_1 PARTITION OF mt_errors.mixed FOR VALUES IN (1);
 ALTER TABLE mt_errors.elsewhere OWNER TO regress_mt_owner;
 ALTER FOREIGN TABLE mt_errors.elsewhere_1 OWNER TO regress_mt_owner;
 ALTER TABLE mt_errors.mixed OWNER TO regress_mt_owner;
+-- the table of an owner who may create nothing where it lies, and a superuser's that refers to somebody else's
+CREATE SCHEMA mt_errors_2;
+CREATE TABLE mt_errors_2.homeless (tenant_id uuid, id text UNIQUE);
+CREATE TABLE mt_errors_2.lent (tenant_id uuid, id int REFERENCES mt_errors.good);
+ALTER TABLE mt_errors_2.homeless OWNER TO regress_mt_owner;
 SET ROLE regress_mt_owner;
 CREATE TABLE mt_errors.nondeterministic (tenant_id text COLLATE mt_errors.ignore_case NOT NULL);
 
@@ -89,7 +98,9 @@ SELECT multitenant.protect('mt_errors.good');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.protect('mt_errors.good', dry_run => true);
 \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant._count_unregistered('mt_errors.good', 'tenant_id', '{x}');
+SELECT multitenant._query_as_owner('mt_errors.good', 'SELECT 1');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'ALTER TABLE mt_errors.good ADD x int');
 \echo :LAST_ERROR_SQLSTATE
 SET ROLE regress_mt_owner;
 SELECT multitenant.protect('mt_errors.elsewhere');
@@ -120,12 +131,41 @@ SELECT multitenant.protect('mt_errors.nondeterministic');
 -- the rows
 SELECT multitenant.protect('mt_errors.nulls');
 \echo :LAST_ERROR_SQLSTATE
+-- rows of unregistered tenants: told to those who may look up tenants, the others get a note
+SELECT note FROM multitenant.protect('mt_errors.unknown_id', dry_run => true) WHERE command IS NULL;
+RESET ROLE;
 SELECT multitenant.protect('mt_errors.unknown_id');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.protect('mt_errors.unknown_number');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.protect('mt_errors.unknown_slug');
 \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.shared_rows('mt_errors.unknown_slug');
+\echo :LAST_ERROR_SQLSTATE
+SELECT note FROM multitenant.protect('mt_errors.good', dry_run => true) WHERE command IS NULL;
+-- a restrictive policy that would be evaluated before ours
+SELECT multitenant.protect('mt_errors.eager');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.shared_rows('mt_errors.eager_2');
+\echo :LAST_ERROR_SQLSTATE
+-- a command runs as the owner, with the owner's rights and not the caller's
+SELECT multitenant.protect('mt_errors_2.homeless');
+\echo :LAST_ERROR_SQLSTATE
+GRANT USAGE ON SCHEMA mt_errors_2 TO regress_mt_owner;
+SELECT multitenant.protect('mt_errors_2.homeless');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'ALTER TABLE mt_errors.good ADD x int; DROP TABLE mt_errors.nulls');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'ALTER TABLE mt_errors.nulls ADD x int');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner(NULL, 'DROP TABLE mt_errors.good');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE good ADD x int');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._query_as_owner('mt_errors.good', 'DELETE FROM mt_errors.good');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._query_as_owner('mt_errors.good', 'SELECT current_user');
+SET ROLE regress_mt_owner;
 -- too large: refused, but what is printed is printed
 SET multitenant.maximum_inline_rows = 0;
 SELECT multitenant.protect('mt_errors.good');
@@ -178,6 +218,9 @@ SECURITY LABEL FOR multitenant ON TABLE mt_errors.good IS NULL;
 SECURITY LABEL FOR multitenant ON TABLE mt_errors.good IS 'tenant';
 \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
+-- a superuser's table lends its owner's rights to nobody whose table it refers to
+SELECT multitenant.protect('mt_errors_2.lent');
+\echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.share('mt_errors.good');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.exempt('mt_errors.good', 'test');
@@ -210,13 +253,17 @@ SECURITY LABEL FOR multitenant ON TABLE mt_errors.evil IS 'tenant {"undo": [
 	{"kind": "unique", "schema": "mt_errors", "table": "nulls", "name": "nulls_id_key"},
 	{"kind": "unknown"}, 7, null]}';
 RESET ROLE;
+SECURITY LABEL FOR multitenant ON TABLE mt_errors.nulls IS 'tenant {"undo": [
+	{"kind": "key", "schema": "mt_errors", "table": null, "name": "x"}, {"kind": "view", "table": 1, "schema": 2},
+	{"kind": "unique", "name": "nulls_id_key", "members": [7, {"table": null, "schema": "x", "name": 3}]},
+	{"kind": "foreign_key", "name": ["x"]}, {"kind": "row_security", "enabled": "maybe"}]}';
 SELECT multitenant.unprotect('mt_errors.evil');
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_mt_evil';
 SELECT count(*) FROM pg_constraint WHERE conname = 'nulls_id_key';
 
 SELECT multitenant.unprotect_all();
 SET client_min_messages = warning;
-DROP SCHEMA mt_errors CASCADE;
+DROP SCHEMA mt_errors, mt_errors_2 CASCADE;
 DROP FOREIGN DATA WRAPPER mt_errors_fdw CASCADE;
 DROP EXTENSION multitenant;
 DROP OWNED BY regress_mt_evil, regress_mt_owner, regress_mt_other;

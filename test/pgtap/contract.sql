@@ -1,0 +1,172 @@
+-- What the SQL side promises to those who call it, grant on it and dump it. A change here is a change of the interface.
+BEGIN;
+SELECT no_plan();
+
+CREATE TEMP VIEW routine AS
+	SELECT p.oid, p.proname::text, p.proname !~ '^_' AS is_public, l.lanname, p.prosecdef, p.proisstrict, p.proconfig, p.prosrc, p.prorettype,
+		p.proleakproof, pg_get_function_arguments(p.oid) AS arguments, coalesce(pg_get_function_result(p.oid), '') AS result,
+		CASE WHEN p.prokind = 'p' THEN 'procedure' WHEN p.provolatile = 'v' THEN 'volatile' WHEN p.provolatile = 's' THEN 'stable'
+			ELSE 'immutable' END AS kind,
+		CASE p.proparallel WHEN 's' THEN 'safe' WHEN 'r' THEN 'restricted' ELSE 'unsafe' END AS parallel,
+		CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END AS rights,
+		p.oid::regprocedure::text AS signature, has_function_privilege('public', p.oid, 'EXECUTE') AS is_for_all
+	FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'multitenant'::regnamespace;
+CREATE TEMP VIEW relation AS
+	SELECT c.oid, c.relname, c.relkind, c.relrowsecurity, c.reloptions, c.relacl FROM pg_class c
+	WHERE c.relnamespace = 'multitenant'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
+
+-- ---- the public functions: arguments and defaults, result, volatility, parallel safety, rights ----
+
+SELECT set_eq(
+	$$ SELECT proname, arguments, result, kind, parallel, rights FROM routine WHERE is_public $$,
+	$$ VALUES
+	-- context
+	('authenticate', 'credential text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('use_tenant', 'tenant text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('use_tenant', 'tenant uuid', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('use_tenant', 'tenant bigint', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('switch_tenant', 'tenant text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('switch_tenant', 'tenant uuid', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('switch_tenant', 'tenant bigint', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('reset_tenant', '', 'void', 'volatile', 'unsafe', 'invoker'),
+	('system_context', 'reason text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('current_tenant', '', 'uuid', 'stable', 'safe', 'invoker'),
+	('current_tenant_or_null', '', 'uuid', 'stable', 'safe', 'invoker'),
+	('current_tenant_number', '', 'bigint', 'stable', 'safe', 'invoker'),
+	('current_tenant_int4', '', 'integer', 'stable', 'safe', 'invoker'),
+	('current_tenant_slug', '', 'text', 'stable', 'safe', 'invoker'),
+	('current_principal', '', 'text', 'stable', 'safe', 'invoker'),
+	-- access and keys
+	('grant_access', 'role name, profile text, tenant text DEFAULT NULL::text, reason text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, session_context boolean DEFAULT false', 'void', 'volatile', 'unsafe', 'invoker'),
+	('revoke_access', 'role name', 'void', 'volatile', 'unsafe', 'invoker'),
+	('add_signing_key', 'kid text, algorithm text, public_key text DEFAULT NULL::text, secret_file text DEFAULT NULL::text, kinds text[] DEFAULT ''{tenant}''::text[], tenants text[] DEFAULT NULL::text[], roles name[] DEFAULT NULL::name[], max_lifetime interval DEFAULT ''00:05:00''::interval, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, not_after timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
+	('revoke_signing_key', 'kid text, reason text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('adopt_clone', 'rotate_keys boolean', 'void', 'volatile', 'unsafe', 'invoker'),
+	-- tenants and members
+	('create_tenant', 'slug text, name text DEFAULT NULL::text, number bigint DEFAULT NULL::bigint, id uuid DEFAULT NULL::uuid', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('alter_tenant', 'tenant uuid, name text', 'void', 'volatile', 'unsafe', 'definer'),
+	('alter_tenant', 'tenant text, name text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('suspend_tenant', 'tenant uuid, reason text, terminate boolean DEFAULT false', 'void', 'volatile', 'unsafe', 'definer'),
+	('suspend_tenant', 'tenant text, reason text, terminate boolean DEFAULT false', 'void', 'volatile', 'unsafe', 'invoker'),
+	('resume_tenant', 'tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('resume_tenant', 'tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('delete_tenant', 'tenant uuid, reason text DEFAULT NULL::text, grace interval DEFAULT ''30 days''::interval', 'void', 'volatile', 'unsafe', 'definer'),
+	('delete_tenant', 'tenant text, reason text DEFAULT NULL::text, grace interval DEFAULT ''30 days''::interval', 'void', 'volatile', 'unsafe', 'invoker'),
+	('undelete_tenant', 'tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('undelete_tenant', 'tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('tenant_id', 'tenant text', 'uuid', 'stable', 'restricted', 'definer'),
+	('tenant_id', 'number bigint', 'uuid', 'stable', 'restricted', 'definer'),
+	('add_member', 'tenant uuid, principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('add_member', 'tenant text, principal text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('remove_member', 'tenant uuid, principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('remove_member', 'tenant text, principal text', 'void', 'volatile', 'unsafe', 'invoker'),
+	-- isolation
+	('protect', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name, dry_run boolean DEFAULT false', 'TABLE(step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
+	('protect_schema', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name, dry_run boolean DEFAULT true', 'TABLE(table_name text, step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
+	('plan', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name', 'TABLE(table_name text, step integer, command text, lock_level text, in_transaction boolean, note text)', 'stable', 'unsafe', 'invoker'),
+	('unprotect', 'table_name regclass', 'void', 'volatile', 'unsafe', 'invoker'),
+	('unprotect_all', '', 'void', 'volatile', 'unsafe', 'invoker'),
+	('share', 'table_name regclass', 'void', 'volatile', 'unsafe', 'invoker'),
+	('shared_rows', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
+	('exempt', 'table_name regclass, reason text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('add_tenant_column', 'IN table_name regclass, IN tenant_column name DEFAULT ''tenant_id''::name, IN through name DEFAULT NULL::name, IN batch_size integer DEFAULT 10000', '', 'procedure', 'unsafe', 'invoker'),
+	('pause_protection', 'table_name regclass, reason text, until timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
+	('repair', 'table_name regclass', 'TABLE(command text)', 'volatile', 'unsafe', 'invoker'),
+	-- audit and status
+	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
+	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker') $$,
+	'the public functions are these, with these arguments, results and properties');
+
+SELECT set_eq(
+	$$ SELECT v.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod) FROM relation v JOIN pg_attribute a ON a.attrelid = v.oid
+		WHERE v.relkind = 'v' AND v.relname <> 'tables' AND a.attnum > 0 $$,
+	$$ VALUES ('context', 'state', 'text'), ('context', 'tenant_id', 'uuid'), ('context', 'tenant_number', 'bigint'), ('context', 'tenant_slug', 'text'),
+		('context', 'principal', 'text'), ('context', 'kind', 'text'), ('context', 'scope', 'text'), ('context', 'expires_at', 'timestamp with time zone'),
+		('context', 'source', 'text'),
+		('tenants', 'id', 'uuid'), ('tenants', 'number', 'bigint'), ('tenants', 'slug', 'text'), ('tenants', 'name', 'text'), ('tenants', 'state', 'text'),
+		('tenants', 'state_reason', 'text'), ('tenants', 'state_changed_at', 'timestamp with time zone'), ('tenants', 'purge_after', 'timestamp with time zone'),
+		('tenants', 'created_at', 'timestamp with time zone'),
+		('audit_log', 'id', 'uuid'), ('audit_log', 'at', 'timestamp with time zone'), ('audit_log', 'event', 'text'), ('audit_log', 'source', 'text'),
+		('audit_log', 'outcome', 'text'), ('audit_log', 'tenant_id', 'uuid'), ('audit_log', 'principal', 'text'), ('audit_log', 'session_role', 'name'),
+		('audit_log', 'object', 'text'), ('audit_log', 'detail', 'jsonb') $$,
+	'the public views have these columns');
+SELECT columns_are('multitenant', 'tables',
+	'{table_name,class,tenant_column,column_type,mode,is_intact,finding}'::name[], 'the view of tables has these columns');
+
+SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND NOT is_for_all $$, 'everybody may call the public functions: they check profiles');
+SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND coalesce(obj_description(oid, 'pg_proc'), '') = '' $$,
+	'every public function has a comment');
+SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND obj_description(oid, 'pg_proc') !~ '[.]$' $$, 'and the comment is a sentence');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'v') AND coalesce(obj_description(oid, 'pg_class'), '') = '' $$,
+	'every table and view has a comment');
+
+-- ---- what runs with the rights of the extension's owner ----
+
+SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
+	$$ VALUES
+	-- each begins with multitenant._require()
+	('multitenant.tenant_id(text)'), ('multitenant.tenant_id(bigint)'), ('multitenant.create_tenant(text,text,bigint,uuid)'),
+	('multitenant.alter_tenant(uuid,text)'), ('multitenant.suspend_tenant(uuid,text,boolean)'), ('multitenant.resume_tenant(uuid)'),
+	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'), ('multitenant.add_member(uuid,text)'),
+	('multitenant.remove_member(uuid,text)'),
+	-- says only whether this database was copied
+	('multitenant._is_copy()') $$,
+	'definer functions are these and no others');
+SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
+	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
+SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname = 'sql' AND prosrc <> '' AND proconfig IS NULL $$,
+	'definer functions without one are parsed at creation');
+SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
+	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)''' $$,
+	'public definer functions name the capability that they need');
+
+-- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
+SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT proisstrict AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) $$,
+	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
+		('multitenant._run_as_owner(regclass,text)') $$,
+	'C functions are strict, except these');
+SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
+	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
+		('multitenant._own_table_changed()'), ('multitenant._refuse_removal()') $$,
+	'functions that nobody but the owner may call are these');
+SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
+
+-- ---- tables ----
+
+SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
+	'{tenant,member,access,signing_key,installation,audit_event}'::text[], 'the tables are these');
+SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
+	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
+SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
+	'nor on columns');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'S' AND (has_sequence_privilege('public', oid, 'USAGE')
+	OR has_sequence_privilege('public', oid, 'SELECT') OR has_sequence_privilege('public', oid, 'UPDATE')) $$, 'nor on sequences');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'v' AND NOT has_table_privilege('public', oid, 'SELECT') $$, 'everybody may read the views');
+SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{INSERT,UPDATE,DELETE,TRUNCATE,TRIGGER}'::text[]) p (privilege)
+	WHERE r.relkind = 'v' AND has_table_privilege('public', r.oid, p.privilege) $$, 'and only read');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'v' AND NOT coalesce(reloptions && '{security_invoker=true,security_barrier=true}', false) $$,
+	'views are security_invoker or security_barrier');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'r' AND NOT relrowsecurity $$, 'row security is enabled on every table');
+SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.polrelid $$, 'and no policy opens one');
+SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
+	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname <> 'audit_event' AND NOT EXISTS (SELECT FROM pg_trigger t
+	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
+	'every change of a table that is cached reaches all sessions');
+SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file')
+	AND a.attstattarget <> 0 $$, 'no statistics are kept on keys and their places');
+
+-- ---- the schema ----
+
+SELECT ok(has_schema_privilege('public', 'multitenant', 'USAGE') AND NOT has_schema_privilege('public', 'multitenant', 'CREATE'),
+	'everybody may look into the schema, nobody may add to it');
+SELECT is_empty($$ SELECT o.name FROM (SELECT 'pg_proc'::regclass AS class, oid, signature AS name FROM routine
+		UNION ALL SELECT 'pg_class', oid, relname::text FROM relation WHERE relkind IN ('r', 'v')) o
+	WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e') $$,
+	'all that is in the schema belongs to the extension');
+SELECT is((SELECT concat_ws(' ', evtevent, evtenabled, evttags) FROM pg_event_trigger WHERE evtname = 'multitenant_removal'),
+	'ddl_command_start O {"DROP EXTENSION","DROP OWNED","DROP SCHEMA","ALTER EXTENSION"}',
+	'an event trigger keeps the extension from being dropped');
+
+SELECT * FROM finish();
+ROLLBACK;
