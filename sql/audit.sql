@@ -42,10 +42,10 @@ CREATE TRIGGER audit_event_append_only
 
 CREATE FUNCTION multitenant.audit(event text, detail jsonb DEFAULT '{}')
 RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_audit';
 COMMENT ON FUNCTION multitenant.audit(text, jsonb) IS
-'Records an event of the application. event: a dotted name of 1 to 128 bytes such as "invoice.approved"; detail: a JSON object. Time, role, tenant and principal are set by the engine. Errors: 22023 if the name is reserved for the engine.';
+'Records an event of the application. event: a dotted name of 1 to 128 bytes such as "invoice.approved"; detail: a JSON object. Time, role, tenant and principal are set by the engine. Errors: 22023 if the name is reserved for the engine, or an argument is null or of another form.';
 
 CREATE FUNCTION multitenant._audit(event text, tenant uuid, object text, outcome text, detail jsonb)
 RETURNS void

@@ -58,7 +58,7 @@ COMMENT ON FUNCTION multitenant.reset_tenant() IS
 
 CREATE FUNCTION multitenant.system_context(reason text)
 RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_system_context';
 COMMENT ON FUNCTION multitenant.system_context(text) IS
 'Declares this transaction to be maintenance, with a reason that is recorded. It widens no row policy. For profiles migrator, bypass, bypass_read and superusers. Errors: 42501 profile, 22023 empty reason, MT005 another context is set.';

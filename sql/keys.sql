@@ -103,16 +103,22 @@ BEGIN
 			USING ERRCODE = '55000',
 			HINT = 'Call multitenant.adopt_clone() first.';
 	END IF;
-	INSERT INTO multitenant.signing_key
-		(kid, algorithm, public_key, secret_file, kinds, tenants, roles, max_lifetime, not_before, not_after)
-	VALUES ($1, $2, $3, $4, $5, tenant_ids, $7::text[],
-			extract(epoch FROM $8)::integer, $9, $10);
+	BEGIN
+		INSERT INTO multitenant.signing_key
+			(kid, algorithm, public_key, secret_file, kinds, tenants, roles, max_lifetime, not_before, not_after)
+		VALUES ($1, $2, $3, $4, $5, tenant_ids, $7::text[],
+				extract(epoch FROM $8)::integer, $9, $10);
+	EXCEPTION WHEN check_violation OR not_null_violation OR numeric_value_out_of_range THEN
+		RAISE EXCEPTION 'an argument of the signing key is out of range'
+			USING ERRCODE = '22023',
+			HINT = 'kid: 1 to 64 of A-Z a-z 0-9 . _ ~ -; kinds: of tenant, supervised, system; max_lifetime: 1 second to 24 hours; a public key or a secret file, not both.';
+	END;
 	PERFORM multitenant._audit('key.add', NULL, $1, 'done',
 		jsonb_build_object('algorithm', $2, 'kinds', $5, 'tenants', $6, 'roles', $7));
 END
 $$;
 COMMENT ON FUNCTION multitenant.add_signing_key(text, text, text, text, text[], text[], name[], interval, timestamptz, timestamptz) IS
-'Accepts tokens signed by a key. kid: 1 to 64 of A-Z a-z 0-9 . _ ~ -; algorithm: EdDSA, ES256, RS256 (public_key in PEM form) or HS256 (secret_file, a path on the server); kinds: of tenant, supervised, system; tenants: ids or slugs it may name (null: any); roles: session users that may present its tokens (null: any); max_lifetime: of a token, at most 24 hours; not_before, not_after: when the key is valid. Superusers only. Errors: 42501, 42710 key id exists, 22023 no usable key, 23514 a value out of range, 55000 in a copied database.';
+'Accepts tokens signed by a key. kid: 1 to 64 of A-Z a-z 0-9 . _ ~ -; algorithm: EdDSA, ES256, RS256 (public_key in PEM form) or HS256 (secret_file, a path on the server); kinds: of tenant, supervised, system; tenants: ids or slugs it may name (null: any); roles: session users that may present its tokens (null: any); max_lifetime: of a token, at most 24 hours; not_before, not_after: when the key is valid. Superusers only. Errors: 42501, 42710 key id exists, 22023 no usable key or a value out of range, 55000 in a copied database.';
 
 CREATE FUNCTION multitenant.revoke_signing_key(kid text, reason text DEFAULT NULL)
 RETURNS void
@@ -137,10 +143,11 @@ COMMENT ON FUNCTION multitenant.revoke_signing_key(text, text) IS
 
 CREATE FUNCTION multitenant.adopt_clone(rotate_keys boolean)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'rotate_keys');
 	PERFORM multitenant._require('superuser', 'adopting a copied database');
 	DELETE FROM multitenant.installation;
 	INSERT INTO multitenant.installation SELECT * FROM multitenant._here();

@@ -1,5 +1,21 @@
 -- Tenants: creating them and changing their state; access profiles of roles.
 
+-- An action whose argument is null must not look like one that was done.
+CREATE FUNCTION multitenant._refuse_nulls(null_count integer, what text)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF null_count > 0 THEN
+		RAISE EXCEPTION '% must not be null or empty', what
+			USING ERRCODE = '22023', HINT = 'Nothing was done; give every argument.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._refuse_nulls(integer, text) IS
+'Internal: raises 22023 if there is a null.';
+
 CREATE FUNCTION multitenant._raise_unknown_tenant(tenant text)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -16,12 +32,13 @@ COMMENT ON FUNCTION multitenant._raise_unknown_tenant(text) IS
 
 CREATE FUNCTION multitenant.tenant_id(tenant text)
 RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found_id uuid;
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._require('see_tenants', 'looking up tenants');
 	IF tenant ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN
 		SELECT t.id INTO found_id FROM multitenant.tenant t WHERE t.id = $1::uuid;
@@ -39,12 +56,13 @@ COMMENT ON FUNCTION multitenant.tenant_id(text) IS
 
 CREATE FUNCTION multitenant.tenant_id(number bigint)
 RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	found_id uuid;
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._require('see_tenants', 'looking up tenants');
 	SELECT t.id INTO found_id FROM multitenant.tenant t WHERE t.number = $1;
 	IF found_id IS NULL THEN
@@ -98,10 +116,11 @@ COMMENT ON FUNCTION multitenant.create_tenant(text, text, bigint, uuid) IS
 
 CREATE FUNCTION multitenant.alter_tenant(tenant uuid, name text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and name');
 	PERFORM multitenant._require('manage_tenants', 'changing a tenant');
 	UPDATE multitenant.tenant t SET name = $2 WHERE t.id = $1;
 	IF NOT FOUND THEN
@@ -156,10 +175,11 @@ COMMENT ON FUNCTION multitenant._end_sessions(uuid) IS
 
 CREATE FUNCTION multitenant.suspend_tenant(tenant uuid, reason text, terminate boolean DEFAULT false)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), ''), $3), 'tenant, reason and terminate');
 	PERFORM multitenant._change_state($1, 'suspend', '{active}', 'suspended', $2, NULL);
 	IF terminate THEN
 		PERFORM multitenant._end_sessions($1);
@@ -171,10 +191,11 @@ COMMENT ON FUNCTION multitenant.suspend_tenant(uuid, text, boolean) IS
 
 CREATE FUNCTION multitenant.resume_tenant(tenant uuid)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._change_state($1, 'suspend', '{suspended}', 'active', NULL, NULL);
 END
 $$;
@@ -199,10 +220,11 @@ COMMENT ON FUNCTION multitenant.delete_tenant(uuid, text, interval) IS
 
 CREATE FUNCTION multitenant.undelete_tenant(tenant uuid)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._change_state($1, 'manage_tenants', '{deleted}', NULL, NULL, NULL);
 END
 $$;
@@ -211,10 +233,11 @@ COMMENT ON FUNCTION multitenant.undelete_tenant(uuid) IS
 
 CREATE FUNCTION multitenant.add_member(tenant uuid, principal text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'adding a member');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
@@ -232,10 +255,11 @@ COMMENT ON FUNCTION multitenant.add_member(uuid, text) IS
 
 CREATE FUNCTION multitenant.remove_member(tenant uuid, principal text)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'removing a member');
 	DELETE FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2;
 	IF NOT FOUND THEN
@@ -252,7 +276,7 @@ COMMENT ON FUNCTION multitenant.remove_member(uuid, text) IS
 
 CREATE FUNCTION multitenant.alter_tenant(tenant text, name text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.alter_tenant(multitenant.tenant_id($1), $2);
 END;
@@ -261,7 +285,7 @@ COMMENT ON FUNCTION multitenant.alter_tenant(text, text) IS
 
 CREATE FUNCTION multitenant.suspend_tenant(tenant text, reason text, terminate boolean DEFAULT false)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.suspend_tenant(multitenant.tenant_id($1), $2, $3);
 END;
@@ -270,7 +294,7 @@ COMMENT ON FUNCTION multitenant.suspend_tenant(text, text, boolean) IS
 
 CREATE FUNCTION multitenant.resume_tenant(tenant text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.resume_tenant(multitenant.tenant_id($1));
 END;
@@ -288,7 +312,7 @@ COMMENT ON FUNCTION multitenant.delete_tenant(text, text, interval) IS
 
 CREATE FUNCTION multitenant.undelete_tenant(tenant text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.undelete_tenant(multitenant.tenant_id($1));
 END;
@@ -297,7 +321,7 @@ COMMENT ON FUNCTION multitenant.undelete_tenant(text) IS
 
 CREATE FUNCTION multitenant.add_member(tenant text, principal text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.add_member(multitenant.tenant_id($1), $2);
 END;
@@ -306,7 +330,7 @@ COMMENT ON FUNCTION multitenant.add_member(text, text) IS
 
 CREATE FUNCTION multitenant.remove_member(tenant text, principal text)
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT multitenant.remove_member(multitenant.tenant_id($1), $2);
 END;
@@ -369,10 +393,11 @@ COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz
 
 CREATE FUNCTION multitenant.revoke_access(role name)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the role');
 	PERFORM multitenant._require('superuser', 'revoking access');
 	DELETE FROM multitenant.access a WHERE a.role_name = $1;
 	IF NOT FOUND THEN

@@ -135,7 +135,7 @@ write_line(const MtAuditEvent *event, const pg_uuid_t *tenant,
 	append_field(&line, "tenant", tenant ? uuid_text(tenant) : "");
 	append_field(&line, "principal", principal);
 	append_field(&line, "session_role", role_name(GetSessionUserId()));
-	append_field(&line, "role", role_name(GetUserId()));
+	append_field(&line, "role", role_name(GetOuterUserId()));
 	append_field(&line, "object", event->object ? event->object : "");
 	append_field(&line, "detail", event->detail ? event->detail : "{}");
 	ereport(LOG_SERVER_ONLY,
@@ -169,7 +169,7 @@ write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
 
 	MtMaskCredentials(detail);
 	namestrcpy(&session_role, role_name(GetSessionUserId()));
-	namestrcpy(&current_role, role_name(GetUserId()));
+	namestrcpy(&current_role, role_name(GetOuterUserId()));
 
 	memset(nulls, false, sizeof(nulls));
 	values[AUDIT_ID - 1] = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
@@ -234,13 +234,13 @@ mt_audit(PG_FUNCTION_ARGS)
 {
 	MtAuditEvent event = {0};
 
-	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	event.event = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	if (!is_event_name(event.event))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid event name"),
 				errhint("Use 1 to 128 letters, digits, dots, underscores and hyphens, such as \"invoice.approved\"."));
-	if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ||
+	if (PG_ARGISNULL(1) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ||
 		VARSIZE_ANY(PG_GETARG_JSONB_P(1)) > MAX_DETAIL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),

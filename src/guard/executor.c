@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
+#include "tcop/dest.h"
 #include "tenant/context.h"
 #include "utils/plancache.h"
 
@@ -79,6 +80,22 @@ MtGuardBeforePlanning(void)
 	MtContextMaterialise();
 }
 
+/*
+ * Security: a supervised context looks and writes nothing. CREATE TABLE AS asks
+ * for no right to write, so it is told by where its rows go.
+ */
+static void
+refuse_supervised_copy(QueryDesc *query)
+{
+	if (MtContextGet()->state == MT_STATE_TENANT &&
+		MtContextGet()->kind == MT_KIND_SUPERVISED &&
+		query->dest != NULL && query->dest->mydest == DestIntoRel)
+		ereport(ERROR,
+				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				errmsg("a supervised context is read-only"),
+				errhint("Writing takes a credential of the tenant itself."));
+}
+
 MtStart
 MtGuardEnterStart(QueryDesc *query, int eflags)
 {
@@ -89,6 +106,7 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 		if (current_frame.depth == 0)
 			MtRedactActivity();
 		MtContextMaterialise();
+		refuse_supervised_copy(query);
 	}
 	current_start.query = query;
 	current_start.eflags = eflags;

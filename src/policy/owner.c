@@ -159,7 +159,7 @@ explain(void *arg)
 		errhint("This runs as role \"%s\", the owner of the table, in a security-restricted operation. "
 				"Grant that role what it lacks, for example USAGE and CREATE on the schema or "
 				"REFERENCES on a referenced table.",
-				GetUserNameFromId(*(Oid *) arg, true));
+				(const char *) arg);
 }
 
 /*
@@ -167,16 +167,16 @@ explain(void *arg)
  * error puts back the user and the settings with its subtransaction.
  */
 static void
-enter(Oid *owner, Caller *caller)
+enter(Oid owner, Caller *caller)
 {
 	caller->memory = CurrentMemoryContext;
 	GetUserIdAndSecContext(&caller->user, &caller->context);
 	caller->nest_level = NewGUCNestLevel();
 	caller->callback.callback = explain;
-	caller->callback.arg = owner;
+	caller->callback.arg = GetUserNameFromId(owner, false);
 	caller->callback.previous = error_context_stack;
 	error_context_stack = &caller->callback;
-	SetUserIdAndSecContext(*owner, caller->context | SECURITY_LOCAL_USERID_CHANGE |
+	SetUserIdAndSecContext(owner, caller->context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, ERROR, false);
@@ -218,7 +218,7 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 				errhint("If the label of the table was changed by hand, give back the old definition by hand, too."));
 	owner = owner_of(relid);
 
-	enter(&owner, &caller);
+	enter(owner, &caller);
 	if (SPI_execute(command, false, 0) < 0)
 		elog(ERROR, "unexpected result of a command");
 	count = SPI_processed;
@@ -245,7 +245,7 @@ mt_query_as_owner(PG_FUNCTION_ARGS)
 				errmsg("not one SELECT"),
 				errhint("Pass one SELECT statement."));
 
-	enter(&owner, &caller);
+	enter(owner, &caller);
 	if (SPI_execute(query, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of a query");
 	if (SPI_processed > 0)

@@ -21,6 +21,7 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "base/slots.h"
+#include "crypto/keyring.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
@@ -39,8 +40,6 @@ typedef struct ContextLock
 {
 	LocalTransactionId lxid;
 	MtContext	identity;
-	SubTransactionId subxact;	/* where it was established */
-	bool		is_live;		/* not undone by a rollback or a reset */
 	bool		is_used;		/* protected data was touched under it */
 } ContextLock;
 
@@ -56,10 +55,13 @@ static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
 /*
- * The session-scoped context that an attempt to replace it has ended. The GUC
- * cannot say so: a failed attempt is rolled back, and with it the GUC.
+ * Whoever tries to replace the session-scoped context ends it, whatever comes of
+ * the attempt. The GUC cannot say so: a failed attempt is rolled back, and the
+ * old value comes back with it.
  */
-static MtContext forsaken;
+static bool is_session_forsaken = false;
+static bool was_session_challenged = false; /* in this transaction */
+static uint64 session_key_generation = 0;	/* of the keys, when it was set */
 
 /* The tenant last seen active, and the registry generation it was seen at. */
 static pg_uuid_t validated_tenant;
@@ -228,8 +230,6 @@ take_lock(const MtContext *identity)
 
 	lock.lxid = MtLocalTransactionId();
 	lock.identity = *identity;
-	lock.subxact = GetCurrentSubTransactionId();
-	lock.is_live = true;
 	lock.is_used = was_used;
 	last_context_lxid = lock.lxid;
 }
@@ -238,20 +238,21 @@ static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 					 SubTransactionId parentSubid, void *arg)
 {
-	if (!lock_is_held() || lock.subxact != mySubid)
-		return;
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		lock.is_live = false;
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		lock.subxact = parentSubid;
+	if (event == SUBXACT_EVENT_ABORT_SUB && was_session_challenged)
+		is_session_forsaken = true;
 }
 
 static void
 transaction_ended(XactEvent event, void *arg)
 {
+	if (event == XACT_EVENT_ABORT && was_session_challenged)
+		is_session_forsaken = true;
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT ||
 		event == XACT_EVENT_PREPARE)
+	{
 		lock.lxid = InvalidLocalTransactionId;
+		was_session_challenged = false;
+	}
 }
 
 static bool
@@ -353,7 +354,8 @@ MtContextCheck(MtDenial *denial)
 	 * statements, not one that is running.
 	 */
 	if (current_context->expires != DT_NOEND &&
-		current_context->expires <= GetCurrentStatementStartTimestamp())
+		current_context->expires + mt_guc_clock_leeway * USECS_PER_SEC <=
+		GetCurrentStatementStartTimestamp())
 		return MtDeny(denial, MT_ERRCODE_CREDENTIAL_EXPIRED,
 					  "the credential of this context has expired", NULL,
 					  "Get a new credential and start a new transaction with it.");
@@ -434,7 +436,7 @@ MtContextEstablish(const MtContext *context)
 					   "also after a rollback to a savepoint.");
 
 	/* The same again is a no-op, except that a later expiry counts. */
-	if (lock_is_held() && lock.is_live && is_same_identity(current_context, context))
+	if (lock_is_held() && is_same_identity(current_context, context))
 	{
 		if (context->expires > current_context->expires)
 			set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
@@ -445,7 +447,8 @@ MtContextEstablish(const MtContext *context)
 	if (context->state == MT_STATE_TENANT && MtAccessHas(MT_MAY_KEEP_SESSION))
 	{
 		set_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
-		forsaken = no_context;
+		session_key_generation = MtKeyringGeneration();
+		is_session_forsaken = false;
 	}
 }
 
@@ -456,7 +459,8 @@ MtContextEstablish(const MtContext *context)
 void
 MtContextForsakeSession(void)
 {
-	forsaken = *session_context;
+	was_session_challenged = true;
+	is_session_forsaken = true;
 }
 
 void
@@ -494,8 +498,6 @@ MtContextReset(void)
 		set_context(SESSION_CONTEXT_GUC, &no_context, GUC_ACTION_SET);
 	if (current_context->state != MT_STATE_NONE)
 		set_context(CONTEXT_GUC, &no_context, GUC_ACTION_LOCAL);
-	if (lock_is_held())
-		lock.is_live = false;
 }
 
 /* ---- contexts that the session brings along ---- */
@@ -537,12 +539,28 @@ offer_system(MtContext *out)
 	return true;
 }
 
+/* A bound role that also brings a token must bring one of its own tenant. */
+static void
+refuse_foreign_token(const MtContext *binding)
+{
+	MtContext	context;
+
+	if (mt_guc_token == NULL || mt_guc_token[0] == '\0')
+		return;
+	MtCredentialVerify(mt_guc_token, &context);
+	if (memcmp(&binding->tenant, &context.tenant, UUID_LEN) != 0)
+		raise_conflict("The role of this session is bound to one tenant, its token names another.");
+}
+
 /* What this session offers, the strongest claim on it first. */
 static bool
 offer_context(MtContext *out)
 {
 	if (offer_binding(out))
+	{
+		refuse_foreign_token(out);
 		return true;
+	}
 	if (mt_guc_token != NULL && mt_guc_token[0] != '\0')
 	{
 		MtAccessRequire(MT_MAY_AUTHENTICATE, "multitenant.token");
@@ -550,8 +568,9 @@ offer_context(MtContext *out)
 		out->source = MT_SOURCE_CONNECTION;
 		return true;
 	}
-	if (session_context->state != MT_STATE_NONE &&
-		!is_same_identity(session_context, &forsaken) &&
+	/* A change to any signing key ends it: it may have been this one's. */
+	if (session_context->state != MT_STATE_NONE && !is_session_forsaken &&
+		session_key_generation == MtKeyringGeneration() &&
 		MtAccessHas(MT_MAY_KEEP_SESSION))
 	{
 		*out = *session_context;
@@ -597,15 +616,6 @@ MtContextMaterialise(void)
 	if (IsInParallelMode() || IsParallelWorker() || !MtIsActive())
 		return;
 
-	/*
-	 * A function with a SET clause took the context along when it ended,
-	 * though neither its subtransaction nor anybody undid it.
-	 */
-	if (lock_is_held() && lock.is_live)
-	{
-		set_context(CONTEXT_GUC, &lock.identity, GUC_ACTION_LOCAL);
-		return;
-	}
 	if (!offer_context(&context))
 		return;
 	if (lock_is_held() && !is_same_identity(&lock.identity, &context))

@@ -38,7 +38,7 @@ enum
 	TENANT_STATE
 };
 
-/* Tenants remembered in one backend: about 200 kB. */
+/* Tenants remembered in one backend: about 280 kB. */
 #define CACHE_LIMIT 1024
 
 typedef struct CacheEntry

@@ -261,7 +261,7 @@ mt_system_context(PG_FUNCTION_ARGS)
 {
 	MtContext	context = {.state = MT_STATE_SYSTEM,.kind = MT_KIND_SYSTEM,
 	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
-	char	   *reason = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *reason = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	require_active_extension();
 	MtAccessRequire(MT_MAY_ENTER_SYSTEM, "entering a system context");
