@@ -148,11 +148,12 @@ BEGIN
 		PERFORM multitenant._check_column(t, column_name);
 		PERFORM multitenant._check_class(t, 'tenant', column_name);
 		PERFORM multitenant._check_tree(t);
+		PERFORM multitenant._check_policies(t, 'tenant');
 		steps := ARRAY(SELECT p FROM multitenant._protect_steps(t, column_name, tables) p WHERE p.command IS NOT NULL);
 		CONTINUE WHEN cardinality(steps) = 0;
 		IF NOT is_pending THEN
 			RETURN QUERY SELECT NULL, 'SET lock_timeout = ''5s''', NULL, true,
-				'run it all in one session; a step that gives up can be run again, and so can plan()';
+				'run it all in one session as the owner of the tables, whose code validation runs; a step that gives up can be run again, and so can plan()';
 			is_pending := true;
 		END IF;
 		RETURN QUERY SELECT * FROM multitenant._preparation(steps);
@@ -220,7 +221,7 @@ $$;
 -- The one foreign key that the tenant is derived through. A mandatory one wins over those that may be NULL.
 CREATE FUNCTION multitenant._choose_source(rel regclass, column_name name, through name, OUT con oid, OUT con_name name,
 										   OUT parent regclass, OUT parent_column name)
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	names text;
 	count_all int;
@@ -246,11 +247,13 @@ BEGIN
 	END IF;
 	SELECT s.con, s.con_name, s.parent, s.parent_column INTO con, con_name, parent, parent_column
 	FROM multitenant._tenant_sources(rel, column_name, through) s WHERE count_all = 1 OR s.is_mandatory;
-	IF multitenant._is_protected(parent) AND NOT multitenant._bypasses_row_security() THEN
+	IF multitenant._is_protected(parent) AND coalesce(multitenant._label_json(parent) ->> 'mode', '') <> 'paused' THEN
 		RAISE EXCEPTION 'table % is protected, its rows cannot all be read', parent
 			USING ERRCODE = '55000',
-				  HINT = format('Run this before protecting %s, or as a role with BYPASSRLS and profile bypass.', parent);
+				  HINT = format('Run this before protecting %s, or while it is paused: multitenant.pause_protection(%L, reason, '
+								'until).', parent, parent);
 	END IF;
+	PERFORM multitenant._check_trust(rel, parent);
 END
 $$;
 
@@ -270,7 +273,7 @@ BEGIN
 	SELECT format_type(a.atttypid, a.atttypmod) INTO present FROM pg_catalog.pg_attribute a
 	WHERE a.attrelid = rel AND a.attname = column_name AND NOT a.attisdropped;
 	IF present IS NULL THEN
-		EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', rel, column_name, wanted);
+		PERFORM multitenant._run_as_owner(rel, format('ALTER TABLE %s ADD COLUMN %I %s', rel, column_name, wanted));
 	ELSIF wanted NOT LIKE present || '%' THEN
 		RAISE EXCEPTION 'column % of table % has type %, that of % has type %', quote_ident(column_name), rel, present, parent,
 			wanted
@@ -279,12 +282,12 @@ BEGIN
 END
 $$;
 
--- UPDATE of the rows without a tenant in one range of blocks; the range is a TID Range Scan, so no block is read twice.
+-- UPDATE of the rows without a tenant. With a range of blocks added it is a TID Range Scan, so no block is read twice.
 CREATE FUNCTION multitenant._fill_command(leaf regclass, column_name name, con oid, parent regclass, parent_column name)
 RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('UPDATE ONLY %1$s AS c SET %2$I = p.%3$I FROM %4$s AS p'
-				  ' WHERE c.%2$I IS NULL AND p.%3$I IS NOT NULL AND %5$s AND c.ctid >= $1 AND c.ctid < $2', leaf, column_name, parent_column, parent,
+				  ' WHERE c.%2$I IS NULL AND p.%3$I IS NOT NULL AND %5$s', leaf, column_name, parent_column, parent,
 		string_agg(format('p.%I OPERATOR(%I.%s) c.%I', b.attname, n.nspname, o.oprname, a.attname), ' AND '))
 	FROM pg_catalog.pg_constraint f
 	CROSS JOIN LATERAL unnest(f.conkey, f.confkey, f.conpfeqop) AS x(child_number, parent_number, operator)
@@ -351,8 +354,10 @@ BEGIN
 		end_block := multitenant._blocks_of(leaf);
 		first_block := 0;
 		WHILE first_block < end_block LOOP
-			EXECUTE fill USING format('(%s,0)', first_block)::tid, format('(%s,0)', first_block + width)::tid;
-			GET DIAGNOSTICS batch = ROW_COUNT;
+			-- Deferred triggers would not fire as the owner, but at COMMIT as the caller; the server refuses that.
+			SET CONSTRAINTS ALL IMMEDIATE;
+			batch := multitenant._run_as_owner(leaf, fill || format(' AND c.ctid >= ''(%s,0)'' AND c.ctid < ''(%s,0)''',
+																	first_block, first_block + width));
 			COMMIT;
 			PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 			filled := filled + batch;
@@ -363,7 +368,8 @@ BEGIN
 		END LOOP;
 	END LOOP;
 
-	EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', table_name, tenant_column) INTO missing;
+	missing := multitenant._query_as_owner(table_name, format('SELECT count(*) FROM %s WHERE %I IS NULL', table_name,
+															   tenant_column));
 	IF missing > 0 THEN
 		RAISE EXCEPTION 'rows of table % have no tenant to derive', table_name
 			USING ERRCODE = '23502',
@@ -376,16 +382,18 @@ BEGIN
 		RETURN;
 	END IF;
 	FOR fill IN SELECT p.command FROM unnest(multitenant._not_null_preparation(table_name, tenant_column)) AS p(command) LOOP
-		EXECUTE fill;
+		PERFORM multitenant._run_as_owner(table_name, fill);
 		COMMIT;
 		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	END LOOP;
-	EXECUTE format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', table_name, tenant_column);
-	EXECUTE format('ALTER TABLE %s DROP CONSTRAINT multitenant_staged_not_null', table_name);
+	PERFORM multitenant._run_as_owner(table_name, format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', table_name,
+														 tenant_column));
+	PERFORM multitenant._run_as_owner(table_name, format('ALTER TABLE %s DROP CONSTRAINT multitenant_staged_not_null',
+														 table_name));
 END
 $$;
 
 COMMENT ON PROCEDURE multitenant.add_tenant_column(regclass, name, name, int) IS
-'Adds the tenant column to a table that has none and fills it through a foreign key from the table that has one; then makes it NOT NULL. Commits after every batch, reports progress as NOTICEs, and goes on where it stopped when called again. Call it outside a transaction and before protecting the referenced table. Triggers of the table fire, with the caller''s rights.
+'Adds the tenant column to a table that has none and fills it through a foreign key from the table that has one; then makes it NOT NULL. Commits after every batch, reports progress as NOTICEs, and goes on where it stopped when called again. Call it outside a transaction and before protecting the referenced table. Triggers of the table fire with the rights of its owner, deferred ones at once, in an operation that may not change roles or make temporary tables.
 table_name: a table of the caller. tenant_column: its new column, of the type of the referenced table''s tenant column; no default. through: the foreign key that decides whose a row is; NULL finds it. batch_size: rows per transaction.
-Errors: 42501 not the owner; 55000 no foreign key leads to a tenant (the HINT names the table to begin with), or the referenced table is protected already; 42725 several do; 42704 the named one does not; 42804 the column has another type; 23502 some rows have no tenant to derive (the others stay filled); 22023 batch_size not positive.';
+Errors: 42501 not the owner, or the owner may not read the referenced table; 55000 no foreign key leads to a tenant (the HINT names the table to begin with), or the referenced table is protected already and not paused; 42725 several do; 42704 the named one does not; 42804 the column has another type; 23502 some rows have no tenant to derive (the others stay filled); 22023 batch_size not positive.';

@@ -204,8 +204,8 @@ BEGIN
 END
 $$;
 
--- Rows that refer to another tenant's row, counted before anything is done. Only between tables that the caller can
--- still read in full; otherwise the validation of the new key finds the first of them.
+-- Rows that refer to another tenant's row, counted before anything is done. Only between tables of one owner, who can
+-- still read them in full; otherwise the validation of the new key finds the first of them.
 CREATE FUNCTION multitenant._check_references(rel regclass, column_name name, together regclass[]) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -222,9 +222,10 @@ BEGIN
 			 FROM multitenant._references(rel, column_name, together) f JOIN pg_catalog.pg_constraint k ON k.oid = f.con
 			 WHERE f.handling <> 'leave' LOOP
 		CONTINUE WHEN NOT r.is_validated OR multitenant._is_large(r.child)
+			OR multitenant._owner(r.child) <> multitenant._owner(r.parent)
 			OR multitenant._is_protected(r.child) OR multitenant._is_protected(r.parent);
-		EXECUTE format('SELECT count(*) FROM %s c JOIN %s p ON %s WHERE c.%I <> p.%I', r.child, r.parent, r.join_condition,
-					   r.child_tenant, r.parent_tenant) INTO bad;
+		bad := multitenant._query_as_owner(r.child, format('SELECT count(*) FROM %s c JOIN %s p ON %s WHERE c.%I <> p.%I',
+			r.child, r.parent, r.join_condition, r.child_tenant, r.parent_tenant));
 		IF bad > 0 THEN
 			RAISE EXCEPTION 'rows of table % refer to rows of another tenant in table %', r.child, r.parent
 				USING ERRCODE = '23503',
@@ -496,6 +497,7 @@ DECLARE
 		WHEN 'companion' THEN multitenant._companion_definition(r.con, r.child_tenant, r.parent_tenant)
 		ELSE multitenant._foreign_key_definition(r.con, r.child_tenant, r.parent_tenant, true, true, false) END;
 BEGIN
+	PERFORM multitenant._check_trust(r.child, r.parent);
 	IF r.handling = 'companion' THEN
 		new_name := multitenant._free_name(r.child, ARRAY[r.child_tenant] || multitenant._column_names(r.child,
 			(SELECT c.conkey FROM pg_catalog.pg_constraint c WHERE c.oid = r.con)), 'fkey');

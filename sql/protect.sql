@@ -7,8 +7,7 @@
  * where the catalog says that it is still needed; so everything here may be run again, and a second protect() of an
  * intact table does nothing.
  *
- * Security: every function is SECURITY INVOKER.  Names enter commands only through format('%I') and regclass, whose
- * text is qualified because search_path is pg_catalog throughout.
+ * Security: as in table.sql.
  */
 
 -- One step. "target" is the table whose label keeps "undo"; "scans" is the table that the command reads in full, NULL
@@ -320,7 +319,9 @@ BEGIN
 						 v.view_name), NULL, rel, NULL, NULL)::multitenant._step;
 		ELSIF multitenant._is_security_invoker(v.options) THEN
 			CONTINUE;
-		ELSIF multitenant._is_owner(v.view_name) THEN
+		-- What the table's owner could not do, unprotect() would not undo.
+		ELSIF multitenant._is_owner(v.view_name)
+			AND pg_has_role(multitenant._owner(rel), multitenant._owner(v.view_name), 'USAGE') THEN
 			RETURN NEXT (format('ALTER VIEW %s SET (security_invoker = true)', v.view_name), 'ACCESS EXCLUSIVE', true,
 						 'its users now need privileges on the tables it reads',
 						 multitenant._named(v.view_name) || jsonb_build_object('kind', 'view', 'options', v.options), rel, NULL,
@@ -340,9 +341,10 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = rel
 $$;
 
--- Grants that reach past row security, and functions that may read the table with somebody else's rights.
+-- Grants that reach past row security, functions that may read the table with somebody else's rights, and what could
+-- not be checked.
 CREATE FUNCTION multitenant._report_steps(rel regclass) RETURNS SETOF multitenant._step
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ROW(NULL, NULL, NULL, n.note, NULL, rel, NULL, NULL)::multitenant._step FROM (
 		SELECT 1, format('%s on %s is granted to %s', string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type),
 						 t.member, CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END)
@@ -357,6 +359,9 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		WHERE p.prosecdef AND p.proowner <> c.relowner
 		  AND p.pronamespace NOT IN ('pg_catalog'::regnamespace, 'multitenant'::regnamespace)
 		  AND strpos(lower(p.prosrc), lower(c.relname)) > 0
+		UNION ALL
+		SELECT 3, 'that every row names a registered tenant was not checked: the profile of this session may not look up tenants'
+		WHERE NOT multitenant._is_protected(rel) AND NOT multitenant._has('see_tenants')
 	) AS n(sort, note)
 	ORDER BY n.sort, n.note
 $$;
@@ -365,12 +370,24 @@ $$;
 -- The generator
 -- ---------------------------------------------------------------------------------------------------------------
 
+-- The tenant column of each member is labelled before the member itself: until then that is its owner's to do.
+CREATE FUNCTION multitenant._column_label_steps(rel regclass, column_name name) RETURNS SETOF multitenant._step
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ROW(format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS %s', t.member, w.labelled, w.label),
+			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
+	FROM multitenant._tree(rel) t
+	CROSS JOIN LATERAL (VALUES (1, multitenant._labelled_column(t.member), 'NULL'), (2, column_name, '''tenant_column'''))
+		AS w(n, labelled, label)
+	WHERE multitenant._labelled_column(t.member) IS DISTINCT FROM column_name AND w.labelled IS NOT NULL
+	ORDER BY t.depth, t.member::text COLLATE "C", w.n
+$$;
+
 -- Labels come last, for only then it is known what unprotect() has to give back. A label that is there stays: its
 -- owner may not change it, and what it remembers is the older truth. A partition that came after its parent was
 -- protected had NOT NULL from the parent, and loses it with the parent.
 CREATE FUNCTION multitenant._label_steps(rel regclass, class text, steps multitenant._step[])
 RETURNS SETOF multitenant._step
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ROW(format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', t.member,
 					  class || coalesce(' {"undo": ' || u.undo::text || '}', '')),
 			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
@@ -391,7 +408,7 @@ $$;
 -- "together" are tables that the same run protects; foreign keys to and from them count as between tenants' tables.
 CREATE FUNCTION multitenant._protect_steps(rel regclass, column_name name, together regclass[] DEFAULT '{}')
 RETURNS SETOF multitenant._step
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	steps multitenant._step[];
 	keyed regclass[];
@@ -408,7 +425,8 @@ BEGIN
 		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, 'tenant', column_name) s)
 		|| ARRAY(SELECT s FROM multitenant._row_security_steps(rel) s)
 		|| ARRAY(SELECT s FROM multitenant._view_steps(rel) s);
-	steps := steps || ARRAY(SELECT s FROM multitenant._label_steps(rel, 'tenant', steps) s);
+	steps := steps || ARRAY(SELECT s FROM multitenant._column_label_steps(rel, column_name) s)
+		|| ARRAY(SELECT s FROM multitenant._label_steps(rel, 'tenant', steps) s);
 	-- What can only be reported is reported along with a change, and left to lint() otherwise.
 	IF EXISTS (SELECT FROM unnest(steps) s WHERE s.command IS NOT NULL) THEN
 		steps := steps || ARRAY(SELECT s FROM multitenant._report_steps(rel) s);
@@ -420,8 +438,9 @@ $$;
 -- The relation that an element of undo is about: the labelled one unless it names another; NULL if that is gone.
 CREATE FUNCTION multitenant._resolve(undo jsonb, labelled regclass) RETURNS regclass
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT CASE WHEN undo ? 'table' THEN to_regclass(format('%I.%I', undo ->> 'schema', undo ->> 'table'))
-		ELSE labelled END
+	SELECT CASE WHEN NOT undo ? 'table' THEN labelled
+		WHEN jsonb_typeof(undo -> 'schema') = 'string' AND jsonb_typeof(undo -> 'table') = 'string'
+			THEN to_regclass(format('%I.%I', undo ->> 'schema', undo ->> 'table')) END
 $$;
 
 -- Refuses what would keep a table locked for long.
@@ -445,15 +464,28 @@ BEGIN
 END
 $$;
 
--- Executes one command; where the rows are not what the command needs, says what to do about it.
+-- Executes one command; where the rows are not what the command needs, says what to do about it. Labels are the
+-- caller's to write, and run nobody's code; the rest runs as the owner of what it changes.
 CREATE FUNCTION multitenant._execute_step(step multitenant._step) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	msg text;
 	det text;
 BEGIN
-	EXECUTE step.command;
+	IF starts_with(step.command, 'SECURITY LABEL ') THEN
+		EXECUTE step.command;
+	ELSE
+		PERFORM multitenant._run_as_owner(NULL, step.command);
+	END IF;
 EXCEPTION
+	WHEN insufficient_privilege THEN
+		IF NOT starts_with(step.command, 'SECURITY LABEL ') THEN
+			RAISE;
+		END IF;
+		GET STACKED DIAGNOSTICS msg = MESSAGE_TEXT;
+		RAISE EXCEPTION '%', msg
+			USING ERRCODE = '42501', DETAIL = format('Command: %s', step.command),
+				  HINT = format('Have a superuser or a role with profile migrator call multitenant.repair(%L).', step.target);
 	WHEN foreign_key_violation THEN
 		GET STACKED DIAGNOSTICS msg = MESSAGE_TEXT, det = PG_EXCEPTION_DETAIL;
 		RAISE EXCEPTION '%', msg
@@ -475,6 +507,7 @@ BEGIN
 	PERFORM multitenant._check_column(rel, column_name);
 	PERFORM multitenant._check_class(rel, 'tenant', column_name);
 	PERFORM multitenant._check_tree(rel);
+	PERFORM multitenant._check_policies(rel, 'tenant');
 	IF NOT is_dry THEN
 		PERFORM multitenant._check_size(ARRAY(SELECT s FROM multitenant._protect_steps(rel, column_name, together) s));
 	END IF;
@@ -513,4 +546,5 @@ COMMENT ON FUNCTION multitenant.protect(regclass, name, boolean) IS
 'Makes a table a tenant''s table: every row belongs to the tenant in tenant_column, and a statement reaches only rows of the tenant of its transaction.
 table_name: an ordinary or partitioned table of the caller; partitions follow their parent. tenant_column: uuid, bigint, integer, text or varchar, filled in every row. dry_run: print the steps, execute none.
 Returns the steps done (or to be done) in order: the command, the lock it takes, whether it may run in a transaction, and a remark; a row without a command is a finding. No rows: nothing was left to do.
-Errors: 42501 not the owner; 42809, 22023 no table of the application; 42703 no such column; 42804 wrong type or collation; 23502 rows without a tenant; 23503 rows naming an unregistered tenant or another tenant''s row; 55000 another class, or too large to be scanned at once (see multitenant.plan).';
+Everything runs with the rights of the tables'' owners, whoever calls this.
+Errors: 42501 not the owner, or the owner lacks a privilege; 42809, 22023 no table of the application; 42703 no such column; 42804 wrong type or collation; 23502 rows without a tenant; 23503 rows naming an unregistered tenant (told only to profiles that may look up tenants) or another tenant''s row; 55000 another class, a restrictive policy that sorts before ours, or too large to be scanned at once (see multitenant.plan).';

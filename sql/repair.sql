@@ -56,7 +56,7 @@ Errors: 22023 no reason; 42501 not the owner, or not superuser or profile migrat
 
 -- What makes a table of shared rows. The column may be NULL, and keys stay: NULL has no place in a composite one.
 CREATE FUNCTION multitenant._shared_rows_steps(rel regclass, column_name name) RETURNS SETOF multitenant._step
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	steps multitenant._step[];
 BEGIN
@@ -66,6 +66,7 @@ BEGIN
 		|| ARRAY(SELECT s FROM multitenant._row_security_steps(rel) s)
 		|| ARRAY(SELECT s FROM multitenant._view_steps(rel) s);
 	RETURN QUERY SELECT s.* FROM unnest(steps) s;
+	RETURN QUERY SELECT * FROM multitenant._column_label_steps(rel, column_name);
 	RETURN QUERY SELECT * FROM multitenant._label_steps(rel, 'shared_rows', steps);
 END
 $$;
@@ -81,6 +82,7 @@ BEGIN
 	PERFORM multitenant._check_column(table_name, tenant_column);
 	PERFORM multitenant._check_class(table_name, 'shared_rows', tenant_column);
 	PERFORM multitenant._check_tree(table_name);
+	PERFORM multitenant._check_policies(table_name, 'shared_rows');
 	steps := ARRAY(SELECT p FROM multitenant._shared_rows_steps(table_name, tenant_column) p);
 	PERFORM multitenant._check_size(steps);
 	IF NOT multitenant._is_protected(table_name) AND NOT multitenant._is_large(table_name) THEN
@@ -124,8 +126,9 @@ BEGIN
 	FOR m IN SELECT t.member FROM multitenant._tree(table_name) t WHERE multitenant._label(t.member) IS NOT NULL LOOP
 		PERFORM multitenant._set_label(m.member, multitenant._label_class(m.member) || ' '
 			|| (multitenant._label_json(m.member) || jsonb_build_object('mode', 'paused', 'reason', btrim(reason), 'until',
-				to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))::text);
-		EXECUTE format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', m.member);
+				to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00"')))::text);
+		PERFORM multitenant._run_as_owner(m.member,
+			format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', m.member));
 	END LOOP;
 END
 $$;
@@ -158,7 +161,7 @@ $$;
 
 -- What of protection is missing, keys and views aside: those are no part of what the guard asks for.
 CREATE FUNCTION multitenant._repair_steps(rel regclass, class text, column_name name) RETURNS SETOF multitenant._step
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	steps multitenant._step[] := '{}';
 	m regclass;
@@ -172,6 +175,7 @@ BEGIN
 		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, class, column_name) s)
 		|| ARRAY(SELECT s FROM multitenant._row_security_steps(rel) s);
 	RETURN QUERY SELECT s.* FROM unnest(steps) s;
+	RETURN QUERY SELECT * FROM multitenant._column_label_steps(rel, column_name);
 	RETURN QUERY SELECT * FROM multitenant._label_steps(rel, class, steps);
 	FOR m IN SELECT t.member FROM multitenant._tree(rel) t WHERE multitenant._label_json(t.member) ->> 'mode' = 'paused' LOOP
 		rest := multitenant._label_json(m) - '{mode,until,reason}'::text[];
@@ -195,6 +199,7 @@ BEGIN
 	IF class NOT IN ('tenant', 'shared_rows') THEN
 		RETURN;
 	END IF;
+	PERFORM multitenant._check_policies(table_name, class);
 	column_name := multitenant._column_to_repair(table_name);
 	PERFORM multitenant._check_column(table_name, column_name);
 	FOREACH s IN ARRAY ARRAY(SELECT p FROM multitenant._repair_steps(table_name, class, column_name) p) LOOP
@@ -212,7 +217,7 @@ END
 $$;
 
 COMMENT ON FUNCTION multitenant.repair(regclass) IS
-'Brings back whatever of a table''s protection is missing: policies, row security, NOT NULL, default, index, label; and ends a pause.
+'Brings back whatever of a table''s protection is missing: policies, row security, NOT NULL, default, index, labels; and ends a pause.
 table_name: a table of the caller. Returns the commands it executed, no rows when everything was there.
-The tenant column is known from the policies that are left, else from the default, else by its name tenant_id.
-Errors: 42501 not the owner, or ending a pause without being superuser or profile migrator; 55000 nothing says which column carries the tenant; 23502 rows without a tenant.';
+The tenant column is known from its label, else from the policies that are left, else from the default, else by its name tenant_id.
+Errors: 42501 not the owner, or ending a pause or labelling the column of a labelled table without being superuser or profile migrator; 55000 nothing says which column carries the tenant, or a restrictive policy sorts before ours; 23502 rows without a tenant.';

@@ -2,8 +2,10 @@
  * table.sql
  *	  What the catalog says of one table, the names of what is made for it, and what must hold before it gets a class.
  *
- * Security: every function but one is SECURITY INVOKER. Names enter commands only through format('%I') and regclass,
- * whose text is qualified because search_path is pg_catalog throughout.
+ * Security: every function is SECURITY INVOKER. Names enter commands only through format('%I') and regclass, whose text
+ * is qualified because search_path is pg_catalog throughout. Nothing here or in the files that build on it reads or
+ * changes a user's table with the caller's rights: that is left to _run_as_owner() and _query_as_owner(), because a
+ * table brings code of its owner along. Labels alone are written by the caller.
  */
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -24,18 +26,40 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	SELECT rtrim(split_part(multitenant._label(rel), ' ', 1), ':')
 $$;
 
--- The JSON part of a label of class tenant or shared_rows; an empty object where there is none.
+-- The JSON part of a label of class tenant or shared_rows; an empty object where there is none, or one that cannot be
+-- read: JSON that was nested as deeply as the stack allowed when it was written may be too deep here.
 CREATE FUNCTION multitenant._label_json(rel regclass) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(substring(multitenant._label(rel) FROM '^(?:tenant|shared_rows) +(\{.*)$')::jsonb, '{}'::jsonb)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	members text := substring(multitenant._label(rel) FROM '^(?:tenant|shared_rows) +(\{.*)$');
+BEGIN
+	IF members IS NULL THEN
+		RETURN '{}';
+	END IF;
+	RETURN members::jsonb;
+EXCEPTION
+	WHEN OTHERS THEN
+		RETURN '{}';
+END
 $$;
 
--- The table itself first, then everything below it: partitions and inheritance children of any depth.
+-- The column that is labelled as the tenant's; NULL without one.
+CREATE FUNCTION multitenant._labelled_column(rel regclass) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT a.attname FROM pg_catalog.pg_seclabel s
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = s.objoid AND a.attnum = s.objsubid
+	WHERE s.objoid = rel AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid <> 0
+	  AND s.provider = 'multitenant'
+	ORDER BY a.attnum LIMIT 1
+$$;
+
+-- The table itself first, then everything below it: partitions and inheritance children of any depth. UNION, because
+-- each of several ways to a child would be followed otherwise.
 CREATE FUNCTION multitenant._tree(rel regclass) RETURNS TABLE(member regclass, depth int)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE t(member, depth) AS (
 		SELECT rel::oid, 0
-		UNION ALL
+		UNION
 		SELECT i.inhrelid, t.depth + 1 FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.member
 	)
 	SELECT t.member::regclass, max(t.depth) FROM t JOIN pg_catalog.pg_class c ON c.oid = t.member
@@ -69,22 +93,23 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catal
 		'multitenant_isolation_delete,multitenant_access}'::name[]
 $$;
 
--- The tenant column of a protected table. Policies follow a renamed column, labels do not, so the policies are asked
--- first: the column they depend on. Policies lost, it is the column whose default is one of our accessors.
+-- The tenant column of a protected table: the one labelled so. That label lost, it is the column that the policies
+-- depend on; they lost as well, the one whose default is one of our accessors.
 CREATE FUNCTION multitenant._tenant_column(rel regclass) RETURNS name
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT c.attname FROM (
-		SELECT 1, a.attname, a.attnum FROM pg_catalog.pg_policy p
-		JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
-			AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
-		JOIN pg_catalog.pg_attribute a ON a.attrelid = p.polrelid AND a.attnum = d.refobjsubid
-		WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names())
-		UNION ALL
-		SELECT 2, a.attname, a.attnum FROM pg_catalog.pg_attribute a
-		WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.atthasdef
-		  AND multitenant._default_of(rel, a.attname) = multitenant._accessor(a.atttypid)
-	) AS c(preference, attname, attnum)
-	ORDER BY c.preference, c.attnum LIMIT 1
+	SELECT coalesce(multitenant._labelled_column(rel), (
+		SELECT c.attname FROM (
+			SELECT 1, a.attname, a.attnum FROM pg_catalog.pg_policy p
+			JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+				AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
+			JOIN pg_catalog.pg_attribute a ON a.attrelid = p.polrelid AND a.attnum = d.refobjsubid
+			WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names())
+			UNION ALL
+			SELECT 2, a.attname, a.attnum FROM pg_catalog.pg_attribute a
+			WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.atthasdef
+			  AND multitenant._default_of(rel, a.attname) = multitenant._accessor(a.atttypid)
+		) AS c(preference, attname, attnum)
+		ORDER BY c.preference, c.attnum LIMIT 1))
 $$;
 
 -- Is the table itself protected: by its label or by one of our policies? (Ancestors are the caller's business.)
@@ -101,10 +126,9 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	SELECT pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c WHERE c.oid = rel
 $$;
 
--- Does row security leave the caller alone whatever a table says?
-CREATE FUNCTION multitenant._bypasses_row_security() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+CREATE FUNCTION multitenant._owner(rel regclass) RETURNS oid
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = rel
 $$;
 
 -- About how many rows the table and everything below it hold. The planner's own way: rows per page as of the last
@@ -246,7 +270,7 @@ $$;
 
 -- Nobody's class is changed silently, nor a tenant column replaced by another.
 CREATE FUNCTION multitenant._check_class(rel regclass, class text, column_name name) RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	present_class text := multitenant._label_class(rel);
 	present_column name := multitenant._tenant_column(rel);
@@ -265,52 +289,71 @@ BEGIN
 END
 $$;
 
--- Everything below the table must be able to have row security, and be the caller's.
+-- Everything below the table must be able to have row security, and belong to the role that the table belongs to:
+-- commands on the table reach below it with that role's rights, and run code that others have attached there.
 CREATE FUNCTION multitenant._check_tree(rel regclass) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	m record;
 BEGIN
-	FOR m IN SELECT t.member, c.relkind, t.depth FROM multitenant._tree(rel) t
+	FOR m IN SELECT t.member, c.relkind, c.relowner, t.depth FROM multitenant._tree(rel) t
 			 JOIN pg_catalog.pg_class c ON c.oid = t.member WHERE t.depth > 0 LOOP
 		IF m.relkind NOT IN ('r', 'p') THEN
 			RAISE EXCEPTION '% below table % is a foreign table', m.member, rel
 				USING ERRCODE = '42809', HINT = 'Detach it; a foreign table cannot have row level security.';
-		ELSIF NOT multitenant._is_owner(m.member) THEN
-			RAISE EXCEPTION 'must be owner of table %, which is below %', m.member, rel
-				USING ERRCODE = '42501', HINT = 'Run this as the owner of the whole tree of tables.';
+		ELSIF m.relowner <> multitenant._owner(rel) THEN
+			RAISE EXCEPTION 'table %, which is below %, belongs to another role', m.member, rel
+				USING ERRCODE = '42501',
+					  HINT = format('Give it to the owner of the whole tree: ALTER TABLE %s OWNER TO %s.', m.member,
+									multitenant._owner(rel)::regrole);
 		END IF;
 	END LOOP;
 END
 $$;
 
--- How many of the values name no registered tenant.
---
--- Security: the registry is not the caller's to read, hence SECURITY DEFINER; the answer is a number, and only the
--- owner of a permanent table with that column gets one. The owner is looked for in the role the session chose, since
--- current_user is the definer here.
-CREATE FUNCTION multitenant._count_unregistered(rel regclass, column_name name, vals text[]) RETURNS bigint
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	caller name := coalesce(nullif(current_setting('role'), 'none')::name, session_user);
-	column_type oid;
-	result bigint;
+-- A foreign key is validated, and followed by add_tenant_column(), with the rights of the referring table's owner; the
+-- planner runs code that belongs to the referenced table's owner meanwhile. A superuser's table must not lend itself.
+CREATE FUNCTION multitenant._check_trust(child regclass, parent regclass) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	SELECT a.atttypid INTO column_type FROM pg_catalog.pg_class c
-	JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = column_name AND a.attnum > 0
-	WHERE c.oid = rel AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-	  AND pg_has_role(caller, c.relowner, 'USAGE');
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'must be owner of table %', rel
-			USING ERRCODE = '42501', HINT = 'Run this as the table''s owner or as a member of that role.';
+	IF (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = multitenant._owner(child))
+	   AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = multitenant._owner(parent)) THEN
+		RAISE EXCEPTION 'table % of a superuser refers to table % of another role', child, parent
+			USING ERRCODE = '42501',
+				  HINT = format('Give both to one owner, for example: ALTER TABLE %s OWNER TO %s.', child,
+								multitenant._owner(parent)::regrole);
 	END IF;
-	SELECT count(*) INTO result FROM unnest(vals) AS v(value)
-	WHERE NOT CASE multitenant._accessor(column_type)
-		WHEN 'multitenant.current_tenant()' THEN EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = v.value::uuid)
-		WHEN 'multitenant.current_tenant_slug()' THEN EXISTS (SELECT FROM multitenant.tenant t WHERE t.slug = v.value)
-		ELSE EXISTS (SELECT FROM multitenant.tenant t WHERE t.number = v.value::bigint) END;
-	RETURN result;
 END
+$$;
+
+-- Restrictive policies act in the order of their names, as bytes, and one that comes before ours sees every row.
+CREATE FUNCTION multitenant._check_policies(rel regclass, class text) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	p record;
+	last_name name := CASE class WHEN 'shared_rows' THEN 'multitenant_isolation_update' ELSE 'multitenant_isolation' END;
+BEGIN
+	FOR p IN SELECT t.member, x.polname FROM multitenant._tree(rel) t
+			 JOIN pg_catalog.pg_policy x ON x.polrelid = t.member
+			 WHERE NOT x.polpermissive AND x.polname < last_name AND NOT x.polname = ANY (multitenant._policy_names())
+			 ORDER BY t.depth, x.polname LIMIT 1 LOOP
+		RAISE EXCEPTION 'restrictive policy % of table % is evaluated before those that separate tenants',
+			quote_ident(p.polname), p.member
+			USING ERRCODE = '55000',
+				  HINT = format('Rename it so that it sorts after %s: ALTER POLICY %I ON %s RENAME TO %I.', last_name,
+								p.polname, p.member, ('zzz_' || p.polname)::name);
+	END LOOP;
+END
+$$;
+
+-- How many of the values name no registered tenant. Only for who may look up tenants; others see none of them.
+CREATE FUNCTION multitenant._count_unregistered(column_type oid, vals text[]) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT count(*) FROM unnest(vals) AS v(value)
+	WHERE NOT CASE multitenant._accessor(column_type)
+		WHEN 'multitenant.current_tenant()' THEN EXISTS (SELECT FROM multitenant.tenants t WHERE t.id = v.value::uuid)
+		WHEN 'multitenant.current_tenant_slug()' THEN EXISTS (SELECT FROM multitenant.tenants t WHERE t.slug = v.value)
+		ELSE EXISTS (SELECT FROM multitenant.tenants t WHERE t.number = v.value::bigint) END
 $$;
 
 -- What the rows themselves say against protection. Only for a table that is not protected yet, which its owner can
@@ -322,7 +365,7 @@ DECLARE
 	vals text[];
 BEGIN
 	IF NOT may_be_null THEN
-		EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', rel, column_name) INTO bad;
+		bad := multitenant._query_as_owner(rel, format('SELECT count(*) FROM %s WHERE %I IS NULL', rel, column_name));
 		IF bad > 0 THEN
 			RAISE EXCEPTION 'column % of table % contains null values', quote_ident(column_name), rel
 				USING ERRCODE = '23502',
@@ -331,8 +374,14 @@ BEGIN
 									rel, column_name);
 		END IF;
 	END IF;
-	EXECUTE format('SELECT array_agg(DISTINCT %1$I::text) FROM %2$s WHERE %1$I IS NOT NULL', column_name, rel) INTO vals;
-	bad := multitenant._count_unregistered(rel, column_name, vals);
+	-- Security: for everybody else the answer would tell which tenants exist. _report_steps() says that it is missing.
+	IF NOT multitenant._has('see_tenants') THEN
+		RETURN;
+	END IF;
+	vals := multitenant._query_as_owner(rel, format('SELECT array_agg(DISTINCT %1$I::text) FROM %2$s WHERE %1$I IS NOT NULL',
+													column_name, rel));
+	bad := multitenant._count_unregistered(
+		(SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = column_name), vals);
 	IF bad > 0 THEN
 		RAISE EXCEPTION 'rows of table % name a tenant that is not registered', rel
 			USING ERRCODE = '23503',

@@ -287,26 +287,31 @@ MtGuardIsReferentialStatement(void)
 	return is_key_share_probe(current_start.query->plannedstmt);
 }
 
+/* The two below are asked of a statement that is a foreign key's own. */
+
+/* Does it change rows, not only look for them? */
+bool
+MtGuardReferenceWrites(void)
+{
+	return current_start.query->plannedstmt->commandType != CMD_SELECT;
+}
+
 /*
- * Does the foreign key that is at work compare the tenant? Only asked of a
- * statement for which MtGuardIsReferentialStatement() is true, whose text the
- * server has made: every name in it is quoted.
+ * Does its condition name the column? The server has made its text: every name
+ * in it is quoted.
  *
- * Security: where it does not, one tenant's DELETE in the referenced table
- * reaches the rows of all.
+ * Security: where the tenant is not compared, one tenant's DELETE in the
+ * referenced table reaches the rows of all.
  */
 bool
-MtGuardIsTiedToTenant(const char *tenant_column)
+MtGuardReferenceNames(const char *column)
 {
-	const PlannedStmt *statement = current_start.query->plannedstmt;
 	const char *condition = strstr(current_start.query->sourceText, " WHERE ");
 	StringInfoData quoted;
 
-	if (statement->commandType == CMD_SELECT)
-		return true;			/* looks, changes nothing */
 	initStringInfo(&quoted);
 	appendStringInfoString(&quoted, " \"");
-	for (const char *p = tenant_column; *p != '\0'; p++)
+	for (const char *p = column; *p != '\0'; p++)
 	{
 		if (*p == '"')
 			appendStringInfoCharMacro(&quoted, '"');

@@ -52,7 +52,8 @@ extern void MtGuardLeaveFrame(MtFrame previous);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
-extern bool MtGuardIsTiedToTenant(const char *tenant_column);
+extern bool MtGuardReferenceWrites(void);
+extern bool MtGuardReferenceNames(const char *column);
 
 /* Are permissions checked for COPY table, not for a query? */
 extern bool MtGuardIsCopy(void);

@@ -21,6 +21,7 @@
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "policy/protection.h"
+#include "policy/reference.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "utils/acl.h"
@@ -157,11 +158,16 @@ static bool
 check_reference(const MtPermission *permission, const MtProtection *protection,
 				MtDenial *denial)
 {
-	char	   *column = protection->column ?
-	get_attname(permission->relid, protection->column, true) : NULL;
+	char	   *column;
 
-	if ((MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
-		(column != NULL && MtGuardIsTiedToTenant(column)))
+	if (!MtGuardReferenceWrites() ||
+		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED))
+		return true;
+	column = protection->column ?
+		get_attname(permission->relid, protection->column, true) : NULL;
+	if (column != NULL &&
+		(MtGuardReferenceNames(column) ||
+		 MtReferencesAreTied(permission->relid, protection->column)))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 				  psprintf("a foreign key would change rows of every tenant in table %s",

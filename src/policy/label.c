@@ -36,6 +36,7 @@
 
 #define EXEMPT_PREFIX "exempt: "
 #define MT_COLUMN_LABEL "tenant_column"
+#define MAX_LABEL 65536			/* bytes; one undo entry takes about 100 */
 #define MAX_PAUSE_MS (INT64CONST(7) * 24 * 60 * 60 * 1000)
 
 static const char *const class_names[] = {
@@ -394,6 +395,8 @@ check_label(const ObjectAddress *object, const char *seclabel)
 		invalidate_tree(object->objectId);
 		return;
 	}
+	if (seclabel != NULL && strlen(seclabel) > MAX_LABEL)
+		raise_invalid_label("it is longer than 64 kB");
 	if (seclabel != NULL && !MtLabelParse(seclabel, &label, &reason))
 		raise_invalid_label(reason);
 	if (label.is_paused && label.paused_until >

@@ -250,16 +250,29 @@ has_policies(Relation relation, MtClass class, AttrNumber *column)
  * rows that the earlier ones let through.
  */
 static bool
-has_earlier_policy(Relation relation)
+has_earlier_policy(Relation relation, MtClass class)
 {
+	const GeneratedPolicy *generated = class == MT_CLASS_SHARED_ROWS ?
+	shared_rows_policies : tenant_policies;
+	size_t		count = class == MT_CLASS_SHARED_ROWS ?
+	lengthof(shared_rows_policies) : lengthof(tenant_policies);
 	ListCell   *cell;
 
 	foreach(cell, relation->rd_rsdesc->policies)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
+		bool		is_ours = false;
+		bool		is_early = false;
 
-		if (!policy->permissive && policy->policy_name != NULL &&
-			strcmp(policy->policy_name, "multitenant_isolation") < 0)
+		if (policy->permissive || policy->policy_name == NULL)
+			continue;
+		for (size_t i = 0; i < count; i++)
+		{
+			is_ours |= strcmp(policy->policy_name, generated[i].name) == 0;
+			is_early |= !generated[i].is_permissive &&
+				strcmp(policy->policy_name, generated[i].name) < 0;
+		}
+		if (is_early && !is_ours)
 			return true;
 	}
 	return false;
@@ -440,9 +453,9 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 		out->finding = "row level security is not forced on the owner";
 	else if (!has_policies(relation, out->class, &out->column))
 		out->finding = "a generated policy is missing or was changed";
-	else if (has_earlier_policy(relation))
-		out->finding = "a restrictive policy sorts before multitenant_isolation and would see every row";
-	else if (is_labelled && MtLabelledColumn(relid) != 0 && MtLabelledColumn(relid) != out->column)
+	else if (has_earlier_policy(relation, out->class))
+		out->finding = "a restrictive policy sorts before the generated ones and would see every row";
+	else if (is_labelled && MtLabelledColumn(relid) != out->column)
 		out->finding = "the policies are not on the labelled tenant column";
 	else
 		out->is_intact = true;

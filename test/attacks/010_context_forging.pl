@@ -266,7 +266,7 @@ shows('regress_mt_bound_a', "SET ROLE regress_mt_bound_b; $see", 'ACME', 'C11: S
 shows('regress_mt_bound_a', "BEGIN; $see SET ROLE regress_mt_bound_b; $see RESET ROLE; $see", 'ACME ACME ACME', 'C11: the same in one transaction');
 shows('regress_mt_bound_a', $mt->begin('beta') . $see, ' / MT005 25P02', "C11: another tenant's token moves nothing");
 shows('regress_mt_bound_a', $mt->begin('acme') . $see, 'ACME', 'C11: its own token is fine');
-shows('regress_mt_bound_a', $see, 'ACME', "C11: another tenant's startup token moves nothing", pgoptions => "-c multitenant.token=$beta");
+shows('regress_mt_bound_a', $see, ' / MT005', "C11: another tenant's startup token moves nothing", pgoptions => "-c multitenant.token=$beta");
 shows('regress_mt_bound_a', "SELECT multitenant.use_tenant('beta'); $see", 'ACME / 42501', 'C11: a bound role cannot name a tenant');
 shows('regress_mt_bound_a', "SELECT multitenant.system_context('x'); $see", 'ACME / 42501', 'C11: nor enter a system context');
 shows('regress_mt_bound_a', $mt->begin(undef, sub => 'alice') . $see, ' / MT005 25P02', 'C11: nor become a principal without a tenant');

@@ -10,7 +10,8 @@ use MtTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $mt = MtTest->new('tokens', conf => "log_error_verbosity = default");
+my $leeway = 2;
+my $mt = MtTest->new('tokens', conf => "log_error_verbosity = default\nmultitenant.clock_leeway = $leeway");
 my $node = $mt->node;
 my $app = 'regress_mt_app';
 my $see = "SELECT note FROM invoice;\n";
@@ -260,13 +261,15 @@ $mt->refused($app, 'BEGIN;' . switch("'acme'") . $see, 'MT001', 'T3: nobody has 
 $mt->refused($app, $mt->begin('acme') . switch("'beta'") . $see, 'MT005', 'T3: a token without a principal', tenant => 'acme');
 $mt->refused($app, $mt->begin('acme', sub => 'alice') . switch("'beta'") . $see, 'MT005', 'T3: a token of one tenant for a member of both', tenant => 'acme');
 $mt->refused($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => 'Alice') . "');" . switch("'acme'"), 'MT008', 'T3: principals are compared exactly');
-TODO:
+# A key for some tenants vouches for no principal, who may be a member of others.
+foreach my $kid ('acme-only', 'no-tenant')
 {
-	local $TODO = "the tenants of a signing key are not compared when a principal switches";
-	$mt->refused($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => 'alice', kid => 'acme-only') . "');" . switch("'beta'") . $see, 'MT008',
-		"T3: a tenant that is not the key's, through a principal of both", tenant => 'acme');
-	$mt->refused($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => 'alice', kid => 'no-tenant') . "');" . switch("'beta'") . $see, 'MT008',
-		'T3: the same with a key for no tenant');
+	foreach my $tenant ('acme', 'beta')
+	{
+		my ($out, $err) = $mt->run($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => 'alice', kid => $kid) . "'); ROLLBACK; BEGIN;" .
+			switch("'$tenant'") . $see);
+		is(join(' ', $out =~ /(SECRET-\w+)/g, $err =~ /(?:ERROR|FATAL): +(\w{5}):/g), 'MT004 MT001 25P02', "T3: a principal of the key $kid cannot enter $tenant");
+	}
 }
 {
 	my $session = $node->background_psql('app', on_error_stop => 0, extra_params => [ '-U', $app, '-v', 'VERBOSITY=verbose' ]);
@@ -279,24 +282,30 @@ TODO:
 }
 
 # ---- T4: supervised contexts look and do not touch ----
+$mt->superuser("CREATE SCHEMA scratch AUTHORIZATION $app");
 my $supervised = $mt->begin('acme', kind => 'supervised', sub => 'support');
 $mt->allowed($app, $supervised . $see, 'SECRET-ACME', 'T4: a supervised context reads', tenant => 'acme');
 foreach my $statement ("INSERT INTO invoice (note) VALUES ('planted')", "UPDATE invoice SET note = 'changed'", 'DELETE FROM invoice', 'SELECT note FROM invoice FOR UPDATE', 'SELECT note FROM invoice FOR KEY SHARE',
 	"WITH w AS (DELETE FROM invoice RETURNING note) SELECT 1 FROM w", "INSERT INTO invoice (note) VALUES ('x') ON CONFLICT DO NOTHING",
+	'CREATE TEMP TABLE copy AS SELECT note FROM invoice', 'CREATE TABLE scratch.copy AS TABLE invoice', 'SELECT note INTO scratch.copy FROM invoice',
+	'CREATE TEMP TABLE copy AS SELECT 1', 'CREATE MATERIALIZED VIEW scratch.copy AS SELECT note FROM invoice', 'EXPLAIN ANALYZE CREATE TABLE scratch.copy AS TABLE invoice',
+	"DO \$\$ BEGIN CREATE TEMP TABLE copy AS SELECT note FROM invoice; END \$\$",
 	"MERGE INTO invoice i USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE", "DO \$\$ BEGIN DELETE FROM invoice; END \$\$", "EXPLAIN ANALYZE DELETE FROM invoice")
 {
 	$mt->refused($app, "$supervised$statement; COMMIT;", '25006', "T4: $statement", tenant => 'acme');
 }
 TODO:
 {
-	local $TODO = 'CREATE TABLE AS is not seen by the guard';
-	$mt->refused($app, "$supervised CREATE TEMP TABLE copy AS SELECT note FROM invoice; COMMIT;", '25006', 'T4: CREATE TABLE AS', tenant => 'acme');
+	local $TODO = 'the rows of a prepared statement find their table after it was started';
+	$mt->refused($app, "$supervised PREPARE q AS SELECT note FROM invoice; CREATE TABLE scratch.copy AS EXECUTE q; ROLLBACK;", '25006', 'T4: CREATE TABLE AS EXECUTE',
+		tenant => 'acme');
 }
 $mt->refused($app, $supervised . "SET transaction_read_only = off; DELETE FROM invoice;", '25006', 'T4: a setting makes it no writer', tenant => 'acme');
 $mt->refused($app, $supervised . ($mt->begin('acme', sub => 'support') =~ s/BEGIN;//r) . 'DELETE FROM invoice;', 'MT005', 'T4: nor a second token of the same tenant', tenant => 'acme');
 $mt->refused($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => 'adam', kind => 'supervised') . "');" . switch("'acme'") . 'DELETE FROM invoice;', '25006',
 	'T4: a supervised principal stays supervised', tenant => 'acme');
 $mt->intact('T4: nothing was changed');
+is($mt->superuser("SELECT count(*) FROM pg_class WHERE relnamespace = 'scratch'::regnamespace"), 0, 'T4: nor made');
 
 # ---- T5: one backend, a token it has verified before ----
 sub session
@@ -346,14 +355,12 @@ is(ask($session, present($mt->token('beta')) . 'COMMIT'), 'BETA', 'T5: another k
 	is(ask($kept, present($mt->token('beta', kid => 'kept')) . 'COMMIT'), 'BETA', 'T5: a session-scoped context');
 	is(ask($kept, $see), 'BETA', 'T5: in the next transaction');
 	$mt->superuser("SELECT multitenant.suspend_tenant('beta', 'unpaid')");
-	is(ask($kept, $see), 'MT006', 'T5: after the suspension of its tenant');
+	like(ask($kept, $see), qr/^MT00[16]$/, 'T5: after the suspension of its tenant');
 	$mt->superuser("SELECT multitenant.resume_tenant('beta')");
+	is(ask($kept, present($mt->token('beta', kid => 'kept')) . 'COMMIT'), 'BETA', 'T5: the same after the suspension');
+	is(ask($kept, $see), 'BETA', 'T5: and in the next transaction');
 	$mt->superuser("SELECT multitenant.revoke_signing_key('kept', 'lost')");
-	TODO:
-	{
-		local $TODO = 'a session-scoped context does not remember its key';
-		like(ask($kept, $see), qr/^MT00[14]$/, 'T5: after the revocation of its key');
-	}
+	is(ask($kept, $see), 'MT001', 'T5: after the revocation of its key');
 	$mt->superuser("SELECT multitenant.revoke_access('regress_mt_kept')");
 	is(ask($kept, $see), 'MT001', 'T5: after the session may not keep a context any more');
 	$kept->quit;
@@ -366,33 +373,35 @@ sub wait_until
 	return $node->poll_query_until('app', "SELECT clock_timestamp() > to_timestamp($time)");
 }
 {
-	my $exp = time + 5;
+	# Leeway is for credentials and for the contexts made of them alike.
+	my $exp = time + 4;
 	my $token = $mt->token('beta', iat => $exp - 30, exp => $exp);
 	is(ask($session, present($token) . 'DECLARE c CURSOR FOR SELECT note FROM invoice'), 'BETA', 'T6: before it runs out');
+	my $other = session();
 	wait_until($exp);
+	is(ask($session, $see), 'BETA', 'T6: in the same transaction within the leeway');
+	is(ask($other, present($token) . 'COMMIT'), 'BETA', 'T6: the token again within the leeway');
+	wait_until($exp + $leeway);
 	is(ask($session, $see), 'MT003', 'T6: in the same transaction after it has run out');
-	ask($session, 'ROLLBACK');
-	like(ask($session, present($token) . 'ROLLBACK'), qr/^MT003( 25P02)?$/, 'T6: the same token again');
-	wait_until($exp + 6);
-	is(ask($session, present($token) . 'ROLLBACK'), 'MT003 25P02', 'T6: and beyond the leeway');
+	is(ask($other, present($token) . 'ROLLBACK'), 'MT003 25P02', 'T6: the token again after it has run out');
+	is(ask($session, 'ROLLBACK; ' . present($token) . 'ROLLBACK'), 'MT003 25P02', 'T6: and in the session that had verified it');
+	$other->quit;
 
-	$exp = time + 5;
+	$exp = time + 2;
 	is(ask($session, present($mt->token('beta', iat => $exp - 30, exp => $exp)) . 'DECLARE c CURSOR FOR SELECT note FROM invoice'), 'BETA', 'T6: a cursor opened before it runs out');
-	wait_until($exp);
+	wait_until($exp + $leeway);
 	is(ask($session, 'FETCH ALL FROM c'), 'MT003', 'T6: fetched after it has run out');
 	ask($session, 'ROLLBACK');
 
-	$exp = time + 5;
+	$exp = time + 2;
 	$token = $mt->token('beta', iat => $exp - 30, exp => $exp);
 	is(ask($session, present($token) . ';' . (present($mt->token('beta')) =~ s/BEGIN;//r)), 'BETA BETA', 'T6: a longer token of the same identity');
-	wait_until($exp);
+	wait_until($exp + $leeway);
 	is(ask($session, $see), 'BETA', 'T6: keeps the transaction going');
 	ask($session, 'ROLLBACK');
-	my ($out, $err) = ('', '');
-	$exp = time + 1;
-	$token = $mt->token('beta', iat => $exp - 30, exp => $exp);
-	wait_until($exp);
+	$token = $mt->token('beta', iat => time - 30, exp => time - $leeway);
 	$mt->refused($app, $see, 'MT003', 'T6: a startup token that has run out', pgoptions => "-c multitenant.token=$token");
+	$mt->refused($app, present($token), 'MT003', 'T6: a token that has run out, in a new session');
 }
 {
 	my $end = time + 5;
@@ -461,7 +470,7 @@ foreach my $name (grep { $_ ne 'good' } sort keys %files)
 	is(add_key(secret_file => $files{$name}), '22023', "T9: a secret file: $name");
 }
 is(add_key(), '22023', 'T9: no secret file');
-is(add_key(secret_file => $files{good}, public_key => $public{ed}), '23514', 'T9: a secret file and a public key');
+is(add_key(secret_file => $files{good}, public_key => $public{ed}), '22023', 'T9: a secret file and a public key');
 foreach my $kid (sort keys %algorithm)
 {
 	is(add_key(algorithm => $algorithm{$kid}, public_key => slurp_binary("$dir/$kid.pem")), '22023', "T9: $algorithm{$kid} with a private key");
@@ -474,10 +483,10 @@ is(add_key(algorithm => 'RS256', public_key => openssl('pkey', '-in', "$dir/smal
 is(add_key(algorithm => 'ES256', public_key => openssl('pkey', '-in', "$dir/p384.pem", '-pubout')), '22023', 'T9: the curve P-384');
 is(add_key(algorithm => 'EdDSA', public_key => openssl('pkey', '-in', "$dir/ed448.pem", '-pubout')), '22023', 'T9: Ed448');
 is(add_key(algorithm => $_, secret_file => $files{good}), '22023', "T9: algorithm $_") foreach 'none', 'HS512', 'hs256', '';
-is(add_key(kid => $_, secret_file => $files{good}), '23514', "T9: key id \"$_\"") foreach '', 'a b', 'k' x 65, '../x', 'a"b';
+is(add_key(kid => $_, secret_file => $files{good}), '22023', "T9: key id \"$_\"") foreach '', 'a b', 'k' x 65, '../x', 'a"b';
 is(add_key(kid => 'hs', secret_file => $files{good}), '42710', 'T9: a key id that exists');
-is(add_key(secret_file => $files{good}, max_lifetime => $_), '23514', "T9: a lifetime of $_") foreach '0', '-1 s', '25 hours';
-is(add_key(secret_file => $files{good}, kinds => $_), '23514', "T9: kinds $_") foreach '{}', '{root}', '{tenant,root}';
+is(add_key(secret_file => $files{good}, max_lifetime => $_), '22023', "T9: a lifetime of $_") foreach '0', '-1 s', '25 hours';
+is(add_key(secret_file => $files{good}, kinds => $_), '22023', "T9: kinds $_") foreach '{}', '{root}', '{tenant,root}';
 is(add_key(secret_file => $files{good}, tenants => '{nobody}'), 'MT008', 'T9: an unknown tenant');
 is($mt->superuser("SELECT count(*) FROM multitenant.signing_key WHERE kid = 'bad'"), '0', 'T9: none of them was added');
 foreach my $role ($app, 'regress_mt_trusted', 'regress_mt_provisioner', 'regress_mt_operator', 'regress_mt_migrator', 'regress_mt_owner')

@@ -120,8 +120,10 @@ my %statements = (
 	'over lines' => sub { "SELECT\n multitenant.authenticate(\n'$_[0]'\n)\n;" },
 	'a syntax error behind' => sub { "SELECT multitenant.authenticate('$_[0]') FRM x;" },
 	'a syntax error at it' => sub { "SELECT 1 1 '$_[0]';" },
-	# The server takes it apart at the dots and may name a part; the signature alone opens nothing.
-	'without quotes' => sub { $issued[-1] =~ s/\.[^.]*$//; "SELECT multitenant.authenticate($_[0]);" },
+	# The server takes it apart at dots, hyphens and digits, and names a part: which one is chance, so several.
+	(map { ("without quotes, $_" => sub { "SELECT multitenant.authenticate($_[0]);" }) } 1 .. 6),
+	'without quotes, twice' => sub { "SELECT authenticate($_[0], " . token() . ');' },
+	'a part without quotes' => sub { 'SELECT 1 ' . (split /\./, $_[0])[1] . " FROM '$_[0]';" },
 	'an open quote' => sub { "SELECT multitenant.authenticate('$_[0]);\n';" },
 	'double quotes' => sub { "SELECT multitenant.authenticate(\"$_[0]\");" },
 	'an unknown function' => sub { "SELECT authenticate('$_[0]');" },

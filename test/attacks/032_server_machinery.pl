@@ -12,63 +12,69 @@ my $mt = MtTest->new('machinery');
 my ($app, $owner) = ('regress_mt_app', 'regress_mt_owner');
 $mt->superuser(q{CREATE VIEW definer_view AS SELECT * FROM invoice; GRANT SELECT ON definer_view TO regress_mt_app; CREATE SCHEMA scratch AUTHORIZATION regress_mt_app;});
 # A parallel worker runs what its leader never saw, on the caller's word that a function is PARALLEL SAFE.
-$mt->refused($app, q{CREATE FUNCTION pg_temp.peek() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(note, ',') FROM definer_view); END $$; SET force_parallel_mode = on; SELECT pg_temp.peek();}, 'MT007', 'worker');
-$mt->refused($app, q{CREATE FUNCTION pg_temp.act() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(query, ',') FROM pg_stat_get_activity(NULL)); END $$; SET force_parallel_mode = on; SELECT pg_temp.act();}, 'MT010', 'worker function');
-$mt->allowed($app, "SET force_parallel_mode=on; ".$mt->begin('acme')."SELECT note FROM invoice", 'SECRET-ACME', 'worker with context', tenant=>'acme');
+$mt->refused($app, q{CREATE FUNCTION pg_temp.peek() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(note, ',') FROM definer_view); END $$; SET force_parallel_mode = on; SELECT pg_temp.peek();}, 'MT007', 'a statement in a parallel worker');
+$mt->refused($app, q{CREATE FUNCTION pg_temp.act() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(query, ',') FROM pg_stat_get_activity(NULL)); END $$; SET force_parallel_mode = on; SELECT pg_temp.act();}, 'MT010', 'a function of the server in a parallel worker');
+$mt->allowed($app, "SET force_parallel_mode=on; ".$mt->begin('acme')."SELECT note FROM invoice", 'SECRET-ACME', 'a parallel worker with a context', tenant=>'acme');
 # The exemption of a foreign key's statement covers neither what a rule adds to it nor what only looks like its probe.
 $mt->refused($app, q{CREATE TEMP TABLE par(id int PRIMARY KEY);
 CREATE TEMP TABLE chi(id int REFERENCES par ON DELETE CASCADE); CREATE TEMP TABLE leak(note text);
 INSERT INTO par VALUES(1); INSERT INTO chi VALUES(1);
 CREATE RULE r AS ON DELETE TO chi DO ALSO INSERT INTO leak SELECT note FROM definer_view;
-DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'rule');
+DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'a rule on the child of a cascade');
+$mt->refused($app, q{CREATE TEMP TABLE par(id int PRIMARY KEY);
+CREATE TEMP TABLE chi(id int REFERENCES par ON DELETE CASCADE);
+INSERT INTO par VALUES(1); INSERT INTO chi VALUES(1);
+CREATE FUNCTION pg_temp.shout(text) RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''%'', $1; RETURN $1; END';
+CREATE RULE r AS ON DELETE TO chi DO ALSO SELECT pg_temp.shout(note) FROM definer_view;
+DELETE FROM par;}, 'MT007', 'a rule on the child of a cascade that only looks');
 $mt->refused($owner, q{CREATE TABLE par(id int PRIMARY KEY);
 CREATE TABLE chi(id int REFERENCES par ON DELETE CASCADE); CREATE TABLE leak(note text);
 INSERT INTO par VALUES(1); INSERT INTO chi VALUES(1);
 CREATE FUNCTION srf() RETURNS SETOF text LANGUAGE sql AS 'SELECT note FROM ONLY invoice FOR KEY SHARE';
 CREATE FUNCTION trg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO leak SELECT srf(); RETURN OLD; END';
 CREATE TRIGGER t BEFORE DELETE ON chi FOR EACH ROW EXECUTE FUNCTION trg();
-DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'probe with data');
+DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'a probe that returns data');
 $mt->refused($owner, q{
 CREATE FUNCTION leakf(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''%'', $1; RETURN true; END';
 CREATE OR REPLACE FUNCTION srf() RETURNS SETOF text LANGUAGE sql AS $$SELECT '1'::text FROM ONLY invoice WHERE leakf(note) FOR KEY SHARE$$;
-DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'probe with qual');
+DELETE FROM par; SELECT * FROM leak;}, 'MT007', 'a probe with a condition of its own');
 # A plan made where FORCE is missing has no policies, and must not be kept.
 my $a3 = q{DROP TRIGGER t ON chi; CREATE FUNCTION rd() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT string_agg(note,',') FROM invoice); END $$;
 CREATE FUNCTION trg2() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN BEGIN PERFORM rd(); EXCEPTION WHEN OTHERS THEN RAISE NOTICE 'caught %', SQLSTATE; END; RETURN OLD; END $$;
 CREATE TRIGGER t2 BEFORE DELETE ON chi FOR EACH ROW EXECUTE FUNCTION trg2();
 };
-$mt->allowed($owner, $a3 . $mt->begin('acme') . "DELETE FROM par; SELECT rd();", 'SECRET-ACME', 'plan', tenant=>'acme');
+$mt->allowed($owner, $a3 . $mt->begin('acme') . "DELETE FROM par; SELECT rd();", 'SECRET-ACME', 'a plan made below a cascade', tenant=>'acme');
 # Maintenance runs index functions as the table's owner, in the session of a superuser: it lends them no profile.
 $mt->superuser(q{CREATE SCHEMA appdata AUTHORIZATION regress_mt_app});
 $mt->allowed($app, q{CREATE TABLE appdata.loot(who text, note text); CREATE TABLE appdata.bait(i int); INSERT INTO appdata.bait VALUES (1);
 CREATE FUNCTION appdata.steal() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM multitenant.use_tenant('beta'); INSERT INTO appdata.loot SELECT session_user||'/'||current_user, note FROM public.invoice; EXCEPTION WHEN OTHERS THEN INSERT INTO appdata.loot VALUES (SQLSTATE, 'none'); END $$;
 CREATE FUNCTION appdata.idx(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN IF session_user <> 'regress_mt_app' AND i = 1 THEN PERFORM appdata.steal(); END IF; RETURN i; END $$;
-CREATE INDEX ON appdata.bait (appdata.idx(i));}, undef, 'setup');
+CREATE INDEX ON appdata.bait (appdata.idx(i));}, undef, 'an application with an index expression');
 $mt->superuser('ANALYZE appdata.bait');
-is($mt->superuser('SELECT * FROM appdata.loot'), '42501|none', 'analyze');
+is($mt->superuser('SELECT * FROM appdata.loot'), '42501|none', 'a superuser\'s ANALYZE lends it nothing');
 # A parent applies its own policies to its children's rows, and it has none.
-$mt->refused($owner, q{CREATE TABLE up (LIKE invoice); GRANT SELECT ON up TO regress_mt_app; ALTER TABLE invoice INHERIT up; SELECT note FROM up;}, 'MT007', 'parent');
-$mt->refused($app, q{SELECT note FROM up;}, 'MT007', 'parent app');
+$mt->refused($owner, q{CREATE TABLE up (LIKE invoice); GRANT SELECT ON up TO regress_mt_app; ALTER TABLE invoice INHERIT up; SELECT note FROM up;}, 'MT007', 'an unprotected parent, for the owner');
+$mt->refused($app, q{SELECT note FROM up;}, 'MT007', 'an unprotected parent, for the application');
 $mt->superuser('ALTER TABLE invoice NO INHERIT up');
-$mt->allowed($app, q{SELECT note FROM up;}, undef, 'parent alone');
+$mt->allowed($app, q{SELECT note FROM up;}, undef, 'a parent whose child has left');
 # Restrictive policies are evaluated in the order of their names.
-$mt->refused($owner, q{CREATE POLICY aaa ON invoice AS RESTRICTIVE USING (leakf(note));}.$mt->begin('acme').'SELECT * FROM invoice', 'MT007', 'ok', tenant=>'acme');
+$mt->refused($owner, q{CREATE POLICY aaa ON invoice AS RESTRICTIVE USING (leakf(note));}.$mt->begin('acme').'SELECT * FROM invoice', 'MT007', 'a policy that is evaluated first', tenant=>'acme');
 $mt->superuser('DROP POLICY aaa ON invoice');
 # Weird input.
-$mt->refused('postgres', q{SELECT multitenant.add_signing_key('k', NULL, 'pem');}, '22023', 'ok');
+$mt->refused('postgres', q{SELECT multitenant.add_signing_key('k', NULL, 'pem');}, '22023', 'a signing key without an algorithm');
 # A tree with 2^40 paths to its root.
 my $sql = "CREATE TEMP TABLE a0(i int); CREATE TEMP TABLE b0(i int);\n";
 for my $n (1..40) { my $p=$n-1; $sql .= "CREATE TEMP TABLE a$n() INHERITS (a$p,b$p); CREATE TEMP TABLE b$n() INHERITS (a$p,b$p);\n"; }
-$mt->allowed($app, $sql."SET statement_timeout='20s'; SELECT 1 FROM a40;", undef, 'ok');
+$mt->allowed($app, $sql."SET statement_timeout='20s'; SELECT 1 FROM a40;", undef, 'a tree with many paths');
 # A context can be taken up again after a rollback to a savepoint; after a reset other statements go on.
-$mt->allowed($app, "BEGIN; SELECT 1; SAVEPOINT s; SELECT multitenant.authenticate('".($mt->token('acme'))."'); SELECT note FROM invoice; ROLLBACK TO s; SELECT multitenant.authenticate('".$mt->token('acme')."'); SELECT count(*) FROM invoice; SELECT multitenant.reset_tenant(); SELECT 1;", undef, 'ok');
+$mt->allowed($app, "BEGIN; SELECT 1; SAVEPOINT s; SELECT multitenant.authenticate('".($mt->token('acme'))."'); SELECT note FROM invoice; ROLLBACK TO s; SELECT multitenant.authenticate('".$mt->token('acme')."'); SELECT count(*) FROM invoice; SELECT multitenant.reset_tenant(); SELECT 1;", undef, 'a context taken up again and reset');
 $mt->allowed('postgres', "SELECT count(*) FROM multitenant.audit_log", undef, 'audit_log superuser');
 $mt->refused($app, "SELECT count(*) FROM multitenant.audit_log", 'MT001', 'audit_log app');
 $mt->allowed($app, $mt->begin('acme')."SELECT count(*) FROM multitenant.audit_log", undef, 'audit_log tenant');
 # Trees in the log spell literals as bytes.
 $mt->log_since;
 $mt->run($app, "SET debug_print_parse=on; SET debug_print_plan=on; SET debug_print_rewritten=on; ".$mt->begin('acme'));
-unlike($mt->log_since, qr/101 121 74/, 'ok');
+unlike($mt->log_since, qr/101 121 74/, 'no credential in the trees of debug_print_parse');
 
 # A key for some tenants does not vouch for principals that are members of others.
 $mt->superuser("SELECT multitenant.add_signing_key('acme-only', 'HS256', secret_file => '$mt->{secret_file}', tenants => '{acme}');

@@ -7,6 +7,7 @@
 #	my $mt = MtTest->new('name');
 #	$mt->refused('regress_mt_app', 'SELECT * FROM invoice', 'MT001', 'no context');
 #	$mt->allowed('regress_mt_app', $mt->begin('acme') . 'SELECT note FROM invoice', 'SECRET-ACME', 'own row');
+#	$mt->steps('autocommit', 'regress_mt_app', {}, 'SELECT 1' => '1', 'SELECT note FROM invoice' => 'MT001');
 #
 # The world: database "app"; tenants acme (1), beta (2), gamma (3, suspended); table public.invoice (id uuid, tenant_id
 # uuid, note text) owned by regress_mt_owner, one row for each tenant with note SECRET-ACME, SECRET-BETA, SECRET-GAMMA;
@@ -17,11 +18,15 @@ package MtTest;
 use strict;
 use warnings;
 use Digest::SHA qw(hmac_sha256);
+use Exporter qw(import);
+use IPC::Run ();
 use JSON::PP;
 use MIME::Base64 qw(encode_base64url);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+
+our @EXPORT_OK = qw(ask);
 
 # Role => profile, "-" for none granted. All can log in, none is superuser.
 our %roles = (
@@ -124,10 +129,53 @@ sub run
 	my ($self, $role, $sql, %options) = @_;
 	local $ENV{PGOPTIONS} = $options{pgoptions} if defined $options{pgoptions};
 	my ($out, $err) = ('', '');
-	my @params = ('-U', $role, '-v', 'VERBOSITY=verbose', $options{single} ? ('-c', $sql) : ());
-	$self->{node}->psql($options{database} || 'app', $options{single} ? '' : $sql, stdout => \$out, stderr => \$err,
-		on_error_stop => 0, extra_params => \@params);
+	my @command = ('psql', '-XAtq', '-d', $self->{node}->connstr($options{database} || 'app'), '-U', $role, '-v', 'VERBOSITY=verbose');
+	# From a file: psql reads nothing where the connection is refused, and writing to it then is an error of its own.
+	my $input = $self->{node}->basedir . '/input.sql';
+	open(my $file, '>', $input) or die "$input: $!\n";
+	print $file $sql unless $options{single};
+	close($file) or die "$input: $!\n";
+	IPC::Run::run([ @command, $options{single} ? ('-c', $sql) : ('-f', '-') ], '<', $input, '>', \$out, '2>', \$err);
+	s/\r\n/\n/g, s/\n\z// foreach $out, $err;
 	return ($out, $err);
+}
+
+# Statements in one session, each with what it must print, or the SQLSTATE with which it must be refused. The options
+# are those of run().
+sub steps
+{
+	my ($self, $name, $role, $options, @steps) = @_;
+	my (@statements, @wanted);
+	while (my ($statement, $wanted) = splice(@steps, 0, 2))
+	{
+		push @statements, "$statement;\n\\echo '#' :SQLSTATE\n";
+		push @wanted, $wanted;
+	}
+	my ($out, $err) = $self->run($role, join('', @statements), %$options);
+	my @got = map { /^(.*?)\n?# (\w+)$/s ? ($2 eq '00000' ? $1 : $2) : $_ } "$out\n" =~ /\G(.*?# \w+)\n/gs;
+	my $ok = is_deeply(\@got, \@wanted, $name);
+	diag(join('', map { "$statements[$_] wanted: $wanted[$_], got: " . ($got[$_] // 'nothing') . "\n" }
+		grep { ($got[$_] // '') ne $wanted[$_] } 0 .. $#wanted), $err) unless $ok;
+	return $ok;
+}
+
+# A session that stays, for ask(). Options: pgoptions, database.
+sub session
+{
+	my ($self, $role, %options) = @_;
+	local $ENV{PGOPTIONS} = $options{pgoptions} if defined $options{pgoptions};
+	return $self->{node}->background_psql($options{database} || 'app', on_error_stop => 0,
+		extra_params => [ '-U', $role, '-v', 'VERBOSITY=sqlstate' ]);
+}
+
+# What a statement printed in such a session, or the SQLSTATE with which it was refused.
+sub ask
+{
+	my ($session, $statement) = @_;
+	my $out = $session->query($statement);
+	my ($state) = $session->{stderr} =~ /(?:ERROR|FATAL): +(\w{5})/;
+	$session->{stderr} = '';
+	return $state // $out;
 }
 
 # The secrets in an output that belong to others than the tenant (undef: nobody).

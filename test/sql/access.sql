@@ -137,6 +137,7 @@ SELECT profile, tenant_id FROM multitenant.access WHERE role_name = 'regress_mt_
 -- revoking
 SELECT multitenant.revoke_access('regress_mt_x');
 SELECT multitenant.revoke_access('regress_mt_x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.revoke_access(NULL); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.revoke_access('regress_mt_It''s "quoted"');
 SELECT role_name FROM multitenant.access ORDER BY 1;
 

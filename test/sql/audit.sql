@@ -57,6 +57,9 @@ SELECT multitenant.audit('key.x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('multitenant.x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('tenants.are.not.reserved');
 SELECT multitenant.audit(''); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit(NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('x', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('x', '[]'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit(repeat('e', 129)); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('two words'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit(' tenant.create'); \echo :LAST_ERROR_SQLSTATE
@@ -77,8 +80,19 @@ SET SESSION AUTHORIZATION regress_mt_auditor;
 SELECT left(event, 20), source, tenant_id, session_role = 'regress_mt_trusted' FROM multitenant.audit_log ORDER BY at;
 SELECT count(*) FROM multitenant.audit_event; \echo :LAST_ERROR_SQLSTATE
 
--- append-only, also for a superuser
+-- whose event it is: the session's role and the one that it has taken, never the definer of a function around it
 RESET SESSION AUTHORIZATION;
+CREATE FUNCTION pg_temp.note(event text) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ SELECT multitenant.audit(event) $$;
+GRANT regress_mt_app TO regress_mt_trusted;
+SET SESSION AUTHORIZATION regress_mt_trusted;
+SELECT pg_temp.note('by.definer');
+SET ROLE regress_mt_app;
+SELECT multitenant.audit('by.role');
+SELECT pg_temp.note('by.both');
+RESET SESSION AUTHORIZATION;
+SELECT event, session_role, "current_role" FROM multitenant.audit_event WHERE event LIKE 'by.%' ORDER BY at;
+
+-- append-only, also for a superuser
 UPDATE multitenant.audit_event SET event = 'x'; \echo :LAST_ERROR_SQLSTATE
 DELETE FROM multitenant.audit_event WHERE false; \echo :LAST_ERROR_SQLSTATE
 TRUNCATE multitenant.audit_event; \echo :LAST_ERROR_SQLSTATE

@@ -125,6 +125,7 @@ ROLLBACK TO s;
 SELECT multitenant.switch_tenant('alpha'); \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 COMMIT;
+SELECT multitenant.system_context(NULL); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.system_context(''); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.system_context(E' \t\n'); \echo :LAST_ERROR_SQLSTATE
 BEGIN;

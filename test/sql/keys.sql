@@ -35,13 +35,13 @@ SELECT left(kid, 10), algorithm, kinds, tenants, roles, max_lifetime, not_before
 SELECT count(*) FROM multitenant.installation;
 
 -- refused: the name
-\set VERBOSITY terse
 SELECT multitenant.add_signing_key('ed', 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('with space', 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('', 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key(repeat('k', 65), 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
-\set VERBOSITY default
+SELECT multitenant.add_signing_key(NULL, 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
 -- the key
+SELECT multitenant.add_signing_key('k', NULL, :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'none', :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'eddsa', :'ed'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'HS512', secret_file => '/nonexistent/secret'); \echo :LAST_ERROR_SQLSTATE
@@ -60,16 +60,20 @@ SELECT multitenant.add_signing_key('k', 'HS256', secret_file => '/'); \echo :LAS
 SELECT multitenant.add_signing_key('k', 'HS256', secret_file => '/dev/null'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'HS256', secret_file => '/etc/passwd'); \echo :LAST_ERROR_SQLSTATE
 -- one source, no more
-\set VERBOSITY terse
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', '/nonexistent/secret'); \echo :LAST_ERROR_SQLSTATE
 -- what it may vouch for
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', kinds => '{}'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', kinds => '{tenant,root}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', kinds => NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', kinds => '{tenant,NULL}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', tenants => '{alpha,NULL}'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', tenants => '{alpha,nobody}'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', max_lifetime => '0'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', max_lifetime => '24 hours 1 second'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', max_lifetime => '-5 minutes'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', max_lifetime => '1000 years'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed', max_lifetime => NULL); \echo :LAST_ERROR_SQLSTATE
 SELECT count(*) FROM multitenant.signing_key WHERE kid = 'k';
-\set VERBOSITY default
 
 -- tokens
 SET SESSION AUTHORIZATION regress_mt_app;
@@ -94,6 +98,7 @@ RESET SESSION AUTHORIZATION;
 SELECT multitenant.revoke_signing_key('ed', 'leaked');
 SELECT multitenant.revoke_signing_key('ed', 'again');
 SELECT multitenant.revoke_signing_key('nobody "x"'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.revoke_signing_key(NULL); \echo :LAST_ERROR_SQLSTATE
 SELECT kid, revoked_at IS NOT NULL, revoked_reason FROM multitenant.signing_key WHERE revoked_at IS NOT NULL;
 SET SESSION AUTHORIZATION regress_mt_app;
 SELECT multitenant.authenticate(:'expired'); \echo :LAST_ERROR_SQLSTATE
@@ -118,6 +123,8 @@ SELECT multitenant.authenticate(:'expired'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.authenticate(:'wrong_signature'); \echo :LAST_ERROR_SQLSTATE
 RESET SESSION AUTHORIZATION;
 SELECT multitenant.add_signing_key('k', 'EdDSA', :'ed'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.adopt_clone(NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._is_copy();
 SELECT multitenant.adopt_clone(false);
 SELECT count(*) FROM multitenant.signing_key WHERE revoked_at IS NULL;
 UPDATE multitenant.installation SET system_identifier = '1';

@@ -46,7 +46,8 @@ SELECT multitenant.tenant_id('00000000-0000-0000-0000-0000000000a1');
 SELECT multitenant.tenant_id(upper('00000000-0000-0000-0000-0000000000a1'));
 SELECT multitenant.tenant_id(2);
 SELECT multitenant.tenant_id('42') = multitenant.tenant_id(4242);
-SELECT multitenant.tenant_id(NULL::text) IS NULL;
+SELECT multitenant.tenant_id(NULL::text); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.tenant_id(NULL::bigint); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.tenant_id('nobody "x"'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.tenant_id('00000000-0000-0000-0000-0000000000ff'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.tenant_id(-1); \echo :LAST_ERROR_SQLSTATE
@@ -166,6 +167,31 @@ SELECT multitenant.remove_member('alpha', 'ann'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.remove_member('beta', 'O''Brien "x"@example.com'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.remove_member('nobody', 'ann'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.remove_member('00000000-0000-0000-0000-0000000000a1'::uuid, 'O''Brien "x"@example.com');
+
+-- a null does nothing and says so
+SELECT multitenant.alter_tenant(NULL::uuid, 'x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_tenant(NULL::text, 'x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_tenant('alpha', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_tenant('00000000-0000-0000-0000-0000000000a1'::uuid, NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant(NULL::uuid, 'x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant(NULL::text, 'x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant('alpha', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant('alpha', ''); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant('00000000-0000-0000-0000-0000000000a1'::uuid, ' '); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.suspend_tenant('alpha', 'x', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.resume_tenant(NULL::uuid); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.resume_tenant(NULL::text); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.delete_tenant(NULL::text); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.delete_tenant(NULL::uuid); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.undelete_tenant(NULL::uuid); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.undelete_tenant(NULL::text); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_member(NULL::uuid, 'ann'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_member(NULL::text, 'ann'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_member('alpha', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.remove_member(NULL::uuid, 'ann'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.remove_member(NULL::text, 'ann'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.remove_member('alpha', NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT name, state FROM multitenant.tenants WHERE slug = 'alpha';
 
 -- what was done is recorded
 RESET ROLE;

@@ -10,34 +10,18 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our $mt = MtTest->new('transactions', init => { allows_streaming => 1 },
-	conf => "max_prepared_transactions = 4\nmax_worker_processes = 16\nmax_parallel_workers = 8");
+	conf => "multitenant.clock_leeway = 1\nmax_prepared_transactions = 4\nmax_worker_processes = 16\nmax_parallel_workers = 8");
 my $app = 'regress_mt_app';
 my $trusted = 'regress_mt_trusted';
 my %id = (acme => '00000000-0000-0000-0000-00000000000a', beta => '00000000-0000-0000-0000-00000000000b');
 my $rows = 'SELECT note FROM invoice';
+# Until it counts as expired, the leeway of the clocks included.
+my $until_expiry = "SELECT pg_sleep_until(expires_at + '1020 ms') FROM multitenant.context";
 my $state = "SELECT state || ' ' || coalesce(tenant_slug, '-') FROM multitenant.context";
 my ($acme, $beta) = ('SECRET-ACME', 'SECRET-BETA');
 
 sub authenticate { return "SELECT multitenant.authenticate('" . $mt->token(@_) . "')" }
 sub use_tenant { return "SELECT multitenant.use_tenant('$_[0]')" }
-
-# Statements in one session, each with what it must print, or the SQLSTATE with which it must be refused.
-sub steps
-{
-	my ($name, $role, $options, @steps) = @_;
-	my (@statements, @wanted, %seen);
-	while (my ($statement, $wanted) = splice(@steps, 0, 2))
-	{
-		push @statements, "$statement;\n\\echo '#' :SQLSTATE\n";
-		push @wanted, $wanted;
-	}
-	my ($out, $err) = $mt->run($role, join('', @statements), %$options);
-	my @got = map { /^(.*?)\n?# (\w+)$/s ? ($2 eq '00000' ? $1 : $2) : $_ } "$out\n" =~ /\G(.*?# \w+)\n/gs;
-	my $ok = is_deeply(\@got, \@wanted, $name);
-	diag(join('', map { "$statements[$_] wanted: $wanted[$_], got: " . ($got[$_] // 'nothing') . "\n" }
-		grep { ($got[$_] // '') ne $wanted[$_] } 0 .. $#wanted), $err) unless $ok;
-	return $ok;
-}
 
 # ---- what the tests work with ----
 
@@ -114,51 +98,51 @@ SQL
 
 # ---- the end of a transaction ----
 
-steps('COMMIT ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+$mt->steps('COMMIT ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 	'COMMIT' => '', $state => 'none -', $rows => 'MT001');
-steps('ROLLBACK ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+$mt->steps('ROLLBACK ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 	'ROLLBACK' => '', $state => 'none -', $rows => 'MT001');
-steps('an error ends the context with its transaction', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('an error ends the context with its transaction', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'SELECT 1/0' => '22012', $rows => '25P02', 'COMMIT' => '', $rows => 'MT001');
-steps('outside a transaction block it lasts for its statement', $app, {}, authenticate('acme') => $id{acme},
+$mt->steps('outside a transaction block it lasts for its statement', $app, {}, authenticate('acme') => $id{acme},
 	$rows => 'MT001');
-steps('COMMIT AND CHAIN ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+$mt->steps('COMMIT AND CHAIN ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 	'COMMIT AND CHAIN' => '', $state => 'none -', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
-steps('ROLLBACK AND CHAIN ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+$mt->steps('ROLLBACK AND CHAIN ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 	'ROLLBACK AND CHAIN' => '', $rows => 'MT001', 'ROLLBACK' => '');
-steps('the next transaction may be another tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('the next transaction may be another tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	$rows => $acme, 'COMMIT' => '', 'BEGIN' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
-steps('a READ ONLY transaction', $app, {}, 'BEGIN READ ONLY' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+$mt->steps('a READ ONLY transaction', $app, {}, 'BEGIN READ ONLY' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 	"INSERT INTO invoice (note) VALUES ('x')" => '25006', 'ROLLBACK' => '');
-steps('isolation levels can be set after the context is not', $app, {}, 'BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE' => '',
+$mt->steps('isolation levels can be set after the context is not', $app, {}, 'BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE' => '',
 	authenticate('acme') => $id{acme}, $rows => $acme, 'COMMIT' => '');
 
 # ---- savepoints ----
 
-steps('set before a savepoint: survives ROLLBACK TO', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('set before a savepoint: survives ROLLBACK TO', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'SAVEPOINT s' => '', $rows => $acme, 'SELECT 1/0' => '22012', 'ROLLBACK TO s' => '', $rows => $acme, 'COMMIT' => '');
-steps('set inside a savepoint: undone by ROLLBACK TO', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('set inside a savepoint: undone by ROLLBACK TO', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	authenticate('acme') => $id{acme}, $rows => $acme, 'ROLLBACK TO s' => '', $rows => 'MT001', 'ROLLBACK' => '');
-steps('set inside a savepoint: undone by ROLLBACK TO, and the lock stays', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('set inside a savepoint: undone by ROLLBACK TO, and the lock stays', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	authenticate('acme') => $id{acme}, $rows => $acme, 'ROLLBACK TO s' => '', $state => 'none -',
 	'SAVEPOINT r' => '', $rows => 'MT001', 'ROLLBACK TO r' => '', authenticate('beta') => 'MT005', 'ROLLBACK TO r' => '',
 	authenticate('acme') => $id{acme}, $rows => $acme, 'COMMIT' => '');
-steps('set inside a savepoint, not used: the lock stays all the same', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('set inside a savepoint, not used: the lock stays all the same', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	authenticate('acme') => $id{acme}, 'ROLLBACK TO s' => '', authenticate('beta') => 'MT005', 'ROLLBACK' => '');
-steps('set inside a savepoint: survives RELEASE', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('set inside a savepoint: survives RELEASE', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	authenticate('acme') => $id{acme}, 'RELEASE s' => '', $rows => $acme, 'COMMIT' => '', $rows => 'MT001');
-steps('released into a savepoint that is rolled back: undone', $app, {}, 'BEGIN' => '', 'SAVEPOINT a' => '', 'SAVEPOINT b' => '',
+$mt->steps('released into a savepoint that is rolled back: undone', $app, {}, 'BEGIN' => '', 'SAVEPOINT a' => '', 'SAVEPOINT b' => '',
 	authenticate('acme') => $id{acme}, 'RELEASE b' => '', $rows => $acme, 'ROLLBACK TO a' => '', $rows => 'MT001',
 	'ROLLBACK' => '');
-steps('another tenant is refused in a savepoint, the first stays', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('another tenant is refused in a savepoint, the first stays', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'SAVEPOINT s' => '', authenticate('beta') => 'MT005', 'ROLLBACK TO s' => '', $rows => $acme, 'COMMIT' => '');
-steps('a failed attempt does not lock', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '', authenticate('gamma') => 'MT006',
+$mt->steps('a failed attempt does not lock', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '', authenticate('gamma') => 'MT006',
 	'ROLLBACK TO s' => '', "SELECT multitenant.authenticate('eyJ.x.y')" => 'MT002', 'ROLLBACK TO s' => '',
 	authenticate('nobody') => 'MT008', 'ROLLBACK TO s' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
-steps('reset_tenant inside a savepoint is undone with it', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('reset_tenant inside a savepoint is undone with it', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'SAVEPOINT s' => '', 'SELECT multitenant.reset_tenant()' => '', $state => 'none -', 'ROLLBACK TO s' => '',
 	$rows => $acme, 'COMMIT' => '');
-steps('reset_tenant ends the context, not the identity of the transaction', $app, {}, 'BEGIN' => '',
+$mt->steps('reset_tenant ends the context, not the identity of the transaction', $app, {}, 'BEGIN' => '',
 	authenticate('acme') => $id{acme}, 'SELECT multitenant.reset_tenant()' => '', 'SAVEPOINT s' => '', $rows => 'MT001',
 	'ROLLBACK TO s' => '', authenticate('beta') => 'MT005', 'ROLLBACK TO s' => '', authenticate('acme') => $id{acme},
 	$rows => $acme, 'COMMIT' => '');
@@ -166,28 +150,28 @@ steps('reset_tenant ends the context, not the identity of the transaction', $app
 # ---- functions, exception blocks, procedures ----
 
 my ($token_acme, $token_beta) = ($mt->token('acme'), $mt->token('beta'));
-steps('an exception block that fails undoes the context, not the lock', $app, {}, 'BEGIN' => '',
+$mt->steps('an exception block that fails undoes the context, not the lock', $app, {}, 'BEGIN' => '',
 	"SELECT enter_and_fail('$token_acme')" => 'none', $state => 'none -', 'SAVEPOINT s' => '',
 	"SELECT enter_and_fail('$token_beta')" => 'MT005', 'ROLLBACK TO s' => '', "SELECT enter_in_block('$token_acme')" => 'acme',
 	$rows => $acme, 'COMMIT' => '');
-steps('an exception block that succeeds keeps the context', $app, {}, 'BEGIN' => '',
+$mt->steps('an exception block that succeeds keeps the context', $app, {}, 'BEGIN' => '',
 	"SELECT enter_in_block('$token_acme')" => 'acme', $rows => $acme, 'COMMIT' => '', $rows => 'MT001');
-steps('a wrapper keeps the context', $app, {}, 'BEGIN' => '', "SELECT enter_without_set('$token_acme')" => $id{acme},
+$mt->steps('a wrapper keeps the context', $app, {}, 'BEGIN' => '', "SELECT enter_without_set('$token_acme')" => $id{acme},
 	$rows => $acme, 'COMMIT' => '');
-steps('a function with a SET clause keeps the context', $app, {}, 'BEGIN' => '', "SELECT enter('$token_acme')" => $id{acme},
+$mt->steps('a function with a SET clause keeps the context', $app, {}, 'BEGIN' => '', "SELECT enter('$token_acme')" => $id{acme},
 	$state => 'tenant acme', $rows => $acme, 'SAVEPOINT s' => '', $rows => $acme, 'ROLLBACK TO s' => '', $rows => $acme,
 	"SELECT enter('$token_beta')" => 'MT005', 'ROLLBACK TO s' => '', $rows => $acme, 'COMMIT' => '', $rows => 'MT001');
-steps('a function with a SET clause in a savepoint: undone by ROLLBACK TO', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('a function with a SET clause in a savepoint: undone by ROLLBACK TO', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	"SELECT enter('$token_acme')" => $id{acme}, $rows => $acme, 'ROLLBACK TO s' => '', $rows => 'MT001', 'ROLLBACK' => '');
-steps('a function with a SET clause that fails: nothing set', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('a function with a SET clause that fails: nothing set', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	"SELECT enter('eyJ.x.y')" => 'MT002', 'ROLLBACK TO s' => '', $state => 'none -', $rows => 'MT001', 'ROLLBACK' => '');
-steps('a function with a SET clause ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('a function with a SET clause ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'SELECT leave()' => '', $state => 'none -', $rows => 'MT001', 'ROLLBACK' => '');
-steps('a function with a SET clause enters the tenant of a principal', $app, {}, 'BEGIN' => '',
+$mt->steps('a function with a SET clause enters the tenant of a principal', $app, {}, 'BEGIN' => '',
 	authenticate(undef, sub => 'ann') => '', "SELECT enter_tenant('acme')" => $id{acme}, $state => 'tenant acme', $rows => $acme, 'COMMIT' => '');
-steps('DO with COMMIT in a loop: each round its tenant', $trusted, {}, 'CALL note_all_tenants()' =>
+$mt->steps('DO with COMMIT in a loop: each round its tenant', $trusted, {}, 'CALL note_all_tenants()' =>
 	"acme=$acme beta=$beta acme=$acme none", $state => 'none -', $rows => 'MT001');
-steps('an anonymous block with COMMIT', $trusted, {}, <<'SQL' => '', 'SELECT string_agg(seen, \' \' ORDER BY n) FROM seen' => "$acme $beta");
+$mt->steps('an anonymous block with COMMIT', $trusted, {}, <<'SQL' => '', 'SELECT string_agg(seen, \' \' ORDER BY n) FROM seen' => "$acme $beta");
 CREATE TEMP TABLE seen (n serial, seen text);
 DO $$
 DECLARE
@@ -200,17 +184,17 @@ BEGIN
 	END LOOP;
 END $$
 SQL
-steps('ROLLBACK in a procedure opens the way for another tenant', $trusted, {}, 'CALL rolling_back()' => '', $rows => 'MT001');
+$mt->steps('ROLLBACK in a procedure opens the way for another tenant', $trusted, {}, 'CALL rolling_back()' => '', $rows => 'MT001');
 $mt->allowed($trusted, 'SET client_min_messages = notice; CALL rolling_back()', undef, 'and it sees only that one', tenant => 'beta');
-steps('no COMMIT, no second tenant', $trusted, {}, "DO \$\$ BEGIN PERFORM multitenant.use_tenant('acme'); PERFORM multitenant.use_tenant('beta'); END \$\$" => 'MT005',
+$mt->steps('no COMMIT, no second tenant', $trusted, {}, "DO \$\$ BEGIN PERFORM multitenant.use_tenant('acme'); PERFORM multitenant.use_tenant('beta'); END \$\$" => 'MT005',
 	$rows => 'MT001');
 
 # ---- two-phase commit ----
 
-steps('PREPARE TRANSACTION ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('PREPARE TRANSACTION ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	"INSERT INTO invoice (note) VALUES ('prepared')" => '', "PREPARE TRANSACTION 'mt_prepared'" => '', $state => 'none -',
 	$rows => 'MT001', 'BEGIN' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
-steps('COMMIT PREPARED needs and makes no context', $app, {}, "COMMIT PREPARED 'mt_prepared'" => '', $state => 'none -',
+$mt->steps('COMMIT PREPARED needs and makes no context', $app, {}, "COMMIT PREPARED 'mt_prepared'" => '', $state => 'none -',
 	$rows => 'MT001', 'BEGIN' => '', authenticate('acme') => $id{acme},
 	"DELETE FROM invoice WHERE note = 'prepared' RETURNING tenant_id" => $id{acme}, 'COMMIT' => '');
 $mt->intact('nothing of it went to another tenant');
@@ -221,7 +205,7 @@ foreach my $mode (qw(force_generic_plan force_custom_plan auto))
 {
 	my @tenants = map { ('BEGIN' => '', authenticate($_) => $id{$_}, 'EXECUTE q(1)' => "SECRET-\U$_", 'COMMIT' => '') }
 		qw(acme beta acme beta acme beta acme beta);
-	steps("a prepared statement serves one tenant after another: $mode", $app, {}, "SET plan_cache_mode = $mode" => '',
+	$mt->steps("a prepared statement serves one tenant after another: $mode", $app, {}, "SET plan_cache_mode = $mode" => '',
 		"PREPARE q(int) AS SELECT note FROM invoice WHERE \$1 = 1" => '', @tenants, 'EXECUTE q(1)' => 'MT001',
 		"SELECT (generic_plans > 0)::text || (custom_plans > 0) FROM pg_prepared_statements" =>
 		{ force_generic_plan => 'truefalse', force_custom_plan => 'falsetrue', auto => 'truetrue' }->{$mode});
@@ -229,10 +213,10 @@ foreach my $mode (qw(force_generic_plan force_custom_plan auto))
 $mt->superuser(<<'SQL');
 CREATE FUNCTION notes() RETURNS SETOF text LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT note FROM public.invoice; END $$;
 SQL
-steps('plans inside functions serve one tenant after another', $app, {}, 'SET plan_cache_mode = force_generic_plan' => '',
+$mt->steps('plans inside functions serve one tenant after another', $app, {}, 'SET plan_cache_mode = force_generic_plan' => '',
 	(map { ('BEGIN' => '', authenticate($_) => $id{$_}, 'SELECT notes()' => "SECRET-\U$_", 'COMMIT' => '') } qw(acme beta acme)),
 	'SELECT notes()' => 'MT001');
-steps('a statement prepared under one tenant runs under another', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('a statement prepared under one tenant runs under another', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	"PREPARE q AS $rows" => '', 'EXECUTE q' => $acme, 'COMMIT' => '', 'BEGIN' => '', authenticate('beta') => $id{beta},
 	'EXECUTE q' => $beta, 'COMMIT' => '');
 
@@ -242,47 +226,51 @@ $mt->superuser("SET ROLE regress_mt_owner; CREATE TABLE line (tenant_id uuid, n 
 	INSERT INTO line SELECT t::uuid, n FROM unnest('{$id{acme},$id{beta}}'::text[]) t, generate_series(1, 5) n;
 	SELECT multitenant.protect('line'); GRANT SELECT ON line TO PUBLIC");
 my $declare = 'DECLARE c CURSOR FOR SELECT n FROM line ORDER BY n';
-steps('FETCH after ROLLBACK TO a savepoint behind the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('FETCH after ROLLBACK TO a savepoint behind the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	$declare => '', 'FETCH c' => '1', 'SAVEPOINT s' => '', 'FETCH c' => '2', 'ROLLBACK TO s' => '', 'FETCH c' => '3', 'COMMIT' => '');
-steps('FETCH after ROLLBACK TO that undid the context: the cursor is gone', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
+$mt->steps('FETCH after ROLLBACK TO that undid the context: the cursor is gone', $app, {}, 'BEGIN' => '', 'SAVEPOINT s' => '',
 	authenticate('acme') => $id{acme}, $declare => '', 'FETCH c' => '1', 'ROLLBACK TO s' => '', 'FETCH c' => '34000', 'ROLLBACK' => '');
-steps('FETCH after reset_tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $declare => '', 'FETCH c' => '1',
+$mt->steps('FETCH after reset_tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $declare => '', 'FETCH c' => '1',
 	'SELECT multitenant.reset_tenant()' => '', 'FETCH c' => 'MT001', 'ROLLBACK' => '');
-steps('FETCH of a cursor never read, after reset_tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $declare => '',
+$mt->steps('FETCH of a cursor never read, after reset_tenant', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, $declare => '',
 	'SELECT multitenant.reset_tenant()' => '', 'FETCH c' => 'MT001', 'ROLLBACK' => '');
-steps('FETCH after the credential has expired', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
-	$declare => '', 'FETCH c' => '1', "SELECT pg_sleep_until(expires_at + '20 ms') FROM multitenant.context" => '',
+$mt->steps('FETCH after the credential has expired', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
+	$declare => '', 'FETCH c' => '1', $until_expiry => '',
 	'FETCH c' => 'MT003', 'ROLLBACK' => '');
 
 # ---- resets ----
 
-steps('RESET ALL keeps the context of the transaction', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'RESET ALL' => '',
+$mt->steps('RESET ALL keeps the context of the transaction', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'RESET ALL' => '',
 	$rows => $acme, authenticate('beta') => 'MT005', 'ROLLBACK' => '');
-steps('DISCARD ALL is not for transactions, and leaves nothing', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+$mt->steps('DISCARD ALL is not for transactions, and leaves nothing', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	'DISCARD ALL' => '25001', 'ROLLBACK' => '', 'DISCARD ALL' => '', $state => 'none -', $rows => 'MT001');
-steps('DISCARD PLANS and SEQUENCES keep it', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'DISCARD PLANS' => '',
+$mt->steps('DISCARD PLANS and SEQUENCES keep it', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'DISCARD PLANS' => '',
 	'DISCARD SEQUENCES' => '', $rows => $acme, 'COMMIT' => '');
 
 # ---- expiry ----
 
-my $until_expiry = "SELECT pg_sleep_until(expires_at + '20 ms') FROM multitenant.context";
-steps('exp ends new statements', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme}, $rows => $acme,
+$mt->steps('exp ends new statements', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme}, $rows => $acme,
 	$until_expiry => '', $rows => 'MT003', 'ROLLBACK' => '', $rows => 'MT001');
-steps('exp does not end a running statement', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
+$mt->steps('exp does not end a running statement', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
 	"WITH s AS MATERIALIZED ($until_expiry) SELECT note FROM s, invoice" => $acme, $rows => 'MT003', 'ROLLBACK' => '');
-steps('a later token of the same tenant goes on', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
+$mt->steps('a later token of the same tenant goes on', $app, {}, 'BEGIN' => '', authenticate('acme', exp => time + 2) => $id{acme},
 	$until_expiry => '', authenticate('acme') => $id{acme}, $rows => $acme, 'COMMIT' => '');
-steps('an earlier one takes nothing away', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
-	authenticate('acme', exp => time + 1) => $id{acme}, 'SELECT pg_sleep(1.1)' => '', $rows => $acme, 'COMMIT' => '');
-steps('a later token given to a function with a SET clause goes on', $app, {}, 'BEGIN' => '',
-	authenticate('acme', exp => time + 2) => $id{acme}, "SELECT enter('$token_acme')" => $id{acme}, 'SELECT pg_sleep(2.1)' => '',
+$mt->steps('an earlier one takes nothing away', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
+	authenticate('acme', exp => time + 1) => $id{acme}, 'SELECT pg_sleep(2.1)' => '', $rows => $acme, 'COMMIT' => '');
+$mt->steps('a later token given to a function with a SET clause goes on', $app, {}, 'BEGIN' => '',
+	authenticate('acme', exp => time + 2) => $id{acme}, "SELECT enter('$token_acme')" => $id{acme}, 'SELECT pg_sleep(3.1)' => '',
 	$rows => $acme, 'COMMIT' => '');
 
-TODO: {
-local $TODO = 'authenticate() grants the leeway, the statements after it do not';
-steps('a token that expired within the leeway of the clocks is good for a statement', $app, {}, 'BEGIN' => '',
-	authenticate('acme', iat => time - 60, exp => time - 1) => $id{acme}, $rows => $acme, 'COMMIT' => '');
-}
+# Within the leeway of the clocks, a token that has expired is good for authenticate() and for what comes after it.
+$mt->node->append_conf('postgresql.conf', 'multitenant.clock_leeway = 30');
+$mt->node->reload;
+$mt->node->poll_query_until('app', "SELECT current_setting('multitenant.clock_leeway') = '30s'") or die 'no reload';
+$mt->steps('expired within the leeway', $app, {}, 'BEGIN' => '', authenticate('acme', iat => time - 60, exp => time - 1) => $id{acme}, $rows => $acme,
+	$declare => '', 'FETCH c' => '1', 'COMMIT' => '');
+$mt->steps('expired beyond the leeway', $app, {}, 'BEGIN' => '', authenticate('acme', iat => time - 160, exp => time - 31) => 'MT003', 'ROLLBACK' => '');
+$mt->node->append_conf('postgresql.conf', 'multitenant.clock_leeway = 1');
+$mt->node->reload;
+$mt->node->poll_query_until('app', "SELECT current_setting('multitenant.clock_leeway') = '1s'") or die 'no reload';
 
 # ---- parallel workers ----
 
@@ -300,7 +288,7 @@ my $launched = "DO \$\$ DECLARE line text; found text := ''; BEGIN
 sub parallel_steps
 {
 	my ($name, $role, $options, $tenant, @before) = @_;
-	return steps("parallel: $name", $role, $options, @parallel, @before, $count => "10000 $tenant-1 10000", $launched => '');
+	return $mt->steps("parallel: $name", $role, $options, @parallel, @before, $count => "10000 $tenant-1 10000", $launched => '');
 }
 parallel_steps('authenticated', $app, {}, 'acme', 'BEGIN' => '', authenticate('acme') => $id{acme});
 parallel_steps('authenticated as the other', $app, {}, 'beta', 'BEGIN' => '', authenticate('beta') => $id{beta});
@@ -309,12 +297,12 @@ parallel_steps('after a function with a SET clause', $app, {}, 'beta', 'BEGIN' =
 parallel_steps('by name', $trusted, {}, 'beta', 'BEGIN' => '', use_tenant('beta') => $id{beta});
 parallel_steps('bound role, no call at all', 'regress_mt_bound', {}, 'acme');
 parallel_steps('startup token, no call at all', $app, { pgoptions => '-c multitenant.token=' . $mt->token('beta') }, 'beta');
-steps('parallel: without a context', $app, {}, @parallel, $count => 'MT001');
-steps('parallel: the token expires before the workers start', $app, {}, @parallel, 'BEGIN' => '',
+$mt->steps('parallel: without a context', $app, {}, @parallel, $count => 'MT001');
+$mt->steps('parallel: the token expires before the workers start', $app, {}, @parallel, 'BEGIN' => '',
 	authenticate('acme', exp => time + 2) => $id{acme},
 	"WITH s AS MATERIALIZED ($until_expiry) SELECT count(*) FROM s, big WHERE note LIKE 'acme-%'" => '10000',
 	$count => 'MT003', 'ROLLBACK' => '');
-steps('parallel: a function that claims to be parallel safe cannot set a context', $app, {}, @parallel, 'BEGIN' => '',
+$mt->steps('parallel: a function that claims to be parallel safe cannot set a context', $app, {}, @parallel, 'BEGIN' => '',
 	authenticate('acme') => $id{acme}, 'SAVEPOINT s' => '',
 	"SELECT count(*) FROM big WHERE note = coalesce(enter_in_parallel('$token_beta')::text, '')" => '55000', 'ROLLBACK TO s' => '',
 	"SELECT count(*) FROM big WHERE note = coalesce(enter_in_parallel('$token_acme')::text, '')" => '55000', 'ROLLBACK TO s' => '',
@@ -350,11 +338,11 @@ is($mt->superuser('SELECT count(*) FROM seen'), '0', 'the refused pipelines wrot
 
 # ---- as PostgREST does it ----
 
-steps('SET LOCAL ROLE, pre_request(), query', 'regress_mt_authenticator', {}, map { (
+$mt->steps('SET LOCAL ROLE, pre_request(), query', 'regress_mt_authenticator', {}, map { (
 	'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY' => '', 'SET LOCAL ROLE regress_mt_anon' => '',
 	"SELECT set_config('request.token', '" . $mt->token($_) . "', true) <> ''" => 't', 'SELECT pre_request()' => '',
 	$rows => "SECRET-\U$_", 'COMMIT' => '', 'SELECT current_user' => 'regress_mt_authenticator', $state => 'none -') } qw(acme beta));
-steps('without a token the request is refused', 'regress_mt_authenticator', {}, 'BEGIN' => '', 'SET LOCAL ROLE regress_mt_anon' => '',
+$mt->steps('without a token the request is refused', 'regress_mt_authenticator', {}, 'BEGIN' => '', 'SET LOCAL ROLE regress_mt_anon' => '',
 	"SELECT set_config('request.token', '', true)" => '', 'SELECT pre_request()' => 'MT002', 'ROLLBACK' => '');
 
 # ---- hot standby ----
@@ -368,12 +356,12 @@ $primary->wait_for_catchup($standby_node, 'replay', $primary->lsn('insert'));
 my $standby = bless { %$mt, node => $standby_node }, 'MtTest';
 {
 	local $mt = $standby;
-	steps('standby: a context', $app, {}, 'SELECT pg_is_in_recovery()' => 't', $rows => 'MT001', 'BEGIN' => '', authenticate('acme') => $id{acme},
+	$mt->steps('standby: a context', $app, {}, 'SELECT pg_is_in_recovery()' => 't', $rows => 'MT001', 'BEGIN' => '', authenticate('acme') => $id{acme},
 		$rows => $acme, 'COMMIT' => '', $rows => 'MT001');
 	parallel_steps('on a standby', $app, {}, 'beta', 'BEGIN' => '', authenticate('beta') => $id{beta});
-	steps('standby: by name, bound and refused', $trusted, {}, 'BEGIN' => '', use_tenant('beta') => $id{beta}, $rows => $beta,
+	$mt->steps('standby: by name, bound and refused', $trusted, {}, 'BEGIN' => '', use_tenant('beta') => $id{beta}, $rows => $beta,
 		use_tenant('acme') => 'MT005', 'ROLLBACK' => '', use_tenant('gamma') => 'MT006');
-	steps('standby: bound role', 'regress_mt_bound', {}, $rows => $acme);
+	$mt->steps('standby: bound role', 'regress_mt_bound', {}, $rows => $acme);
 }
 # The standby learns of a suspension from the log, also in a transaction whose snapshot is older.
 my $session = $standby_node->background_psql('app', on_error_stop => 0, extra_params => [ '-U', $app, '-v', 'VERBOSITY=sqlstate' ]);

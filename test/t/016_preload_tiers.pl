@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../perl";
-use MtTest;
+use MtTest qw(ask);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,42 +17,6 @@ my ($acme, $beta) = ('SECRET-ACME', 'SECRET-BETA');
 
 sub authenticate { return "SELECT multitenant.authenticate('" . $mt->token(@_) . "')" }
 sub use_tenant { return "SELECT multitenant.use_tenant('$_[0]')" }
-
-# Statements in one session, each with what it must print, or the SQLSTATE with which it must be refused.
-sub steps
-{
-	my ($name, $role, $options, @steps) = @_;
-	my (@statements, @wanted, %seen);
-	while (my ($statement, $wanted) = splice(@steps, 0, 2))
-	{
-		push @statements, "$statement;\n\\echo '#' :SQLSTATE\n";
-		push @wanted, $wanted;
-	}
-	my ($out, $err) = $mt->run($role, join('', @statements), %$options);
-	my @got = map { /^(.*?)\n?# (\w+)$/s ? ($2 eq '00000' ? $1 : $2) : $_ } "$out\n" =~ /\G(.*?# \w+)\n/gs;
-	my $ok = is_deeply(\@got, \@wanted, $name);
-	diag(join('', map { "$statements[$_] wanted: $wanted[$_], got: " . ($got[$_] // 'nothing') . "\n" }
-		grep { ($got[$_] // '') ne $wanted[$_] } 0 .. $#wanted), $err) unless $ok;
-	return $ok;
-}
-
-# A session that stays: ask() returns what a statement printed, or the SQLSTATE with which it was refused.
-sub session
-{
-	my ($role, %options) = @_;
-	local $ENV{PGOPTIONS} = $options{pgoptions} if defined $options{pgoptions};
-	return $mt->node->background_psql($options{database} || 'app', on_error_stop => 0,
-		extra_params => [ '-U', $role, '-v', 'VERBOSITY=sqlstate' ]);
-}
-
-sub ask
-{
-	my ($session, $statement) = @_;
-	my $out = $session->query($statement);
-	my ($state) = $session->{stderr} =~ /(?:ERROR|FATAL): +(\w{5})/;
-	$session->{stderr} = '';
-	return $state // $out;
-}
 
 sub status
 {
@@ -91,18 +55,18 @@ SQL
 	my ($version) = slurp_file("$FindBin::Bin/../../multitenant.control") =~ /^default_version = '(.*)'/m;
 	is(status($app, 'library'), "$version true -", "$tier: library and SQL are of version $version");
 
-	steps("$tier: contexts and rows", $app, {}, $rows => 'MT001', 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
+	$mt->steps("$tier: contexts and rows", $app, {}, $rows => 'MT001', 'BEGIN' => '', authenticate('acme') => $id{acme}, $rows => $acme,
 		"UPDATE invoice SET tenant_id = '$id{beta}'" => '42501', 'ROLLBACK' => '', $rows => 'MT001');
-	steps("$tier: the first statement brings a context", $app, {}, 'BEGIN' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
+	$mt->steps("$tier: the first statement brings a context", $app, {}, 'BEGIN' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
 	$mt->refused($app, $rows, 'MT001', "$tier: the first statement has none");
 	$mt->refused($app, 'SELECT count(*) FROM empty', 'MT001', "$tier: also on an empty table");
 	$mt->refused($app, "COPY invoice TO STDOUT", 'MT001', "$tier: COPY");
-	steps("$tier: a table whose row security is off", $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'SELECT note FROM broken' => 'MT007', 'ROLLBACK' => '');
+	$mt->steps("$tier: a table whose row security is off", $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme}, 'SELECT note FROM broken' => 'MT007', 'ROLLBACK' => '');
 	$mt->refused($app, 'SELECT note FROM broken', 'MT007', "$tier: as the first statement") if $preloaded;
 
 	# Late, the first statement of a bound session comes before the guard: refused, and never answered for nobody.
-	steps("$tier: a bound role", 'regress_mt_bound', {}, $rows => $preloaded ? $acme : 'MT001', $rows => $acme, authenticate('beta') => 'MT005', $rows => $acme);
-	steps("$tier: a startup token", $app, { pgoptions => '-c multitenant.token=' . $mt->token('beta') },
+	$mt->steps("$tier: a bound role", 'regress_mt_bound', {}, $rows => $preloaded ? $acme : 'MT001', $rows => $acme, authenticate('beta') => 'MT005', $rows => $acme);
+	$mt->steps("$tier: a startup token", $app, { pgoptions => '-c multitenant.token=' . $mt->token('beta') },
 		$rows => $preloaded ? $beta : 'MT001', $rows => $beta);
 
 	# Before the library is there, anybody can give its settings values; they must not count once it is.
@@ -114,22 +78,22 @@ SQL
 	is($out, "none\nguard on\naccess audit\n$id{acme}\n$acme", "$tier: settings made up by the client do not count");
 	like($err, qr/MT001.*MT007/s, "$tier: no context and no lack of guard comes from them");
 
-	my $session = session($app);
+	my $session = $mt->session($app);
 	ask($session, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
 	is(ask($session, authenticate('acme')), $id{acme}, "$tier: an open transaction");
 	is(ask($session, $rows), $acme, "$tier: sees its row");
-	steps("$tier: suspend_tenant with terminate", 'regress_mt_operator', {},
+	$mt->steps("$tier: suspend_tenant with terminate", 'regress_mt_operator', {},
 		"SELECT multitenant.suspend_tenant('beta', 'test', terminate => true)" => $tier eq 'shared' ? '' : '55000',
 		"SELECT state FROM multitenant.tenants WHERE slug = 'beta'" => $tier eq 'shared' ? 'suspended' : 'active');
 	is(ask($session, $rows), $acme, "$tier: the transaction of another tenant goes on");
-	steps("$tier: suspend_tenant without", 'regress_mt_operator', {}, "SELECT multitenant.suspend_tenant('acme', 'test')" => '');
+	$mt->steps("$tier: suspend_tenant without", 'regress_mt_operator', {}, "SELECT multitenant.suspend_tenant('acme', 'test')" => '');
 	is(ask($session, $rows), 'MT006', "$tier: stops the open transaction");
 
 	# Without shared memory it is the invalidations alone that tell a session.
 	my $file = $mt->node->basedir . '/hs.secret';
 	$mt->superuser("SELECT multitenant.add_signing_key('k2', 'HS256', secret_file => '$file')");
-	my $known = session($app);
-	my $named = session('regress_mt_trusted');
+	my $known = $mt->session($app);
+	my $named = $mt->session('regress_mt_trusted');
 	my $token = authenticate('acme', kid => 'k2');
 	$mt->superuser("SELECT multitenant.resume_tenant('acme')");
 	is(ask($known, $token), $id{acme}, "$tier: a token verified");
@@ -156,7 +120,7 @@ $mt->refused($app, 'SELECT note FROM broken', 'MT007', 'guard on: a table withou
 $mt->refused($app, 'SET multitenant.guard_enabled = off', '42501', 'guard: not for an application to switch off');
 like(($mt->run($app, 'SELECT 1', pgoptions => '-c multitenant.guard_enabled=off'))[1], qr/FATAL:  permission denied to set parameter/, 'guard: nor at startup');
 $mt->refused('regress_mt_owner', 'SET multitenant.guard_enabled = off', '42501', 'guard: nor for an owner');
-my $session = session($app);
+my $session = $mt->session($app);
 is(ask($session, 'SELECT note FROM broken'), 'MT007', 'guard on: in a session that stays');
 $mt->log_since;
 $mt->node->append_conf('postgresql.conf', 'multitenant.guard_enabled = off');
@@ -185,11 +149,11 @@ $node->safe_psql('postgres', 'CREATE DATABASE plain');
 $node->safe_psql('plain', "CREATE TABLE t (tenant_id uuid, n int); INSERT INTO t VALUES ('$id{acme}', 1), ('$id{beta}', 2);
 	ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (n = 1); GRANT ALL ON t TO $app");
 my %plain = (database => 'plain');
-steps('plain: nothing is asked for', $app, \%plain, 'SELECT n FROM t' => '1', 'INSERT INTO t (n) VALUES (1)' => '', 'COPY t (n) TO STDOUT' => "1\n1",
+$mt->steps('plain: nothing is asked for', $app, \%plain, 'SELECT n FROM t' => '1', 'INSERT INTO t (n) VALUES (1)' => '', 'COPY t (n) TO STDOUT' => "1\n1",
 	'SELECT count(*) > 0 FROM pg_stat_activity' => 't', 'BEGIN' => '', 'SELECT pg_cancel_backend(0)' => 'f', 'ROLLBACK' => '',
 	'SELECT multitenant.current_tenant()' => '3F000');
-steps('plain: nor with a startup token', $app, { %plain, pgoptions => '-c multitenant.token=' . $mt->token('acme') }, 'SELECT n FROM t' => "1\n1");
-steps('plain: the owner may drop what he likes', 'postgres', \%plain, 'SELECT n FROM t ORDER BY n' => "1\n1\n2", 'DROP TABLE t' => '', 'CREATE SCHEMA multitenant' => '',
+$mt->steps('plain: nor with a startup token', $app, { %plain, pgoptions => '-c multitenant.token=' . $mt->token('acme') }, 'SELECT n FROM t' => "1\n1");
+$mt->steps('plain: the owner may drop what he likes', 'postgres', \%plain, 'SELECT n FROM t ORDER BY n' => "1\n1\n2", 'DROP TABLE t' => '', 'CREATE SCHEMA multitenant' => '',
 	'DROP SCHEMA multitenant' => '');
 
 # ---- the extension comes, goes and comes back under running sessions ----
@@ -203,7 +167,7 @@ SELECT multitenant.grant_access('regress_mt_trusted', 'trusted_application');
 SELECT multitenant.protect('t');
 SQL
 $node->safe_psql('late', "GRANT SELECT ON t TO PUBLIC; INSERT INTO t VALUES ('$id{acme}', 1), ('$id{beta}', 2)");
-my $early = session('regress_mt_trusted', database => 'late');
+my $early = $mt->session('regress_mt_trusted', database => 'late');
 my $prepared = 'PREPARE q AS SELECT n FROM t ORDER BY n';
 is(ask($early, "$prepared; SET plan_cache_mode = force_generic_plan; EXECUTE q"), "1\n2", 'late: a session before the extension');
 ok($node->psql('late', "BEGIN; $world ROLLBACK", on_error_stop => 1) == 0, 'late: CREATE EXTENSION rolled back');
@@ -212,7 +176,7 @@ $node->safe_psql('late', $world);
 is(ask($early, 'EXECUTE q'), 'MT001', 'late: CREATE EXTENSION and protect() act on it at once');
 is(ask($early, 'BEGIN; ' . use_tenant('acme') . '; EXECUTE q; COMMIT'), "$id{acme}\n1", 'late: contexts too');
 
-my $admin = session('postgres', database => 'late');
+my $admin = $mt->session('postgres', database => 'late');
 is(ask($admin, 'BEGIN; ' . use_tenant('beta') . '; COMMIT'), $id{beta}, 'late: a session that used the extension');
 is(ask($admin, 'DROP EXTENSION multitenant'), 'MT010', 'late: not dropped while a table depends on it');
 is(ask($admin, 'DROP EXTENSION multitenant CASCADE'), 'MT010', 'late: nor with CASCADE');

@@ -160,14 +160,10 @@ run_command([ 'psql', '-X', '-q', '-d', $bare->node->connstr('postgres'), '-f', 
 is($bare->node->safe_psql('postgres', "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'regress_mt_%'"),
 	$source->safe_psql('postgres', "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'regress_mt_%'"), 'another cluster has the same roles');
 
-# What the product does not do yet.
-my $parallel_order = 'a parallel restore may load what refers to tenants before the tenants';
-
 # Runs a program of the restore; the test is that it is silent.
 sub silent
 {
 	my ($name, @command) = @_;
-	local $TODO = $parallel_order if $name =~ /-j2/;
 	my ($out, $err) = ('', '');
 	my $result = IPC::Run::run(\@command, '>', \$out, '2>', \$err);
 	ok($result && $err eq '', "$name: restored without an error") or diag($err);
@@ -206,7 +202,8 @@ sub closed
 	return;
 }
 
-# Everything that must hold of a restored database. labels => 0: they could not be restored.
+# Everything that must hold of a restored database. labels => 0: they could not be restored; todo => facts that the
+# product does not bring along yet, each with the reason.
 sub check_restored
 {
 	my ($world, $database, %options) = @_;
@@ -261,7 +258,7 @@ foreach my $world ($mt, $bare)
 		subtest "$where: $name @options" => sub {
 			create($world, "copy$i");
 			restore($world, "copy$i", $name, @options);
-			check_restored($world, "copy$i", todo => $options[0] ? { access => $parallel_order, members => $parallel_order } : {});
+			check_restored($world, "copy$i");
 			check_undone($world, "copy$i") if $name eq 'custom';
 		};
 		$world->node->safe_psql('postgres', "DROP DATABASE IF EXISTS copy$i");
@@ -287,27 +284,17 @@ foreach my $world ($mt, $bare)
 		is(value($world->node, 'single', 'SELECT count(*) FROM invoice'), 3, 'the rows are there');
 	};
 
-	# Made by the tables' owner, whom the guard does not let write to tables that are not fully protected yet. The rows
-	# and the classes that only a superuser may give come in a second step.
+	# Made by the tables' owner: labels before the rows, row security after them.
 	foreach my $road ([ 'custom', '--use-set-session-authorization' ], [ 'plain_session' ])
 	{
 		subtest "$where: @$road" => sub {
 			create($world, 'session');
-			my ($name, @options) = @$road;
-			my @command = $name =~ /plain/ ? ('psql', '-X', '-q', '-f', $dumps{$name}) : ('pg_restore', @options, $dumps{$name});
-			my (undef, $err) = run_command([ @command, '-d', $world->node->connstr('session') ]);
-			local $TODO = 'nothing says yet that a restore is going on';
-			is($err, '', 'restored without an error');
-			$TODO = undef;
-			closed($world, 'session');
-			is(value($world->node, 'session', "SELECT count(*) FROM multitenant.tables WHERE class IN ('tenant', 'shared_rows') AND is_intact"), 8,
-				'what has a tenant is protected');
-			run_command([ 'pg_restore', '--data-only', '--disable-triggers', '-n', 'public', '-n', 'zoo', '-d', $world->node->connstr('session'), $dumps{custom} ])
-				if value($world->node, 'session', 'SELECT count(*) FROM invoice') == 0;
-			$world->node->safe_psql('session', "DELETE FROM template a USING template b WHERE a.ctid > b.ctid AND a = b;
-				DELETE FROM bookkeeping a USING bookkeeping b WHERE a.ctid > b.ctid;
-				SELECT multitenant.share('country'); SELECT multitenant.exempt('bookkeeping', 'migration tool')");
-			check_restored($world, 'session', todo => { labels => 'the label of shared rows is lost' });
+			my $probe = 'the probe of a foreign key is asked for the tenant column before a policy names it';
+			{
+				local $TODO = $probe;
+				restore($world, 'session', @$road);
+			}
+			check_restored($world, 'session', todo => { constraints => $probe });
 		};
 		$world->node->safe_psql('postgres', 'DROP DATABASE IF EXISTS session');
 	}
@@ -340,7 +327,8 @@ foreach my $world ($mt, $bare)
 		{
 			my (undef, $err) = run_command([ 'pg_restore', '-d', $world->node->connstr('existing'), $dumps{custom} ]);
 			like($err, qr/security label provider "multitenant" is not loaded/, 'labels are refused');
-			is(scalar(() = $err =~ /error: could not execute query/g), scalar(() = $wanted->{labels} =~ /^/mg), 'and nothing else');
+			# The labels of a table and of its columns are one entry of the archive.
+			is(scalar(() = $err =~ /error: could not execute query/g), scalar(() = $wanted->{labels} =~ /^[^|]*\|0\|/mg), 'and nothing else');
 		}
 		check_restored($world, 'existing', labels => $labels);
 		lost_labels($world, 'existing') unless $labels;
