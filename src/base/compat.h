@@ -14,6 +14,13 @@
 #include "storage/proc.h"
 #include "utils/guc.h"
 
+/* The mark of a function that does not return; put first in a declaration. */
+#if PG_VERSION_NUM >= 180000
+#define MT_NORETURN pg_noreturn
+#else
+#define MT_NORETURN pg_attribute_noreturn()
+#endif
+
 /* GUC extra memory must come from guc_malloc from 16 on, malloc before. */
 #if PG_VERSION_NUM >= 160000
 #define MtGucAlloc(size) guc_malloc(LOG, (size))

@@ -8,6 +8,7 @@
 #ifndef MT_ERRORS_H
 #define MT_ERRORS_H
 
+#include "base/compat.h"
 #include "utils/elog.h"
 
 #define MT_ERRCODE_NO_CONTEXT			MAKE_SQLSTATE('M','T','0','0','1')
@@ -46,7 +47,7 @@ MtDeny(MtDenial *denial, int code, const char *message, const char *detail,
 }
 
 /* Raises a denial as an error; does not return. */
-static inline void MtDenialRaise(const MtDenial *denial) pg_attribute_noreturn();
+MT_NORETURN static inline void MtDenialRaise(const MtDenial *denial);
 
 static inline void
 MtDenialRaise(const MtDenial *denial)

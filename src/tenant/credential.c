@@ -59,12 +59,11 @@ static char *cache_audience = NULL;
 
 /* ---- refusals ---- */
 
-static void refuse(int code, const char *message, const char *detail,
-				   const char *hint, const char *reason) pg_attribute_noreturn();
-static void refuse_unverified(const char *reason) pg_attribute_noreturn();
-static void refuse_claim(const char *detail) pg_attribute_noreturn();
-static void refuse_expired(const char *detail) pg_attribute_noreturn();
-static void refuse_revoked(const char *detail) pg_attribute_noreturn();
+MT_NORETURN static void refuse(int code, const char *message, const char *detail, const char *hint, const char *reason);
+MT_NORETURN static void refuse_unverified(const char *reason);
+MT_NORETURN static void refuse_claim(const char *detail);
+MT_NORETURN static void refuse_expired(const char *detail);
+MT_NORETURN static void refuse_revoked(const char *detail);
 
 /*
  * Security: until the signature is verified there is one error for everything,
