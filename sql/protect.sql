@@ -444,7 +444,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 $$;
 
 -- Refuses what would keep a table locked for long.
-CREATE FUNCTION multitenant._check_size(steps multitenant._step[]) RETURNS void
+CREATE FUNCTION multitenant._check_size(steps multitenant._step[], column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	large regclass;
@@ -458,8 +458,8 @@ BEGIN
 			USING ERRCODE = '55000',
 				  DETAIL = format('It has about %s rows; multitenant.maximum_inline_rows is %s.',
 								  multitenant._estimated_rows(large), current_setting('multitenant.maximum_inline_rows', true)),
-				  HINT = format('Run the steps that SELECT * FROM multitenant.plan(%L) prints, or raise the setting for '
-								'this session.', schema_name);
+				  HINT = format('Run the steps that SELECT * FROM multitenant.plan(%L, %L) prints, or raise the setting '
+								'for this session.', schema_name, column_name);
 	END IF;
 END
 $$;
@@ -509,7 +509,7 @@ BEGIN
 	PERFORM multitenant._check_tree(rel);
 	PERFORM multitenant._check_policies(rel, 'tenant');
 	IF NOT is_dry THEN
-		PERFORM multitenant._check_size(ARRAY(SELECT s FROM multitenant._protect_steps(rel, column_name, together) s));
+		PERFORM multitenant._check_size(ARRAY(SELECT s FROM multitenant._protect_steps(rel, column_name, together) s), column_name);
 	END IF;
 	IF NOT multitenant._is_protected(rel) AND NOT multitenant._is_large(rel) THEN
 		PERFORM multitenant._check_rows(rel, column_name, false);

@@ -84,7 +84,7 @@ BEGIN
 	PERFORM multitenant._check_tree(table_name);
 	PERFORM multitenant._check_policies(table_name, 'shared_rows');
 	steps := ARRAY(SELECT p FROM multitenant._shared_rows_steps(table_name, tenant_column) p);
-	PERFORM multitenant._check_size(steps);
+	PERFORM multitenant._check_size(steps, tenant_column);
 	IF NOT multitenant._is_protected(table_name) AND NOT multitenant._is_large(table_name) THEN
 		PERFORM multitenant._check_rows(table_name, tenant_column, true);
 	END IF;

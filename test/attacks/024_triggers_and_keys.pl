@@ -350,6 +350,54 @@ subtest 'keys to a table without a class' => sub {
 	$mt->superuser('DROP TABLE note, label');
 };
 
+subtest 'a key without the tenant beside one with it' => sub {
+	my %pairs = (
+		'over the same columns' => [ 1, 'REFERENCES label (id) ON DELETE CASCADE', 'REFERENCES label (t, id)', 'label' ],
+		'to another column' => [ 0, 'REFERENCES label (id) ON DELETE CASCADE', 'REFERENCES label (t, other)', 'label' ],
+		'with a column more, which may be null' => [ 0, 'REFERENCES label (id) ON DELETE CASCADE', 'REFERENCES label (t, id, other)', 'label, more' ],
+		'that is not validated' => [ 0, 'REFERENCES label (id) ON DELETE CASCADE', 'REFERENCES label (t, id)', 'label', 'NOT VALID' ]);
+	foreach my $what (sort keys %pairs)
+	{
+		my ($is_tied, $key, $pair, $columns, $valid) = @{ $pairs{$what} };
+		$mt->superuser("SET ROLE $owner; CREATE TABLE label (t uuid, id int PRIMARY KEY, other int, UNIQUE (t, id), UNIQUE (t, other), UNIQUE (t, id, other));
+			INSERT INTO label VALUES ('$acme', 1, 1), ('$beta', 2, 1);
+			CREATE TABLE note (id int, tenant_id uuid, label int $key, more int, PRIMARY KEY (tenant_id, id));
+			INSERT INTO note VALUES (1, '$acme', 1), (2, '$beta', " . ($is_tied ? 2 : 1) . ");
+			ALTER TABLE note ADD FOREIGN KEY (tenant_id, $columns) $pair " . ($valid // '') . ";
+			SELECT multitenant.protect('label', 't'); GRANT ALL ON label, note TO $app");
+		# protect() would mend the keys of "note"; what a hand has made is what counts here.
+		$mt->superuser("SET ROLE $owner; CREATE POLICY multitenant_isolation ON note AS RESTRICTIVE USING (tenant_id = multitenant.current_tenant());
+			CREATE POLICY multitenant_access ON note USING (tenant_id = multitenant.current_tenant());
+			ALTER TABLE note ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+		my $delete = $mt->begin('acme') . 'DELETE FROM label; COMMIT';
+		if ($is_tied)
+		{
+			$mt->allowed($app, $delete, undef, "$what: the tenant's row goes");
+			holds("SELECT string_agg(id::text, ' ') FROM note", '2', 'and no other');
+		}
+		else
+		{
+			local $TODO = 'covers() compares the columns of one side only';
+			$mt->refused($app, $delete, 'MT007', "$what: refused");
+			holds("SELECT string_agg(id::text, ' ' ORDER BY id) FROM note", '1 2', 'every row is there');
+		}
+		$mt->superuser('DROP TABLE note, label');
+	}
+};
+
+subtest 'a tenant column in a table without a class' => sub {
+	$mt->superuser("SET ROLE $owner; CREATE TABLE label (t uuid, id int, PRIMARY KEY (t, id)); INSERT INTO label VALUES ('$acme', 1), ('$beta', 1);
+		CREATE TABLE note (id int, tenant_id uuid, label int, PRIMARY KEY (tenant_id, id),
+			FOREIGN KEY (tenant_id, label) REFERENCES label (t, id) ON DELETE CASCADE ON UPDATE CASCADE);
+		INSERT INTO note VALUES (1, '$acme', 1), (1, '$beta', 1);
+		SELECT multitenant.protect('note'); GRANT ALL ON label, note TO $app");
+	local $TODO = 'a key is taken for tied whatever rows the referenced table shows';
+	$mt->refused($app, $mt->begin('acme') . "DELETE FROM label WHERE t = '$beta'; COMMIT", 'MT007', 'DELETE of another tenant\'s row');
+	holds("SELECT count(*) FROM note WHERE tenant_id = '$beta'", 1, 'reaches no row of that tenant');
+	$mt->refused($app, $mt->begin('acme') . "UPDATE label SET t = '$beta', id = 2 WHERE t = '$acme'; COMMIT", 'MT007', 'UPDATE of the tenant');
+	holds("SELECT count(*) FROM note WHERE tenant_id = '$acme'", 1, 'moves no row');
+};
+
 subtest 'the statement of a foreign key, typed by hand' => sub {
 	make_tables('');
 	my $probe = 'SELECT 1 FROM ONLY public.task x WHERE tenant_id = $$' . $beta . '$$ FOR KEY SHARE OF x';

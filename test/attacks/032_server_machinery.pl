@@ -116,5 +116,14 @@ is($mt->superuser(q{SELECT count(*) FROM multitenant.audit_event WHERE event = '
 $mt->superuser("BEGIN; SAVEPOINT s; SELECT 1 FROM invoice LIMIT 0; ROLLBACK TO s; UPDATE invoice SET note = note; COMMIT");
 is($mt->superuser(q{SELECT count(*) FROM multitenant.audit_event WHERE event = 'access.bypass' AND detail @> '{"write": true}'}), '2', 'a record that was rolled back is made again');
 
+# Who did it is the role that the session has taken, not the definer of a function around it.
+$mt->superuser('CREATE FUNCTION note_it() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ SELECT multitenant.audit(\'by.definer\') $$;
+	GRANT regress_mt_app TO regress_mt_trusted');
+$mt->log_since;
+$mt->allowed('regress_mt_trusted', 'SET ROLE regress_mt_app; SELECT note_it()', undef, 'an event in a definer function');
+like($mt->log_since, qr/event="by\.definer".* session_role="regress_mt_trusted" role="regress_mt_app"/, 'is that of the role, in the log');
+is($mt->superuser(q{SELECT session_role || ' ' || "current_role" FROM multitenant.audit_event WHERE event = 'by.definer'}),
+	'regress_mt_trusted regress_mt_app', 'and in the record');
+
 $mt->intact('every tenant still has its row');
 done_testing();
