@@ -2,49 +2,49 @@
 
 CREATE FUNCTION multitenant.authenticate(credential text)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_authenticate';
 COMMENT ON FUNCTION multitenant.authenticate(text) IS
 'Sets the context of this transaction from a signed token and returns the tenant (null for a token that names only a principal). Valid until the transaction ends. Errors: MT002 invalid, MT003 expired, MT004 key revoked or not permitted, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant.';
 
 CREATE FUNCTION multitenant.use_tenant(tenant text)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_use_tenant_text';
 COMMENT ON FUNCTION multitenant.use_tenant(text) IS
 'Sets the context of this transaction by name: the id or slug of a tenant. For roles of profile trusted_application or migrator. Errors: 42501 profile, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant.';
 
 CREATE FUNCTION multitenant.use_tenant(tenant uuid)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_use_tenant_uuid';
 COMMENT ON FUNCTION multitenant.use_tenant(uuid) IS
 'As use_tenant(text), by id.';
 
 CREATE FUNCTION multitenant.use_tenant(tenant bigint)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_use_tenant_number';
 COMMENT ON FUNCTION multitenant.use_tenant(bigint) IS
 'As use_tenant(text), by number.';
 
 CREATE FUNCTION multitenant.switch_tenant(tenant text)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_switch_tenant_text';
 COMMENT ON FUNCTION multitenant.switch_tenant(text) IS
 'Takes the authenticated principal into one of its tenants: the id or slug. Errors: MT001 nobody has authenticated, MT005 another tenant is set, MT006 tenant not active, MT008 unknown tenant or not a member.';
 
 CREATE FUNCTION multitenant.switch_tenant(tenant uuid)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_switch_tenant_uuid';
 COMMENT ON FUNCTION multitenant.switch_tenant(uuid) IS
 'As switch_tenant(text), by id.';
 
 CREATE FUNCTION multitenant.switch_tenant(tenant bigint)
 RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_switch_tenant_number';
 COMMENT ON FUNCTION multitenant.switch_tenant(bigint) IS
 'As switch_tenant(text), by number.';

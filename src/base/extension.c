@@ -5,8 +5,7 @@
  * The library may be preloaded in a cluster where most databases do not have
  * the extension, so every hook asks here first. Owns the cached state and the
  * OIDs of the extension's objects. Invariant: the state is unknown after
- * anything that could have changed it - an invalidation of the tenant table, of
- * any schema (CREATE and DROP EXTENSION create and drop schema multitenant, and
+ * anything that could have changed it - an invalidation of any schema (CREATE and DROP EXTENSION create and drop schema multitenant, and
  * pg_extension itself has no syscache), or an abort.
  */
 #include "postgres.h"
@@ -56,8 +55,8 @@ forget_state(void)
 static void
 relation_changed(Oid relid)
 {
-	if (state == EXTENSION_READY &&
-		(!OidIsValid(relid) || relid == table_oids[MT_TABLE_TENANT]))
+	/* Everything at once: caches were reset. */
+	if (!OidIsValid(relid))
 		forget_state();
 }
 

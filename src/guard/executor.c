@@ -14,7 +14,6 @@
 #include "base/redact.h"
 #include "executor/executor.h"
 #include "guard/guard.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
@@ -106,7 +105,6 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 		if (current_frame.depth == 0)
 			MtRedactActivity();
 		MtContextMaterialise();
-		refuse_supervised_copy(query);
 	}
 	current_start.query = query;
 	current_start.eflags = eflags;
@@ -143,6 +141,8 @@ void
 MtGuardBeforeRun(QueryDesc *query)
 {
 	MtDenial	denial;
+
+	refuse_supervised_copy(query);
 
 	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */
 	if (current_frame.depth > 0 || IsParallelWorker() || InNoForceRLSOperation())
@@ -287,38 +287,20 @@ MtGuardIsReferentialStatement(void)
 	return is_key_share_probe(current_start.query->plannedstmt);
 }
 
-/* The two below are asked of a statement that is a foreign key's own. */
-
-/* Does it change rows, not only look for them? */
-bool
-MtGuardReferenceWrites(void)
-{
-	return current_start.query->plannedstmt->commandType != CMD_SELECT;
-}
-
 /*
- * Does its condition name the column? The server has made its text: every name
- * in it is quoted.
- *
- * Security: where the tenant is not compared, one tenant's DELETE in the
- * referenced table reaches the rows of all.
+ * What a foreign key's own statement compares, NULL if it changes nothing. Only
+ * asked of a statement for which MtGuardIsReferentialStatement() is true, whose
+ * text the server has made.
  */
-bool
-MtGuardReferenceNames(const char *column)
+const char *
+MtGuardReferenceCondition(void)
 {
-	const char *condition = strstr(current_start.query->sourceText, " WHERE ");
-	StringInfoData quoted;
+	const char *condition;
 
-	initStringInfo(&quoted);
-	appendStringInfoString(&quoted, " \"");
-	for (const char *p = column; *p != '\0'; p++)
-	{
-		if (*p == '"')
-			appendStringInfoCharMacro(&quoted, '"');
-		appendStringInfoCharMacro(&quoted, *p);
-	}
-	appendStringInfoCharMacro(&quoted, '"');
-	return condition != NULL && strstr(condition, quoted.data) != NULL;
+	if (current_start.query->plannedstmt->commandType == CMD_SELECT)
+		return NULL;
+	condition = strstr(current_start.query->sourceText, " WHERE ");
+	return condition ? condition : "";
 }
 
 /* Is COPY asking? It checks permissions without starting the executor. */

@@ -52,8 +52,7 @@ extern void MtGuardLeaveFrame(MtFrame previous);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
-extern bool MtGuardReferenceWrites(void);
-extern bool MtGuardReferenceNames(const char *column);
+extern const char *MtGuardReferenceCondition(void);
 
 /* Are permissions checked for COPY table, not for a query? */
 extern bool MtGuardIsCopy(void);

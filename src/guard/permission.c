@@ -158,21 +158,16 @@ static bool
 check_reference(const MtPermission *permission, const MtProtection *protection,
 				MtDenial *denial)
 {
-	char	   *column;
+	const char *condition = MtGuardReferenceCondition();
 
-	if (!MtGuardReferenceWrites() ||
-		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED))
-		return true;
-	column = protection->column ?
-		get_attname(permission->relid, protection->column, true) : NULL;
-	if (column != NULL &&
-		(MtGuardReferenceNames(column) ||
-		 MtReferencesAreTied(permission->relid, protection->column)))
+	if (condition == NULL || (MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
+		(protection->column != 0 &&
+		 MtReferencesAreTied(permission->relid, protection->column, condition)))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 				  psprintf("a foreign key would change rows of every tenant in table %s",
 						   qualified_name(permission->relid)),
-				  "It does not include the tenant column.",
+				  "It does not compare the tenant with that of a protected table.",
 				  "Protect or share() the referenced table, or let a role of profile migrator change it.");
 }
 
@@ -255,7 +250,8 @@ check_catalog(const MtPermission *permission, MtDenial *denial)
 {
 	if ((permission->relid != StatisticRelationId &&
 		 permission->relid != StatisticExtDataRelationId) ||
-		permission->required == 0 || OidIsValid(permission->check_as_user) ||
+		permission->required == 0 ||
+		(OidIsValid(permission->check_as_user) && superuser_arg(permission->check_as_user)) ||
 		(MtAccessCapabilities() & MT_MAY_BYPASS_READ))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,

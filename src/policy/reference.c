@@ -2,59 +2,124 @@
  * reference.c
  *	  Foreign keys of tables of tenants: which of them can cross tenants.
  *
- * A key that includes the tenant column cannot. Nor can one that stands beside
- * such a key over the same columns, because no row refers to another tenant's
- * then; protect() leaves that pair where an action cannot be translated.
+ * A key is tied if it compares the tenant column with the tenant column of the
+ * referenced table, and that is a table of tenants itself: then whoever changes
+ * the referenced row is of the tenant whose rows follow. A key beside a tied one
+ * over the same columns is as good, because no row refers to another tenant's;
+ * protect() leaves that pair where an action cannot be translated.
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_constraint.h"
+#include "lib/stringinfo.h"
+#include "policy/protection.h"
 #include "policy/reference.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 static bool
-has_column(const ForeignKeyCacheInfo *key, AttrNumber column)
+is_validated(Oid constraint)
 {
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_tied(const ForeignKeyCacheInfo *key, AttrNumber tenant_column)
+{
+	const MtProtection *referenced = MtProtectionOf(key->confrelid);
+
+	if ((referenced->class != MT_CLASS_TENANT &&
+		 referenced->class != MT_CLASS_SHARED_ROWS) || referenced->column == 0)
+		return false;
 	for (int i = 0; i < key->nkeys; i++)
-		if (key->conkey[i] == column)
+		if (key->conkey[i] == tenant_column &&
+			key->confkey[i] == referenced->column)
 			return true;
 	return false;
 }
 
-/* Does the other key refer to the same table by the same columns and more? */
+/*
+ * Does the other key hold for every row of this one? It has the same pairs of
+ * columns and the tenant's, which is never null, and was validated.
+ */
 static bool
 covers(const ForeignKeyCacheInfo *other, const ForeignKeyCacheInfo *key)
 {
-	if (other->confrelid != key->confrelid)
+	if (other->confrelid != key->confrelid || other->nkeys != key->nkeys + 1 ||
+		!is_validated(other->conoid))
 		return false;
 	for (int i = 0; i < key->nkeys; i++)
-		if (!has_column(other, key->conkey[i]))
+	{
+		bool		is_found = false;
+
+		for (int j = 0; j < other->nkeys; j++)
+			is_found |= other->conkey[j] == key->conkey[i] &&
+				other->confkey[j] == key->confkey[i];
+		if (!is_found)
+			return false;
+	}
+	return true;
+}
+
+/* Does the text name the column, quoted as the server quotes it there? */
+static bool
+names_column(const char *condition, Oid relid, AttrNumber column)
+{
+	StringInfoData quoted;
+
+	initStringInfo(&quoted);
+	appendStringInfoString(&quoted, " \"");
+	for (const char *p = get_attname(relid, column, false); *p != '\0'; p++)
+	{
+		if (*p == '"')
+			appendStringInfoCharMacro(&quoted, '"');
+		appendStringInfoCharMacro(&quoted, *p);
+	}
+	appendStringInfoCharMacro(&quoted, '"');
+	return strstr(condition, quoted.data) != NULL;
+}
+
+static bool
+may_be_at_work(const ForeignKeyCacheInfo *key, Oid relid, const char *condition)
+{
+	for (int i = 0; i < key->nkeys; i++)
+		if (!names_column(condition, relid, key->conkey[i]))
 			return false;
 	return true;
 }
 
 bool
-MtReferencesAreTied(Oid relid, AttrNumber tenant_column)
+MtReferencesAreTied(Oid relid, AttrNumber tenant_column, const char *condition)
 {
 	Relation	relation = relation_open(relid, AccessShareLock);
-	List	   *keys = RelationGetFKeyList(relation);
-	bool		are_tied = true;
+	List	   *keys = copyObject(RelationGetFKeyList(relation));
+	bool		are_tied = keys != NIL;
 	ListCell   *cell;
 
+	relation_close(relation, AccessShareLock);
 	foreach(cell, keys)
 	{
 		ForeignKeyCacheInfo *key = lfirst(cell);
-		bool		is_tied = has_column(key, tenant_column);
+		bool		is_safe;
 		ListCell   *beside;
 
+		if (!may_be_at_work(key, relid, condition))
+			continue;
+		is_safe = is_tied(key, tenant_column);
 		foreach(beside, keys)
-		{
-			ForeignKeyCacheInfo *other = lfirst(beside);
-
-			is_tied |= has_column(other, tenant_column) && covers(other, key);
-		}
-		are_tied &= is_tied;
+			is_safe |= is_tied(lfirst(beside), tenant_column) &&
+			covers(lfirst(beside), key);
+		are_tied &= is_safe;
 	}
-	relation_close(relation, AccessShareLock);
 	return are_tied;
 }

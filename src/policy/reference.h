@@ -9,9 +9,11 @@
 #include "access/attnum.h"
 
 /*
- * Does every foreign key of the table compare the tenant column, or stand beside
- * one to the same table that does? The caller holds a lock on the table.
+ * Can no foreign key of the table that the condition may belong to reach the
+ * rows of several tenants? condition is the WHERE clause of a statement that the
+ * server made for a foreign key. The caller holds a lock on the table.
  */
-extern bool MtReferencesAreTied(Oid relid, AttrNumber tenant_column);
+extern bool MtReferencesAreTied(Oid relid, AttrNumber tenant_column,
+								const char *condition);
 
 #endif							/* MT_REFERENCE_H */

@@ -92,7 +92,9 @@ mt_authenticate(PG_FUNCTION_ARGS)
 	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_AUTHENTICATE, "presenting a credential");
 	MtRedactActivity();
-	MtCredentialVerify(text_to_cstring(PG_GETARG_TEXT_PP(0)), &context);
+	/* No credential is a wrong one: whoever passes it expects a context. */
+	MtCredentialVerify(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)),
+					   &context);
 	MtContextEstablish(&context);
 	if (context.state == MT_STATE_SYSTEM)
 		record_system_context("credential");
@@ -143,7 +145,7 @@ mt_use_tenant_text(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_use_tenant();
-	return use_tenant(fcinfo,
+	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
 					  MtRegistryByText(text_to_cstring(PG_GETARG_TEXT_PP(0)), &tenant),
 					  &tenant);
 }
@@ -155,7 +157,8 @@ mt_use_tenant_uuid(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_use_tenant();
-	return use_tenant(fcinfo, MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
+	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
+					  MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
 }
 
 /* multitenant.use_tenant(tenant bigint) */
@@ -165,7 +168,8 @@ mt_use_tenant_number(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_use_tenant();
-	return use_tenant(fcinfo, MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
+					  MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
 }
 
 static void
@@ -222,7 +226,7 @@ mt_switch_tenant_text(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_switch_tenant();
-	return switch_tenant(fcinfo,
+	return switch_tenant(fcinfo, !PG_ARGISNULL(0) &&
 						 MtRegistryByText(text_to_cstring(PG_GETARG_TEXT_PP(0)), &tenant),
 						 &tenant);
 }
@@ -234,7 +238,8 @@ mt_switch_tenant_uuid(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_switch_tenant();
-	return switch_tenant(fcinfo, MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
+	return switch_tenant(fcinfo, !PG_ARGISNULL(0) &&
+						 MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
 }
 
 /* multitenant.switch_tenant(tenant bigint) */
@@ -244,7 +249,8 @@ mt_switch_tenant_number(PG_FUNCTION_ARGS)
 	MtTenant	tenant;
 
 	prepare_switch_tenant();
-	return switch_tenant(fcinfo, MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+	return switch_tenant(fcinfo, !PG_ARGISNULL(0) &&
+						 MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
 }
 
 /* multitenant.reset_tenant() */

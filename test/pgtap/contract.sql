@@ -123,13 +123,13 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 -- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
 SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT proisstrict AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
-		('multitenant._run_as_owner(regclass,text)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)') $$,
-	'C functions are strict, except these');
--- A null must not look like something that was done. The functions of the context do nothing and leave none.
-SELECT set_eq($$ SELECT signature FROM routine WHERE is_public AND proisstrict AND arguments <> '' $$,
-	$$ VALUES ('multitenant.authenticate(text)'), ('multitenant.use_tenant(text)'), ('multitenant.use_tenant(uuid)'), ('multitenant.use_tenant(bigint)'),
+		('multitenant._run_as_owner(regclass,text)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
+		('multitenant.authenticate(text)'), ('multitenant.use_tenant(text)'), ('multitenant.use_tenant(uuid)'), ('multitenant.use_tenant(bigint)'),
 		('multitenant.switch_tenant(text)'), ('multitenant.switch_tenant(uuid)'), ('multitenant.switch_tenant(bigint)') $$,
-	'only the functions that set a context are strict');
+	'C functions are strict, except these');
+-- A null must not look like something that was done.
+SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND proisstrict AND arguments <> '' $$,
+	'no public function with arguments is strict');
 SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
 		('multitenant._own_table_changed()'), ('multitenant._refuse_removal()') $$,

@@ -84,7 +84,12 @@ SELECT multitenant.use_tenant('ALPHA'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.use_tenant('00000000-0000-0000-0000-0000000000ff'::uuid); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.use_tenant(4711); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.use_tenant('gone'); \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant.use_tenant(NULL::text) IS NULL, multitenant.use_tenant(NULL::uuid) IS NULL, multitenant.use_tenant(NULL::bigint) IS NULL;
+SELECT multitenant.use_tenant(NULL::text);
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.use_tenant(NULL::uuid);
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.use_tenant(NULL::bigint);
+\echo :LAST_ERROR_SQLSTATE
 SELECT state FROM multitenant.context;
 
 -- not while a statement is planned
@@ -142,7 +147,8 @@ SELECT multitenant.use_tenant(1); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.system_context('x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.authenticate('nonsense'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.authenticate(''); \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant.authenticate(NULL) IS NULL;
+SELECT multitenant.authenticate(NULL);
+\echo :LAST_ERROR_SQLSTATE
 SELECT state FROM multitenant.context;
 SET SESSION AUTHORIZATION regress_mt_auditor;
 SELECT multitenant.use_tenant('alpha'); \echo :LAST_ERROR_SQLSTATE
