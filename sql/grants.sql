@@ -36,7 +36,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._context(), multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
-	multitenant._end_sessions(uuid), multitenant._run_as_owner(regclass, text),
+	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text)
 TO PUBLIC;
 

@@ -145,6 +145,14 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET 
 DECLARE
 	result name := multitenant._tenant_column(rel);
 BEGIN
+	-- Security: the labelled column was dropped. One of the same name that came since holds whatever its default stamped.
+	IF multitenant._label_class(rel) IN ('tenant', 'shared_rows') AND multitenant._estimated_rows(rel) > 0
+	   AND NOT EXISTS (SELECT FROM pg_catalog.pg_seclabel s WHERE s.objoid = rel AND s.provider = 'multitenant'
+					   AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid > 0) THEN
+		RAISE EXCEPTION 'the tenant column of table % is gone', rel
+			USING ERRCODE = '55000',
+				  HINT = 'Bring its values back from a backup. A role of profile migrator can then call unprotect() and protect().';
+	END IF;
 	IF result IS NULL AND multitenant._is_protected(rel) THEN
 		SELECT a.attname INTO result FROM pg_catalog.pg_attribute a
 		WHERE a.attrelid = rel AND a.attname = 'tenant_id' AND NOT a.attisdropped

@@ -61,6 +61,7 @@ typedef struct MtPermission
 #define MT_CHECK_PERMS_PARAMS List *rangeTable, List *rteperminfos, bool ereport_on_violation
 #define MT_CHECK_PERMS_ARGS rangeTable, rteperminfos, ereport_on_violation
 #define MT_CHECK_PERMS_LIST rteperminfos
+#define MtPermissionsOfQuery(query) ((query)->rteperminfos)
 
 static inline bool
 MtPermissionOf(void *item, MtPermission *out)
@@ -76,6 +77,7 @@ MtPermissionOf(void *item, MtPermission *out)
 #define MT_CHECK_PERMS_PARAMS List *rangeTable, bool ereport_on_violation
 #define MT_CHECK_PERMS_ARGS rangeTable, ereport_on_violation
 #define MT_CHECK_PERMS_LIST rangeTable
+#define MtPermissionsOfQuery(query) ((query)->rtable)
 
 static inline bool
 MtPermissionOf(void *item, MtPermission *out)

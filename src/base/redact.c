@@ -76,6 +76,7 @@ MtMaskCredentials(char *text)
 	while ((start = find_credential(text, &end)) != NULL)
 	{
 		memset(text + (start - text), '*', end - start);
+		text += end - text;
 		found = true;
 	}
 	return found;

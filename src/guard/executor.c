@@ -15,13 +15,15 @@
 #include "executor/executor.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
 #include "tcop/dest.h"
 #include "tenant/context.h"
+#include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
-static MtStart current_start = {NULL, 0};
+static MtStart current_start = {NULL, 0, false, false};
 static MtFrame current_frame = {false, 0};
 
 /* Something was planned that must not be used again; see below. */
@@ -39,7 +41,8 @@ void
 MtGuardAfterAnalysis(void)
 {
 	if (InNoForceRLSOperation() &&
-		(current_frame.is_noforce || MtContextIsPlanning()))
+		(current_frame.is_noforce || current_start.query != NULL ||
+		 MtContextIsPlanning()))
 		must_reset_plans = true;
 }
 
@@ -58,7 +61,8 @@ MtGuardNoteRead(void)
 static void
 reset_plans_if_due(void)
 {
-	if (!must_reset_plans || current_frame.is_noforce || MtContextIsPlanning())
+	if (!must_reset_plans || current_frame.is_noforce ||
+		current_start.query != NULL || MtContextIsPlanning())
 		return;
 	must_reset_plans = false;
 	ResetPlanCache();
@@ -74,9 +78,13 @@ MtGuardAfterPlanning(void)
 
 /* A binding or startup token must be there before accessors are estimated. */
 void
-MtGuardBeforePlanning(void)
+MtGuardBeforePlanning(Query *query)
 {
 	MtContextMaterialise();
+	/* A foreign key's own statement is planned before it can be known as one. */
+	if (MtGuardIsOn() && !(InNoForceRLSOperation() && !current_frame.is_noforce &&
+						   current_start.query == NULL))
+		MtGuardCheckQuery(query);
 }
 
 /*
@@ -88,7 +96,8 @@ refuse_supervised_copy(QueryDesc *query)
 {
 	if (MtContextGet()->state == MT_STATE_TENANT &&
 		MtContextGet()->kind == MT_KIND_SUPERVISED &&
-		query->dest != NULL && query->dest->mydest == DestIntoRel)
+		query->dest != NULL && (query->dest->mydest == DestIntoRel ||
+								query->dest->mydest == DestTransientRel))
 		ereport(ERROR,
 				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				errmsg("a supervised context is read-only"),
@@ -108,6 +117,9 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 	}
 	current_start.query = query;
 	current_start.eflags = eflags;
+	current_start.is_noforce = InNoForceRLSOperation();
+	current_start.is_below_noforce = previous.query != NULL &&
+		(previous.is_noforce || previous.is_below_noforce);
 	return previous;
 }
 
@@ -115,6 +127,7 @@ void
 MtGuardLeaveStart(MtStart previous)
 {
 	current_start = previous;
+	reset_plans_if_due();
 }
 
 /* Does the statement read or write a table of tenants? */
@@ -123,10 +136,14 @@ touches_tenants(const PlannedStmt *statement)
 {
 	ListCell   *cell;
 
-	foreach(cell, statement->relationOids)
+	foreach(cell, statement->rtable)
 	{
-		MtClass		class = MtProtectionOf(lfirst_oid(cell))->class;
+		RangeTblEntry *entry = lfirst(cell);
+		MtClass		class;
 
+		if (entry->rtekind != RTE_RELATION || entry->relid < FirstNormalObjectId)
+			continue;
+		class = MtProtectionOf(entry->relid)->class;
 		if (class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS)
 			return true;
 	}
@@ -134,7 +151,7 @@ touches_tenants(const PlannedStmt *statement)
 }
 
 /*
- * Security: a FETCH comes here only. Its tenant may have been suspended, and its
+ * Security: a FETCH comes here only, also one inside a function. Its tenant may have been suspended, and its
  * credential may have expired, since the cursor was opened.
  */
 void
@@ -145,9 +162,10 @@ MtGuardBeforeRun(QueryDesc *query)
 	refuse_supervised_copy(query);
 
 	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */
-	if (current_frame.depth > 0 || IsParallelWorker() || InNoForceRLSOperation())
+	if (IsParallelWorker() || InNoForceRLSOperation())
 		return;
-	MtRedactActivity();
+	if (current_frame.depth == 0)
+		MtRedactActivity();
 	if (MtContextIsUsed() && MtGuardIsOn() &&
 		touches_tenants(query->plannedstmt) && !MtContextCheck(&denial))
 		MtDenialRaise(&denial);
@@ -193,7 +211,7 @@ is_key_value(Node *node)
 	return IsA(node, Param) || IsA(node, Const);
 }
 
-/* Is each of the conditions "column operator parameter", by built-in means? */
+/* Is each of the conditions "column = parameter", by built-in means? */
 static bool
 are_key_comparisons(List *conditions)
 {
@@ -206,7 +224,8 @@ are_key_comparisons(List *conditions)
 		Node	   *right;
 
 		if (!IsA(operation, OpExpr) || list_length(operation->args) != 2 ||
-			operation->opno >= FirstNormalObjectId)
+			operation->opno >= FirstNormalObjectId ||
+			!op_mergejoinable(operation->opno, exprType(linitial(operation->args))))
 			return false;
 		left = without_implicit_cast(linitial(operation->args));
 		right = without_implicit_cast(lsecond(operation->args));
@@ -273,7 +292,8 @@ is_key_share_probe(const PlannedStmt *statement)
  * is not exempt - a trigger on the child of a cascade read and wrote another
  * tenant's rows when it was. Only the probe of a further foreign key is. Nor is
  * what the planner evaluates: a foreign key starts its statement after planning
- * it, while an index expression of the table's owner is folded in between.
+ * it, while an index expression of the table's owner is folded in between. Nor
+ * what is evaluated while such a statement starts, such as a cast of its value.
  */
 bool
 MtGuardIsReferentialStatement(void)
@@ -282,25 +302,21 @@ MtGuardIsReferentialStatement(void)
 		(current_start.eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 ||
 		MtContextIsPlanning())
 		return false;
-	if (!current_frame.is_noforce)
+	if (!current_frame.is_noforce && !current_start.is_below_noforce)
 		return true;
 	return is_key_share_probe(current_start.query->plannedstmt);
 }
 
 /*
- * What a foreign key's own statement compares, NULL if it changes nothing. Only
+ * The text of a foreign key's own statement, NULL if it changes nothing. Only
  * asked of a statement for which MtGuardIsReferentialStatement() is true, whose
  * text the server has made.
  */
 const char *
-MtGuardReferenceCondition(void)
+MtGuardReferenceText(void)
 {
-	const char *condition;
-
-	if (current_start.query->plannedstmt->commandType == CMD_SELECT)
-		return NULL;
-	condition = strstr(current_start.query->sourceText, " WHERE ");
-	return condition ? condition : "";
+	return current_start.query->plannedstmt->commandType == CMD_SELECT ?
+		NULL : current_start.query->sourceText;
 }
 
 /* Is COPY asking? It checks permissions without starting the executor. */

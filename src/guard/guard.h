@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "executor/execdesc.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 
 #include "base/compat.h"
@@ -24,6 +25,9 @@ extern bool MtGuardIsOn(void);
 extern bool MtGuardCheckPermissions(List *permissions, bool raise);
 extern void MtGuardPermissionInit(void);
 
+/* What can be said against a statement before the planner looks at statistics. */
+extern void MtGuardCheckQuery(Query *query);
+
 /*
  * executor.c: what the guard does at each step of the executor. The frames are
  * entered and left in pairs, also on errors.
@@ -38,9 +42,11 @@ typedef struct MtStart
 {
 	QueryDesc  *query;
 	int			eflags;
+	bool		is_noforce;
+	bool		is_below_noforce;	/* started while such a one was starting */
 } MtStart;
 
-extern void MtGuardBeforePlanning(void);
+extern void MtGuardBeforePlanning(Query *query);
 extern MtStart MtGuardEnterStart(QueryDesc *query, int eflags);
 extern void MtGuardLeaveStart(MtStart previous);
 extern void MtGuardAfterPlanning(void);
@@ -52,7 +58,7 @@ extern void MtGuardLeaveFrame(MtFrame previous);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
-extern const char *MtGuardReferenceCondition(void);
+extern const char *MtGuardReferenceText(void);
 
 /* Are permissions checked for COPY table, not for a query? */
 extern bool MtGuardIsCopy(void);

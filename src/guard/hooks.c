@@ -45,7 +45,7 @@ plan_statement(MT_PLANNER_PARAMS)
 	PlannedStmt *volatile result = NULL;
 
 	if (MtIsActive())
-		MtGuardBeforePlanning();
+		MtGuardBeforePlanning(parse);
 
 	MtContextEnterPlanner();
 	PG_TRY();

@@ -20,6 +20,7 @@
 #include "catalog/pg_statistic_ext_data.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "policy/protection.h"
 #include "policy/reference.h"
 #include "tenant/access.h"
@@ -158,11 +159,11 @@ static bool
 check_reference(const MtPermission *permission, const MtProtection *protection,
 				MtDenial *denial)
 {
-	const char *condition = MtGuardReferenceCondition();
+	const char *statement = MtGuardReferenceText();
 
-	if (condition == NULL || (MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
+	if (statement == NULL || (MtAccessCapabilities() & MT_MAY_WRITE_SHARED) ||
 		(protection->column != 0 &&
-		 MtReferencesAreTied(permission->relid, protection->column, condition)))
+		 MtReferencesAreTied(permission->relid, protection->column, statement)))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 				  psprintf("a foreign key would change rows of every tenant in table %s",
@@ -186,16 +187,19 @@ is_restore(const MtPermission *permission)
 		superuser_arg(GetAuthenticatedUserId());
 }
 
+/*
+ * Is row security what it should be, and does it filter this statement? Sets
+ * *needs_context where that is so; else the statement is let through for a
+ * recorded reason, or refused.
+ */
 static bool
-check_tenant_table(const MtPermission *permission,
-				   const MtProtection *protection, bool is_referential,
-				   MtDenial *denial)
+check_filter(const MtPermission *permission, const MtProtection *protection,
+			 bool *needs_context, MtDenial *denial)
 {
+	*needs_context = false;
 	if (protection->is_paused &&
 		GetCurrentStatementStartTimestamp() < protection->paused_until)
 		return true;
-	if (is_referential)
-		return check_reference(permission, protection, denial);
 	if (!protection->is_intact && !protection->has_row_security &&
 		is_restore(permission))
 		return true;
@@ -209,6 +213,23 @@ check_tenant_table(const MtPermission *permission,
 					  "The owner of the table can call multitenant.repair().");
 	if (!protection->is_intact || !is_filtered(permission))
 		return may_bypass(permission, denial);
+	*needs_context = true;
+	return true;
+}
+
+static bool
+check_tenant_table(const MtPermission *permission,
+				   const MtProtection *protection, bool is_referential,
+				   MtDenial *denial)
+{
+	bool		needs_context;
+
+	if (is_referential)
+		return check_reference(permission, protection, denial);
+	if (!check_filter(permission, protection, &needs_context, denial))
+		return false;
+	if (!needs_context)
+		return true;
 	MtGuardNoteRead();
 	return MtContextCheck(denial);
 }
@@ -218,7 +239,8 @@ static bool
 check_shared_table(const MtPermission *permission, bool is_referential,
 				   MtDenial *denial)
 {
-	if ((permission->required & WRITE_RIGHTS) == 0 || is_referential ||
+	if ((permission->required & WRITE_RIGHTS) == 0 ||
+		(is_referential && MtGuardReferenceText() == NULL) ||
 		(MtAccessCapabilities() & MT_MAY_WRITE_SHARED) || is_restore(permission))
 		return true;
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
@@ -303,6 +325,55 @@ is_filtered_for_validation(const MtPermission *permission)
 	protection = MtProtectionOf(permission->relid);
 	return protection->class == MT_CLASS_TENANT ||
 		protection->class == MT_CLASS_SHARED_ROWS;
+}
+
+/*
+ * Security: the planner comes before the executor, and with it selectivity
+ * functions, which call the operators of whoever wrote the statement on values
+ * from the statistics. Where row security does not apply, nothing keeps those
+ * values from them. So what needs no execution to be refused is refused here.
+ */
+static void
+check_before_planning(const MtPermission *permission)
+{
+	const MtProtection *protection;
+	MtDenial	denial;
+	bool		needs_context;
+
+	if (permission->required == 0 || permission->relid < FirstNormalObjectId)
+		return;
+	protection = MtProtectionOf(permission->relid);
+	if ((protection->class == MT_CLASS_TENANT ||
+		 protection->class == MT_CLASS_SHARED_ROWS) &&
+		!check_filter(permission, protection, &needs_context, &denial))
+		MtDenialRaise(&denial);
+}
+
+static bool
+check_query_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		ListCell   *cell;
+
+		foreach(cell, MtPermissionsOfQuery((Query *) node))
+		{
+			MtPermission permission;
+
+			if (MtPermissionOf(lfirst(cell), &permission))
+				check_before_planning(&permission);
+		}
+		return query_tree_walker((Query *) node, check_query_walker, context, 0);
+	}
+	return expression_tree_walker(node, check_query_walker, context);
+}
+
+void
+MtGuardCheckQuery(Query *query)
+{
+	(void) check_query_walker((Node *) query, NULL);
 }
 
 /*

@@ -354,12 +354,15 @@ check_column_label(const ObjectAddress *object, const char *seclabel)
 static void
 invalidate_tree(Oid relid)
 {
-	ListCell   *cell;
+	List	   *pending = list_make1_oid(relid);
 
-	check_stack_depth();
-	CacheInvalidateRelcacheByRelid(relid);
-	foreach(cell, MtParentsOf(relid))
-		invalidate_tree(lfirst_oid(cell));
+	/* The list grows while it is walked; each relation comes once. */
+	for (int i = 0; i < list_length(pending); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		CacheInvalidateRelcacheByRelid(list_nth_oid(pending, i));
+		pending = list_concat_unique_oid(pending, MtParentsOf(list_nth_oid(pending, i)));
+	}
 }
 
 static void

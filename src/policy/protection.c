@@ -43,8 +43,8 @@
 
 PG_FUNCTION_INFO_V1(mt_protection);
 
-/* Relations remembered in one backend: about 400 kB, then all are forgotten. */
-#define CACHE_LIMIT 4096
+/* Relations remembered in one backend: about 3 MB, then all are forgotten. */
+#define CACHE_LIMIT 32768
 
 /* OIDs of built-in operators, fixed by the server's catalogs. */
 #define UUID_EQ_OPERATOR 2972
@@ -409,31 +409,77 @@ class_from_ancestors(Oid relid)
 }
 
 /*
- * Is a table below this one protected?
+ * Notes that an entry depends on a relation that has none of its own, so that a
+ * change to the relation is noticed.
+ */
+static void
+depend_on(Oid relid)
+{
+	bool		is_found;
+	MtProtection *entry = hash_search(cache, &relid, HASH_ENTER, &is_found);
+
+	if (!is_found)
+	{
+		memset(entry, 0, sizeof(*entry));
+		entry->relid = relid;
+	}
+	entry->has_children = true;
+}
+
+/*
+ * What the tables below make of a relation; NULL if they leave it as it is.
+ * column is the name of its tenant column, NULL if it is not protected.
  *
  * Security: a statement on the parent reads the children with the parent's
- * policies only. So an unprotected parent of a protected table is a hole, be it
- * made by an attacker or by an honest migration that adds partitions.
+ * policies only. So a parent of a protected table that is not protected, or by
+ * another column, is a hole, be it made by an attacker or by an honest migration
+ * that adds partitions.
  */
-static bool
-has_protected_descendant(Oid relid)
+static const char *
+finding_below(Oid relid, const char *column)
 {
 	ListCell   *cell;
 
 	if (!has_subclass(relid))
-		return false;
+		return NULL;
 	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
 	{
 		Oid			child = lfirst_oid(cell);
+		AttrNumber	labelled;
+		char	   *name;
 		MtLabel		label;
 
 		CHECK_FOR_INTERRUPTS();
 		if (child == relid)
 			continue;
+		depend_on(child);
 		MtLabelOf(child, &label);
-		if (label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
-			(label.class == MT_CLASS_NONE &&
-			 class_from_policies(child) != MT_CLASS_NONE))
+		if (column == NULL &&
+			(label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
+			 (label.class == MT_CLASS_NONE &&
+			  class_from_policies(child) != MT_CLASS_NONE)))
+			return "a table below it is protected, it is not";
+		labelled = column == NULL ? 0 : MtLabelledColumn(child);
+		name = labelled == 0 ? NULL : get_attname(child, labelled, true);
+		if (name != NULL && strcmp(name, column) != 0)
+			return "a table below it has another tenant column";
+	}
+	return NULL;
+}
+
+/* Has a protected ancestor another tenant column than this relation? */
+static bool
+differs_from_ancestors(Oid relid, const char *column)
+{
+	ListCell   *cell;
+
+	foreach(cell, MtParentsOf(relid))
+	{
+		const MtProtection *parent = ancestor(lfirst_oid(cell));
+		char	   *name = parent->column == 0 ? NULL :
+		get_attname(parent->relid, parent->column, true);
+
+		if (name != NULL && strcmp(name, column) != 0)
 			return true;
 	}
 	return false;
@@ -457,8 +503,11 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 		out->finding = "a restrictive policy sorts before the generated ones and would see every row";
 	else if (is_labelled && MtLabelledColumn(relid) != out->column)
 		out->finding = "the policies are not on the labelled tenant column";
+	else if (differs_from_ancestors(relid, get_attname(relid, out->column, false)))
+		out->finding = "its tenant column is not that of its parent";
 	else
-		out->is_intact = true;
+		out->finding = finding_below(relid, get_attname(relid, out->column, false));
+	out->is_intact = (out->finding == NULL);
 	relation_close(relation, AccessShareLock);
 }
 
@@ -493,13 +542,13 @@ examine(Oid relid, MtProtection *out)
 
 	if (out->class == MT_CLASS_TENANT || out->class == MT_CLASS_SHARED_ROWS)
 		judge(relid, label.class == out->class, out);
-	else if (has_protected_descendant(relid))
-	{
-		out->class = MT_CLASS_TENANT;
-		out->finding = "a table below it is protected, it is not";
-	}
 	else
-		out->is_intact = true;
+	{
+		out->finding = finding_below(relid, NULL);
+		out->is_intact = (out->finding == NULL);
+		if (!out->is_intact)
+			out->class = MT_CLASS_TENANT;
+	}
 }
 
 const MtProtection *

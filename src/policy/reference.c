@@ -71,6 +71,20 @@ covers(const ForeignKeyCacheInfo *other, const ForeignKeyCacheInfo *key)
 	return true;
 }
 
+/* A column's name as the server writes it into a foreign key's statement. */
+static void
+append_quoted(StringInfo out, Oid relid, AttrNumber column)
+{
+	appendStringInfoString(out, " \"");
+	for (const char *p = get_attname(relid, column, false); *p != '\0'; p++)
+	{
+		if (*p == '"')
+			appendStringInfoCharMacro(out, '"');
+		appendStringInfoCharMacro(out, *p);
+	}
+	appendStringInfoCharMacro(out, '"');
+}
+
 /* Does the text name the column, quoted as the server quotes it there? */
 static bool
 names_column(const char *condition, Oid relid, AttrNumber column)
@@ -78,14 +92,7 @@ names_column(const char *condition, Oid relid, AttrNumber column)
 	StringInfoData quoted;
 
 	initStringInfo(&quoted);
-	appendStringInfoString(&quoted, " \"");
-	for (const char *p = get_attname(relid, column, false); *p != '\0'; p++)
-	{
-		if (*p == '"')
-			appendStringInfoCharMacro(&quoted, '"');
-		appendStringInfoCharMacro(&quoted, *p);
-	}
-	appendStringInfoCharMacro(&quoted, '"');
+	append_quoted(&quoted, relid, column);
 	return strstr(condition, quoted.data) != NULL;
 }
 
@@ -98,15 +105,38 @@ may_be_at_work(const ForeignKeyCacheInfo *key, Oid relid, const char *condition)
 	return true;
 }
 
-bool
-MtReferencesAreTied(Oid relid, AttrNumber tenant_column, const char *condition)
+/*
+ * Would the statement take the tenant from the row? In a table of shared rows a
+ * row without a tenant is everybody's.
+ */
+static bool
+unsets_column(const char *statement, const char *condition, Oid relid, AttrNumber column)
 {
+	StringInfoData quoted;
+	const char *at;
+
+	initStringInfo(&quoted);
+	append_quoted(&quoted, relid, column);
+	appendStringInfoString(&quoted, " = ");
+	at = strstr(statement, quoted.data);
+	if (at == NULL || at >= condition)
+		return false;
+	at += quoted.len;
+	return strncmp(at, "NULL", 4) == 0 || strncmp(at, "DEFAULT", 7) == 0;
+}
+
+bool
+MtReferencesAreTied(Oid relid, AttrNumber tenant_column, const char *statement)
+{
+	const char *condition = strstr(statement, " WHERE ");
 	Relation	relation = relation_open(relid, AccessShareLock);
 	List	   *keys = copyObject(RelationGetFKeyList(relation));
 	bool		are_tied = keys != NIL;
 	ListCell   *cell;
 
 	relation_close(relation, AccessShareLock);
+	if (condition == NULL || unsets_column(statement, condition, relid, tenant_column))
+		return false;
 	foreach(cell, keys)
 	{
 		ForeignKeyCacheInfo *key = lfirst(cell);

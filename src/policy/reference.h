@@ -9,11 +9,11 @@
 #include "access/attnum.h"
 
 /*
- * Can no foreign key of the table that the condition may belong to reach the
- * rows of several tenants? condition is the WHERE clause of a statement that the
- * server made for a foreign key. The caller holds a lock on the table.
+ * Can no foreign key of the table that the statement may belong to reach the
+ * rows of several tenants, or take the tenant from a row? statement is the text
+ * that the server made for a foreign key. The caller holds a lock on the table.
  */
 extern bool MtReferencesAreTied(Oid relid, AttrNumber tenant_column,
-								const char *condition);
+								const char *statement);
 
 #endif							/* MT_REFERENCE_H */

@@ -257,6 +257,7 @@ mt_switch_tenant_number(PG_FUNCTION_ARGS)
 Datum
 mt_reset_tenant(PG_FUNCTION_ARGS)
 {
+	MtContextForsakeSession();
 	MtContextReset();
 	PG_RETURN_VOID();
 }

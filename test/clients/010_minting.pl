@@ -28,6 +28,8 @@ sub output_of
 {
 	my ($name, @command) = @_;
 	my ($out, $err) = ('', '');
+	# The modules of the server's tests take LC_ALL away; Java mangles arguments without it.
+	local $ENV{LC_ALL} = 'C.UTF-8';
 	my $ok = eval { IPC::Run::run(\@command, '>', \$out, '2>', \$err) };
 	diag("$name: @command\n", $@ || $err) unless $ok;
 	chomp $out;

@@ -132,7 +132,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND proisstrict
 	'no public function with arguments is strict');
 SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
-		('multitenant._own_table_changed()'), ('multitenant._refuse_removal()') $$,
+		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
 
