@@ -111,7 +111,7 @@ $mt->steps('with DISCARD ALL', $keep, {}, authenticate('acme') => $id{acme}, $ro
 $mt->steps('with reset_tenant', $keep, {}, authenticate('acme') => $id{acme}, 'SELECT multitenant.reset_tenant()' => '', $source => 'none - -',
 	$rows => 'MT001', authenticate('beta') => $id{beta}, $rows => $beta);
 $mt->steps('with reset_tenant in a transaction', $keep, {}, authenticate('acme') => $id{acme}, 'BEGIN' => '',
-	'SELECT multitenant.reset_tenant()' => '', $rows => 'MT001', 'ROLLBACK' => '', $rows => $acme,
+	'SELECT multitenant.reset_tenant()' => '', $rows => 'MT001', 'ROLLBACK' => '', $rows => 'MT001', authenticate('acme') => $id{acme},
 	'BEGIN' => '', 'SELECT multitenant.reset_tenant()' => '', 'COMMIT' => '', $rows => 'MT001');
 $mt->steps('RESET ALL in a transaction: from its end on', $keep, {}, authenticate('acme') => $id{acme}, 'BEGIN' => '', $rows => $acme,
 	'RESET ALL' => '', $rows => $acme, 'ROLLBACK' => '', $rows => $acme, 'BEGIN' => '', $rows => $acme, 'RESET ALL' => '',
