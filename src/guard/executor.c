@@ -15,6 +15,7 @@
 #include "executor/executor.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
@@ -75,17 +76,6 @@ MtGuardAfterPlanning(void)
 }
 
 /* ---- the steps of a statement ---- */
-
-/* A binding or startup token must be there before accessors are estimated. */
-void
-MtGuardBeforePlanning(Query *query)
-{
-	MtContextMaterialise();
-	/* A foreign key's own statement is planned before it can be known as one. */
-	if (MtGuardIsOn() && !(InNoForceRLSOperation() && !current_frame.is_noforce &&
-						   current_start.query == NULL))
-		MtGuardCheckQuery(query);
-}
 
 /*
  * Security: a supervised context looks and writes nothing. CREATE TABLE AS asks
@@ -279,6 +269,40 @@ is_key_share_probe(const PlannedStmt *statement)
 		return false;
 	entry = linitial(scan->targetlist);
 	return IsA(entry->expr, Const) && conditions != NIL && are_key_comparisons(conditions);
+}
+
+/* The same before it is planned. */
+static bool
+is_key_share_query(const Query *query)
+{
+	TargetEntry *entry;
+
+	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		list_length(query->rowMarks) != 1 || query->hasSubLinks ||
+		((RowMarkClause *) linitial(query->rowMarks))->strength != LCS_FORKEYSHARE ||
+		list_length(query->targetList) != 1 || query->jointree->quals == NULL)
+		return false;
+	entry = linitial(query->targetList);
+	return IsA(entry->expr, Const) &&
+		are_key_comparisons(make_ands_implicit((Expr *) query->jointree->quals));
+}
+
+/*
+ * A binding or startup token must be there before accessors are estimated. A
+ * foreign key's own statement is planned before it can be known as one; the
+ * probe of a further one below it calls nothing that a user has made.
+ */
+void
+MtGuardBeforePlanning(Query *query)
+{
+	MtContextMaterialise();
+	if (!MtGuardIsOn())
+		return;
+	if (InNoForceRLSOperation() &&
+		((!current_frame.is_noforce && current_start.query == NULL) ||
+		 is_key_share_query(query)))
+		return;
+	MtGuardCheckQuery(query);
 }
 
 /*
