@@ -227,5 +227,5 @@ $$;
 COMMENT ON FUNCTION multitenant.repair(regclass) IS
 'Brings back whatever of a table''s protection is missing: policies, row security, NOT NULL, default, index, labels; and ends a pause.
 table_name: a table of the caller. Returns the commands it executed, no rows when everything was there.
-The tenant column is known from its label, else from the policies that are left, else from the default, else by its name tenant_id.
-Errors: 42501 not the owner, or ending a pause or labelling the column of a labelled table without being superuser or profile migrator; 55000 nothing says which column carries the tenant, or a restrictive policy sorts before ours; 23502 rows without a tenant.';
+The tenant column is known from its label; where the table has no label either, from the policies that are left, else from the default, else by its name tenant_id.
+Errors: 42501 not the owner, or ending a pause or labelling the column of a labelled table without being superuser or profile migrator; 55000 nothing says which column carries the tenant, the labelled column of a table with rows is gone, or a restrictive policy sorts before ours; 23502 rows without a tenant.';

@@ -141,8 +141,9 @@ touches_tenants(const PlannedStmt *statement)
 }
 
 /*
- * Security: a FETCH comes here only, also one inside a function. Its tenant may have been suspended, and its
- * credential may have expired, since the cursor was opened.
+ * Security: a FETCH comes here only, also one inside a function. Its tenant may
+ * have been suspended, and its credential may have expired, since the cursor was
+ * opened.
  */
 void
 MtGuardBeforeRun(QueryDesc *query)
