@@ -49,7 +49,7 @@ static const MtContext *current_context = &no_context;
 static const MtContext *session_context = &no_context;
 static char *context_value = NULL;
 static char *session_context_value = NULL;
-static bool is_writing = false;
+static const MtContext *being_written = NULL;	/* by set_context() */
 static ContextLock lock = {.lxid = InvalidLocalTransactionId};
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
@@ -70,52 +70,75 @@ static uint64 validated_generation = 0;
 /* ---- the value of the GUC ---- */
 
 /*
- * The value carries no secret: it is copied to parallel workers, and an error
- * there would print it. Text fields are hexadecimal, so that nothing in them
- * can be taken for a separator.
+ * The value is there for parallel workers, which read it; whoever else sets it
+ * hands the context over as it is. It carries no secret, because an error in a
+ * worker would print it. Its fields are hexadecimal, so that nothing in them can
+ * be taken for a separator.
  */
-static void
-append_hex(StringInfo value, const void *bytes, size_t length)
+typedef struct ValueHead
 {
-	appendStringInfoCharMacro(value, ' ');
-	appendStringInfoCharMacro(value, 'x');
-	for (size_t i = 0; i < length; i++)
-		appendStringInfo(value, "%02x", ((const unsigned char *) bytes)[i]);
-}
+	uint8		state;
+	uint8		kind;
+	uint8		source;
+	uint8		padding[5];
+	int64		number;
+	TimestampTz expires;
+	pg_uuid_t	tenant;
+} ValueHead;
+
+/* The longest value: each of its bytes is two digits, each field has a space. */
+#define VALUE_MAX \
+	(sizeof(VALUE_VERSION) + 4 + \
+	 2 * (sizeof(ValueHead) + MT_SLUG_MAX + MT_PRINCIPAL_MAX + MT_SCOPE_MAX))
 
 static char *
-encode_context(const MtContext *context)
+append_hex(char *p, const void *bytes, size_t length)
 {
-	StringInfoData value;
+	*p++ = ' ';
+	return p + hex_encode(bytes, length, p);
+}
 
-	initStringInfo(&value);
-	appendStringInfo(&value, VALUE_VERSION " %d %d %d " INT64_FORMAT " " INT64_FORMAT,
-					 (int) context->state, (int) context->kind,
-					 (int) context->source, context->number, context->expires);
-	append_hex(&value, context->tenant.data, UUID_LEN);
-	append_hex(&value, context->slug, strlen(context->slug));
-	append_hex(&value, context->principal, strlen(context->principal));
-	append_hex(&value, context->scope, strlen(context->scope));
-	return value.data;
+/* The value is written into buffer, which has VALUE_MAX bytes. */
+static void
+encode_context(const MtContext *context, char *buffer)
+{
+	ValueHead	head = {.state = context->state,.kind = context->kind,
+		.source = context->source,.number = context->number,
+	.expires = context->expires,.tenant = context->tenant};
+	char	   *p = buffer + strlcpy(buffer, VALUE_VERSION, VALUE_MAX);
+
+	p = append_hex(p, &head, sizeof(head));
+	p = append_hex(p, context->slug, strlen(context->slug));
+	p = append_hex(p, context->principal, strlen(context->principal));
+	p = append_hex(p, context->scope, strlen(context->scope));
+	*p = '\0';
+}
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
 }
 
 /* Reads one hexadecimal field of at most size bytes; NULL if it is wrong. */
 static const char *
-decode_hex(const char *p, unsigned char *out, size_t size, size_t *length)
+decode_hex(const char *p, void *out, size_t size, size_t *length)
 {
 	*length = 0;
-	if (p[0] != ' ' || p[1] != 'x')
+	if (*p++ != ' ')
 		return NULL;
-	p += 2;
-	while (*p != '\0' && *p != ' ')
+	for (; *p != '\0' && *p != ' '; p += 2)
 	{
-		unsigned int byte;
+		int			high = hex_digit(p[0]);
+		int			low = high < 0 ? -1 : hex_digit(p[1]);
 
-		if (!isxdigit((unsigned char) p[0]) || !isxdigit((unsigned char) p[1]) ||
-			*length >= size || sscanf(p, "%2x", &byte) != 1)
+		if (low < 0 || *length >= size)
 			return NULL;
-		out[(*length)++] = byte;
-		p += 2;
+		((uint8 *) out)[(*length)++] = (uint8) (high << 4 | low);
 	}
 	return p;
 }
@@ -123,27 +146,27 @@ decode_hex(const char *p, unsigned char *out, size_t size, size_t *length)
 static bool
 decode_context(const char *value, MtContext *out)
 {
-	int			state;
-	int			kind;
-	int			source;
-	int			consumed;
+	ValueHead	head;
 	size_t		length;
-	const char *p;
+	const char *p = value + strlen(VALUE_VERSION);
 
 	memset(out, 0, sizeof(*out));
-	if (sscanf(value, VALUE_VERSION " %d %d %d " INT64_FORMAT " " INT64_FORMAT "%n",
-			   &state, &kind, &source, &out->number, &out->expires, &consumed) != 5)
+	if (strncmp(value, VALUE_VERSION, strlen(VALUE_VERSION)) != 0)
 		return false;
-	out->state = (MtState) state;
-	out->kind = (MtKind) kind;
-	out->source = (MtSource) source;
-	p = decode_hex(value + consumed, out->tenant.data, UUID_LEN, &length);
+	p = decode_hex(p, &head, sizeof(head), &length);
+	if (p == NULL || length != sizeof(head))
+		return false;
+	out->state = (MtState) head.state;
+	out->kind = (MtKind) head.kind;
+	out->source = (MtSource) head.source;
+	out->number = head.number;
+	out->expires = head.expires;
+	out->tenant = head.tenant;
+	p = decode_hex(p, out->slug, MT_SLUG_MAX, &length);
 	if (p)
-		p = decode_hex(p, (unsigned char *) out->slug, MT_SLUG_MAX, &length);
+		p = decode_hex(p, out->principal, MT_PRINCIPAL_MAX, &length);
 	if (p)
-		p = decode_hex(p, (unsigned char *) out->principal, MT_PRINCIPAL_MAX, &length);
-	if (p)
-		p = decode_hex(p, (unsigned char *) out->scope, MT_SCOPE_MAX, &length);
+		p = decode_hex(p, out->scope, MT_SCOPE_MAX, &length);
 	return p != NULL && *p == '\0';
 }
 
@@ -159,15 +182,17 @@ check_context(char **newval, void **extra, GucSource source)
 
 	if (*newval == NULL || **newval == '\0')
 	{
-		if (source == PGC_S_DEFAULT || is_writing || InitializingParallelWorker)
+		if (source == PGC_S_DEFAULT || being_written || InitializingParallelWorker)
 			return true;
 	}
-	else if (is_writing || InitializingParallelWorker)
+	else if (being_written || InitializingParallelWorker)
 	{
 		parsed = MtGucAlloc(sizeof(MtContext));
 		if (parsed == NULL)
 			return false;
-		if (decode_context(*newval, parsed))
+		if (being_written)
+			*parsed = *being_written;
+		if (being_written || decode_context(*newval, parsed))
 		{
 			*extra = parsed;
 			return true;
@@ -199,9 +224,11 @@ assign_session_context(const char *newval, void *extra)
 static void
 set_context(const char *name, const MtContext *context, GucAction action)
 {
-	char	   *value = context->state == MT_STATE_NONE ? "" : encode_context(context);
+	char		value[VALUE_MAX] = "";
 
-	is_writing = true;
+	if (context->state != MT_STATE_NONE)
+		encode_context(context, value);
+	being_written = context;
 	PG_TRY();
 	{
 		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
@@ -209,7 +236,7 @@ set_context(const char *name, const MtContext *context, GucAction action)
 	}
 	PG_FINALLY();
 	{
-		is_writing = false;
+		being_written = NULL;
 	}
 	PG_END_TRY();
 }
