@@ -5,8 +5,9 @@
  * The library may be preloaded in a cluster where most databases do not have
  * the extension, so every hook asks here first. Owns the cached state and the
  * OIDs of the extension's objects. Invariant: the state is unknown after
- * anything that could have changed it - an invalidation of any schema (CREATE and DROP EXTENSION create and drop schema multitenant, and
- * pg_extension itself has no syscache), or an abort.
+ * anything that could have changed it: an invalidation of any schema (CREATE and
+ * DROP EXTENSION create and drop schema multitenant, and pg_extension itself has
+ * no syscache), or the abort of the transaction in which it was learned.
  */
 #include "postgres.h"
 
@@ -40,6 +41,7 @@ static const char *const accessor_names[MT_ACCESSOR_COUNT] = {
 
 static ExtensionState state = EXTENSION_UNKNOWN;
 static uint64 generation = 0;
+static bool is_learned_here = false;	/* in this transaction */
 static Oid	extension_oid = InvalidOid;
 static Oid	schema_oid = InvalidOid;
 static Oid	table_oids[MT_TABLE_COUNT];
@@ -64,15 +66,19 @@ static void
 transaction_ended(XactEvent event, void *arg)
 {
 	/* What an aborted CREATE or DROP EXTENSION showed us was never true. */
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT) &&
+		is_learned_here)
 		forget_state();
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
+		is_learned_here = false;
 }
 
 static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 					 SubTransactionId parentSubid, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
+	if (event == SUBXACT_EVENT_ABORT_SUB && is_learned_here)
 		forget_state();
 }
 
@@ -116,6 +122,7 @@ MtIsActive(void)
 		return false;
 
 	before = generation;
+	is_learned_here = true;
 	extension_oid = get_extension_oid(MT_EXTENSION_NAME, true);
 	if (!OidIsValid(extension_oid))
 	{
