@@ -28,7 +28,7 @@ sub fingerprint
 	return $mt->superuser("SELECT md5(string_agg(x, '|' ORDER BY x)) FROM (
 		SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
 			WHERE d.deptype = 'e' AND e.extname = 'multitenant'
-		UNION ALL SELECT pg_get_functiondef(p.oid) || p.proowner::text || coalesce(p.proacl::text, '') FROM pg_proc p
+		UNION ALL SELECT pg_get_functiondef(p.oid) || p.proowner::text || coalesce(p.proacl, acldefault('f', p.proowner))::text FROM pg_proc p
 			WHERE p.pronamespace = 'multitenant'::regnamespace AND p.prokind <> 'a'
 		UNION ALL SELECT policies::text FROM pg_policies policies
 		UNION ALL SELECT s.objoid::text || s.label FROM pg_seclabel s
