@@ -157,8 +157,8 @@ MtGuardBeforeRun(QueryDesc *query)
 		return;
 	if (current_frame.depth == 0)
 		MtRedactActivity();
-	if (MtContextIsUsed() && MtGuardIsOn() &&
-		touches_tenants(query->plannedstmt) && !MtContextCheck(&denial))
+	if (MtContextIsUsed() && MtGuardIsOn() && !MtContextCheck(&denial) &&
+		touches_tenants(query->plannedstmt))
 		MtDenialRaise(&denial);
 }
 

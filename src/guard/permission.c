@@ -356,24 +356,43 @@ check_query_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		ListCell   *cell;
-
-		foreach(cell, MtPermissionsOfQuery((Query *) node))
-		{
-			MtPermission permission;
-
-			if (MtPermissionOf(lfirst(cell), &permission))
-				check_before_planning(&permission);
-		}
-		return query_tree_walker((Query *) node, check_query_walker, context, 0);
+		MtGuardCheckQuery((Query *) node);
+		return false;
 	}
 	return expression_tree_walker(node, check_query_walker, context);
 }
 
+/*
+ * Most queries are one level deep, and then their expressions are not walked.
+ * The planner itself relies on hasSubLinks.
+ */
 void
 MtGuardCheckQuery(Query *query)
 {
-	(void) check_query_walker((Node *) query, NULL);
+	ListCell   *cell;
+
+	check_stack_depth();
+	foreach(cell, MtPermissionsOfQuery(query))
+	{
+		MtPermission permission;
+
+		if (MtPermissionOf(lfirst(cell), &permission))
+			check_before_planning(&permission);
+	}
+	if (query->hasSubLinks)
+	{
+		(void) query_tree_walker(query, check_query_walker, NULL, 0);
+		return;
+	}
+	foreach(cell, query->cteList)
+		(void) check_query_walker(lfirst_node(CommonTableExpr, cell)->ctequery, NULL);
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_SUBQUERY)
+			(void) check_query_walker((Node *) entry->subquery, NULL);
+	}
 }
 
 /*
