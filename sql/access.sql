@@ -37,3 +37,74 @@ LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_has_capability';
 COMMENT ON FUNCTION multitenant._has(text) IS
 'Internal: does the session''s profile have the capability?';
+
+CREATE FUNCTION multitenant.grant_access(
+	role name, profile text, tenant text DEFAULT NULL, reason text DEFAULT NULL,
+	expires_at timestamptz DEFAULT NULL, session_context boolean DEFAULT false)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	profiles constant text[] := '{application,trusted_application,tenant,provisioner,operator,auditor,migrator,bypass,bypass_read}';
+	bound_tenant uuid;
+BEGIN
+	PERFORM multitenant._require('superuser', 'granting access');
+	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1) THEN
+		RAISE EXCEPTION 'role "%" does not exist', $1
+			USING ERRCODE = '42704', HINT = 'Create the role first.';
+	END IF;
+	IF $2 IS NULL OR $2 <> ALL (profiles) THEN
+		RAISE EXCEPTION 'unknown profile "%"', $2
+			USING ERRCODE = '22023', HINT = format('The profiles are %s.', array_to_string(profiles, ', '));
+	END IF;
+	IF ($2 = 'tenant') <> ($3 IS NOT NULL) THEN
+		RAISE EXCEPTION 'profile "tenant" needs a tenant, and no other profile has one'
+			USING ERRCODE = '22023', HINT = 'A role of profile tenant is bound to the tenant that is given.';
+	END IF;
+	IF $2 IN ('bypass', 'bypass_read') AND coalesce(btrim($4), '') = '' THEN
+		RAISE EXCEPTION 'a bypass needs a reason'
+			USING ERRCODE = '22023', HINT = 'Say what the role is for, such as ''nightly dump''; it is recorded.';
+	END IF;
+	IF $6 AND $2 NOT IN ('application', 'trusted_application') THEN
+		RAISE EXCEPTION 'session_context is only for applications'
+			USING ERRCODE = '22023', HINT = 'Leave session_context out for this profile.';
+	END IF;
+	IF $5 <= now() THEN
+		RAISE EXCEPTION 'expires_at has passed'
+			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
+	END IF;
+	IF $3 IS NOT NULL THEN
+		bound_tenant := multitenant.tenant_id($3);
+	END IF;
+	INSERT INTO multitenant.access (role_name, profile, tenant_id, session_context, expires_at, reason)
+		VALUES ($1, $2, bound_tenant, coalesce($6, false), $5, $4)
+		ON CONFLICT (role_name) DO UPDATE
+		SET profile = excluded.profile, tenant_id = excluded.tenant_id,
+			session_context = excluded.session_context, expires_at = excluded.expires_at,
+			reason = excluded.reason, granted_by = session_user, granted_at = now();
+	PERFORM multitenant._audit('access.grant', bound_tenant, $1::text, 'done',
+		jsonb_build_object('profile', $2, 'reason', $4, 'expires_at', $5, 'session_context', $6));
+END
+$$;
+COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz, boolean) IS
+'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read. reason: required for a bypass; expires_at: afterwards the role may do nothing; session_context: the context of an application lasts until it is replaced or the session is reset. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
+
+CREATE FUNCTION multitenant.revoke_access(role name)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the role');
+	PERFORM multitenant._require('superuser', 'revoking access');
+	DELETE FROM multitenant.access a WHERE a.role_name = $1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'role "%" has no profile of its own', $1
+			USING ERRCODE = '42704', HINT = 'Such a role is an application.';
+	END IF;
+	PERFORM multitenant._audit('access.revoke', NULL, $1::text, 'done', '{}');
+END
+$$;
+COMMENT ON FUNCTION multitenant.revoke_access(name) IS
+'Takes a role''s profile away; it is an application then. Superusers only. Errors: 42501, 42704 no profile.';
