@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare demo lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -154,6 +154,16 @@ check-bare:
 demo:
 	@test/tools/requirements demo
 	@$(THROWAWAY) test/demo/run
+
+## bench: what isolation costs against a server without it, into build/bench (BENCH="point join4" measures these only)
+bench:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/run $(BENCH)
+
+## bench-short: a minute of it, to see whether the harness works
+bench-short:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/run --short $(BENCH)
 
 ## requirements: install the Debian packages that check needs (or say which are missing)
 requirements:
