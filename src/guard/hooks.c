@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
+#include "policy/checks.h"
 #include "tenant/context.h"
 
 static planner_hook_type previous_planner = NULL;
@@ -59,6 +60,7 @@ plan_statement(MT_PLANNER_PARAMS)
 		MtGuardAfterPlanning();
 	}
 	PG_END_TRY();
+	MtChecksDropRepeated(result);
 	return result;
 }
 

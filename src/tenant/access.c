@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -83,6 +84,7 @@ typedef struct RoleAccess
 	Oid			role;			/* the hash key */
 	const char *profile;		/* a constant above */
 	uint32		capabilities;
+	bool		bypasses_row_security;	/* an attribute of the role itself */
 	MtBinding	binding;
 	TimestampTz expires_at;		/* DT_NOEND: never */
 } RoleAccess;
@@ -197,6 +199,7 @@ look_up(Oid role, RoleAccess *access)
 	memset(access, 0, sizeof(*access));
 	access->role = role;
 	access->expires_at = DT_NOEND;
+	access->bypasses_row_security = has_bypassrls_privilege(role);
 	if (superuser_arg(role))
 	{
 		access->profile = superuser_profile.name;
@@ -273,6 +276,12 @@ bool
 MtAccessHas(uint32 capability)
 {
 	return MtIsActive() && (MtAccessCapabilities() & capability) == capability;
+}
+
+bool
+MtAccessBypassesRowSecurity(Oid role)
+{
+	return role_access(role).bypasses_row_security;
 }
 
 /*

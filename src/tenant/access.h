@@ -49,6 +49,9 @@ extern bool MtAccessHas(uint32 capability);
 /* The binding of the session user. */
 extern void MtAccessBinding(MtBinding *out);
 
+/* Is the role a superuser, or has it BYPASSRLS? */
+extern bool MtAccessBypassesRowSecurity(Oid role);
+
 /* Name of the session's weakest profile, for messages. */
 extern const char *MtAccessProfileName(void);
 

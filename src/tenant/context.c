@@ -63,6 +63,9 @@ static bool is_session_forsaken = false;
 static bool was_session_challenged = false; /* in this transaction */
 static uint64 session_key_generation = 0;	/* of the keys, when it was set */
 
+/* A copy of the current tenant in TopTransactionContext, once it is asked for. */
+static const pg_uuid_t *tenant_copy = NULL;
+
 /* The tenant last seen active, and the registry generation it was seen at. */
 static pg_uuid_t validated_tenant;
 static uint64 validated_generation = 0;
@@ -209,6 +212,7 @@ static void
 assign_context(const char *newval, void *extra)
 {
 	current_context = extra ? (const MtContext *) extra : &no_context;
+	tenant_copy = NULL;
 	if (!IsParallelWorker())
 		MtSlotsSetTenant(current_context->state == MT_STATE_TENANT ?
 						 MtSlotTenantKey(&current_context->tenant) : 0);
@@ -280,6 +284,10 @@ transaction_ended(XactEvent event, void *arg)
 		lock.lxid = InvalidLocalTransactionId;
 		was_session_challenged = false;
 	}
+	/* The context went first; its memory goes soon. */
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
+		tenant_copy = NULL;
 }
 
 static bool
@@ -306,6 +314,21 @@ const MtContext *
 MtContextGet(void)
 {
 	return current_context;
+}
+
+const pg_uuid_t *
+MtContextTenant(void)
+{
+	pg_uuid_t  *copy;
+
+	if (likely(tenant_copy != NULL))
+		return tenant_copy;
+	if (current_context->state != MT_STATE_TENANT)
+		return NULL;
+	copy = MemoryContextAlloc(TopTransactionContext, sizeof(pg_uuid_t));
+	*copy = current_context->tenant;
+	tenant_copy = copy;
+	return copy;
 }
 
 bool

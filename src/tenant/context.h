@@ -15,6 +15,13 @@ extern void MtContextInit(void);
 extern const MtContext *MtContextGet(void);
 
 /*
+ * The current tenant, NULL if there is none. What it points to neither changes
+ * nor goes before the transaction ends, also if the context does: a cursor may
+ * still have it as its key.
+ */
+extern const pg_uuid_t *MtContextTenant(void);
+
+/*
  * Makes *context the context of this transaction. Throws MT005 on a conflict
  * with what the transaction already is, 55000 while planning or in parallel
  * mode. The caller has decided that the session may have this context.

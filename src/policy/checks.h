@@ -1,0 +1,14 @@
+/*
+ * checks.h
+ *	  The checks of new rows in a finished plan.
+ */
+#ifndef MT_CHECKS_H
+#define MT_CHECKS_H
+
+#include "postgres.h"
+#include "nodes/plannodes.h"
+
+/* Leaves out the checks of the isolation policy that another has made before. */
+extern void MtChecksDropRepeated(PlannedStmt *statement);
+
+#endif							/* MT_CHECKS_H */
