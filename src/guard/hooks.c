@@ -60,7 +60,7 @@ plan_statement(MT_PLANNER_PARAMS)
 		MtGuardAfterPlanning();
 	}
 	PG_END_TRY();
-	MtChecksDropRepeated(result);
+	MtChecksSimplify(result);
 	return result;
 }
 

@@ -8,7 +8,7 @@
 #include "postgres.h"
 #include "nodes/plannodes.h"
 
-/* Leaves out the checks of the isolation policy that another has made before. */
-extern void MtChecksDropRepeated(PlannedStmt *statement);
+/* Leaves out the checks of new rows whose answer is certain. */
+extern void MtChecksSimplify(PlannedStmt *statement);
 
 #endif							/* MT_CHECKS_H */

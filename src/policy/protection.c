@@ -64,8 +64,8 @@ static uint64 cache_extension_generation = 0;
  * Is the node "column = accessor()", with the accessor of the column's type?
  * Compared as a tree: text can look alike and mean something else.
  */
-static bool
-is_tenant_equality(Node *node, AttrNumber *column)
+bool
+MtIsTenantEquality(Node *node, AttrNumber *column)
 {
 	static const struct
 	{
@@ -120,7 +120,7 @@ is_shared_rows_read(Node *node, AttrNumber *column)
 
 	if (node == NULL || !IsA(node, BoolExpr) || either->boolop != OR_EXPR ||
 		list_length(either->args) != 2 ||
-		!is_tenant_equality(linitial(either->args), column))
+		!MtIsTenantEquality(linitial(either->args), column))
 		return false;
 	test = lsecond(either->args);
 	if (!IsA(test, NullTest) || test->nulltesttype != IS_NULL ||
@@ -171,7 +171,7 @@ has_form(Node *node, Expression form, AttrNumber *column)
 		case EXPRESSION_ABSENT:
 			return node == NULL;
 		case EXPRESSION_EQUAL:
-			if (!is_tenant_equality(node, &found))
+			if (!MtIsTenantEquality(node, &found))
 				return false;
 			break;
 		case EXPRESSION_EQUAL_OR_NULL:

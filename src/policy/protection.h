@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
+#include "nodes/nodes.h"
 #include "policy/label.h"
 
 typedef struct MtProtection
@@ -32,5 +33,11 @@ extern void MtProtectionInit(void);
  * holds a lock on it. Reads catalogs on the first use only.
  */
 extern const MtProtection *MtProtectionOf(Oid relid);
+
+/*
+ * Is the node "column = accessor()", with the accessor of the column's type? Sets
+ * *column if so.
+ */
+extern bool MtIsTenantEquality(Node *node, AttrNumber *column);
 
 #endif							/* MT_PROTECTION_H */
