@@ -114,11 +114,11 @@ MtIsActive(void)
 
 	if (likely(state == EXTENSION_READY))
 		return true;
+	if (state == EXTENSION_ABSENT)
+		return false;
 	if (!IsTransactionState() || IsAbortedTransactionBlockState() ||
 		!OidIsValid(MyDatabaseId) || !IsNormalProcessingMode() ||
 		IsBinaryUpgrade || InitializingParallelWorker)
-		return false;
-	if (state == EXTENSION_ABSENT)
 		return false;
 
 	before = generation;

@@ -2,14 +2,20 @@
  * executor.c
  *	  Following a statement through planner and executor.
  *
- * Owns two pieces of state: which statement is being started, and whether the
- * innermost running one is a foreign key's own. Both are saved and restored
- * around each step, errors included, so they are right in any nesting.
+ * Owns which statement is being started, whether the innermost running one is a
+ * foreign key's own, and the stack of steps: each step of a statement saves both
+ * before and restores them afterwards. An error leaves the steps of its
+ * (sub)transaction to the callbacks below, which is cheaper than to catch it in
+ * every step: most statements of an application are shorter than four sigsetjmp().
+ *
+ * Invariant: a step is on the stack if and only if it is running, except between
+ * an error and the abort of its subtransaction, when no statement runs.
  */
 #include "postgres.h"
 
 #include "access/parallel.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "base/extension.h"
 #include "base/redact.h"
 #include "executor/executor.h"
@@ -22,10 +28,40 @@
 #include "tcop/dest.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/plancache.h"
 
-static MtStart current_start = {NULL, 0, false, false};
-static MtFrame current_frame = {false, 0};
+/* A statement that is being started. */
+typedef struct Start
+{
+	QueryDesc  *query;
+	int			eflags;
+	bool		is_noforce;
+	bool		is_below_noforce;	/* started while such a one was starting */
+} Start;
+
+/* A statement that is running, or the triggers after it. */
+typedef struct Frame
+{
+	bool		is_noforce;
+	int			depth;
+} Frame;
+
+/* What was before a step. */
+typedef struct Step
+{
+	Start		start;
+	Frame		frame;
+	int			planner_depth;
+	int			nest_level;		/* the subtransaction that it began in */
+} Step;
+
+static Start current_start = {NULL, 0, false, false};
+static Frame current_frame = {false, 0};
+
+static Step *steps = NULL;		/* in TopMemoryContext */
+static int	step_count = 0;
+static int	step_limit = 0;
 
 /* Something was planned that must not be used again; see below. */
 static bool must_reset_plans = false;
@@ -69,10 +105,70 @@ reset_plans_if_due(void)
 	ResetPlanCache();
 }
 
-void
-MtGuardAfterPlanning(void)
+/* ---- the stack of steps ---- */
+
+static int
+enter_step(void)
 {
+	Step	   *step;
+
+	if (step_count == step_limit)
+	{
+		step_limit = Max(32, 2 * step_limit);
+		steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, step_limit * sizeof(Step)) :
+			repalloc(steps, step_limit * sizeof(Step));
+	}
+	step = &steps[step_count];
+	step->start = current_start;
+	step->frame = current_frame;
+	step->planner_depth = MtContextPlannerDepth();
+	step->nest_level = GetCurrentTransactionNestLevel();
+	return step_count++;
+}
+
+/* Back to what was before the step, whatever is still on top of it. */
+void
+MtGuardLeave(int step)
+{
+	current_start = steps[step].start;
+	current_frame = steps[step].frame;
+	MtContextSetPlannerDepth(steps[step].planner_depth);
+	step_count = step;
 	reset_plans_if_due();
+}
+
+/* Leaves the steps that an error in this subtransaction or below has ended. */
+static void
+leave_steps_of(int nest_level)
+{
+	int			step = step_count;
+
+	while (step > 0 && steps[step - 1].nest_level >= nest_level)
+		step--;
+	if (step < step_count)
+		MtGuardLeave(step);
+}
+
+static void
+subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
+					 SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		leave_steps_of(GetCurrentTransactionNestLevel());
+}
+
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		leave_steps_of(0);
+}
+
+void
+MtGuardExecutorInit(void)
+{
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_ended, NULL);
 }
 
 /* ---- the steps of a statement ---- */
@@ -94,12 +190,14 @@ refuse_supervised_copy(QueryDesc *query)
 				errhint("Writing takes a credential of the tenant itself."));
 }
 
-MtStart
+int
 MtGuardEnterStart(QueryDesc *query, int eflags)
 {
-	MtStart		previous = current_start;
+	int			step = enter_step();
+	bool		is_below_noforce = current_start.query != NULL &&
+	(current_start.is_noforce || current_start.is_below_noforce);
 
-	if (!IsParallelWorker() && MtIsActive())
+	if (!IsParallelWorker())
 	{
 		if (current_frame.depth == 0)
 			MtRedactActivity();
@@ -108,16 +206,8 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 	current_start.query = query;
 	current_start.eflags = eflags;
 	current_start.is_noforce = InNoForceRLSOperation();
-	current_start.is_below_noforce = previous.query != NULL &&
-		(previous.is_noforce || previous.is_below_noforce);
-	return previous;
-}
-
-void
-MtGuardLeaveStart(MtStart previous)
-{
-	current_start = previous;
-	reset_plans_if_due();
+	current_start.is_below_noforce = is_below_noforce;
+	return step;
 }
 
 /* Does the statement read or write a table of tenants? */
@@ -145,8 +235,8 @@ touches_tenants(const PlannedStmt *statement)
  * have been suspended, and its credential may have expired, since the cursor was
  * opened.
  */
-void
-MtGuardBeforeRun(QueryDesc *query)
+static void
+check_before_run(QueryDesc *query)
 {
 	MtDenial	denial;
 
@@ -162,21 +252,27 @@ MtGuardBeforeRun(QueryDesc *query)
 		MtDenialRaise(&denial);
 }
 
-MtFrame
-MtGuardEnterFrame(void)
+int
+MtGuardEnterRun(QueryDesc *query)
 {
-	MtFrame		previous = current_frame;
+	int			step;
+
+	check_before_run(query);
+	step = enter_step();
+	current_frame.is_noforce = InNoForceRLSOperation();
+	current_frame.depth++;
+	return step;
+}
+
+/* Triggers run here, and nothing is fetched. */
+int
+MtGuardEnterFinish(void)
+{
+	int			step = enter_step();
 
 	current_frame.is_noforce = InNoForceRLSOperation();
 	current_frame.depth++;
-	return previous;
-}
-
-void
-MtGuardLeaveFrame(MtFrame previous)
-{
-	current_frame = previous;
-	reset_plans_if_due();
+	return step;
 }
 
 /* ---- the statements of foreign keys ---- */
@@ -293,17 +389,20 @@ is_key_share_query(const Query *query)
  * foreign key's own statement is planned before it can be known as one; the
  * probe of a further one below it calls nothing that a user has made.
  */
-void
-MtGuardBeforePlanning(Query *query)
+int
+MtGuardEnterPlanning(Query *query)
 {
+	int			step;
+
 	MtContextMaterialise();
-	if (!MtGuardIsOn())
-		return;
-	if (InNoForceRLSOperation() &&
-		((!current_frame.is_noforce && current_start.query == NULL) ||
-		 is_key_share_query(query)))
-		return;
-	MtGuardCheckQuery(query);
+	if (MtGuardIsOn() &&
+		!(InNoForceRLSOperation() &&
+		  ((!current_frame.is_noforce && current_start.query == NULL) ||
+		   is_key_share_query(query))))
+		MtGuardCheckQuery(query);
+	step = enter_step();
+	MtContextSetPlannerDepth(MtContextPlannerDepth() + 1);
+	return step;
 }
 
 /*

@@ -29,32 +29,17 @@ extern void MtGuardPermissionInit(void);
 extern void MtGuardCheckQuery(Query *query);
 
 /*
- * executor.c: what the guard does at each step of the executor. The frames are
- * entered and left in pairs, also on errors.
+ * executor.c: what the guard does at each step of a statement. Enter returns what
+ * Leave must be given when the step is over; an error leaves by itself.
  */
-typedef struct MtFrame
-{
-	bool		is_noforce;
-	int			depth;
-} MtFrame;
-
-typedef struct MtStart
-{
-	QueryDesc  *query;
-	int			eflags;
-	bool		is_noforce;
-	bool		is_below_noforce;	/* started while such a one was starting */
-} MtStart;
-
-extern void MtGuardBeforePlanning(Query *query);
-extern MtStart MtGuardEnterStart(QueryDesc *query, int eflags);
-extern void MtGuardLeaveStart(MtStart previous);
-extern void MtGuardAfterPlanning(void);
+extern void MtGuardExecutorInit(void);
+extern int	MtGuardEnterPlanning(Query *query);
+extern int	MtGuardEnterStart(QueryDesc *query, int eflags);
+extern int	MtGuardEnterRun(QueryDesc *query);
+extern int	MtGuardEnterFinish(void);
+extern void MtGuardLeave(int step);
 extern void MtGuardAfterAnalysis(void);
 extern void MtGuardNoteRead(void);
-extern void MtGuardBeforeRun(QueryDesc *query);
-extern MtFrame MtGuardEnterFrame(void);
-extern void MtGuardLeaveFrame(MtFrame previous);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);

@@ -43,23 +43,15 @@ MtGuardIsOn(void)
 static PlannedStmt *
 plan_statement(MT_PLANNER_PARAMS)
 {
-	PlannedStmt *volatile result = NULL;
+	planner_hook_type plan = previous_planner ? previous_planner : standard_planner;
+	PlannedStmt *result;
+	int			step;
 
-	if (MtIsActive())
-		MtGuardBeforePlanning(parse);
-
-	MtContextEnterPlanner();
-	PG_TRY();
-	{
-		result = previous_planner ? previous_planner(MT_PLANNER_ARGS) :
-			standard_planner(MT_PLANNER_ARGS);
-	}
-	PG_FINALLY();
-	{
-		MtContextLeavePlanner();
-		MtGuardAfterPlanning();
-	}
-	PG_END_TRY();
+	if (!MtIsActive())
+		return plan(MT_PLANNER_ARGS);
+	step = MtGuardEnterPlanning(parse);
+	result = plan(MT_PLANNER_ARGS);
+	MtGuardLeave(step);
 	MtChecksSimplify(result);
 	return result;
 }
@@ -67,61 +59,54 @@ plan_statement(MT_PLANNER_PARAMS)
 static void
 start_executor(QueryDesc *queryDesc, int eflags)
 {
-	MtStart		previous = MtGuardEnterStart(queryDesc, eflags);
+	ExecutorStart_hook_type start = previous_executor_start ?
+	previous_executor_start : standard_ExecutorStart;
+	int			step;
 
-	PG_TRY();
+	if (!MtIsActive())
 	{
-		if (previous_executor_start)
-			previous_executor_start(queryDesc, eflags);
-		else
-			standard_ExecutorStart(queryDesc, eflags);
+		start(queryDesc, eflags);
+		return;
 	}
-	PG_FINALLY();
-	{
-		MtGuardLeaveStart(previous);
-	}
-	PG_END_TRY();
+	step = MtGuardEnterStart(queryDesc, eflags);
+	start(queryDesc, eflags);
+	MtGuardLeave(step);
 }
 
 static void
 run_executor(MT_EXECUTOR_RUN_PARAMS)
 {
-	MtFrame		previous;
+	ExecutorRun_hook_type run = previous_executor_run ?
+	previous_executor_run : standard_ExecutorRun;
+	int			step;
 
-	if (MtIsActive())
-		MtGuardBeforeRun(queryDesc);
-	previous = MtGuardEnterFrame();
-	PG_TRY();
+	if (!MtIsActive())
 	{
-		if (previous_executor_run)
-			previous_executor_run(MT_EXECUTOR_RUN_ARGS);
-		else
-			standard_ExecutorRun(MT_EXECUTOR_RUN_ARGS);
+		run(MT_EXECUTOR_RUN_ARGS);
+		return;
 	}
-	PG_FINALLY();
-	{
-		MtGuardLeaveFrame(previous);
-	}
-	PG_END_TRY();
+	step = MtGuardEnterRun(queryDesc);
+	run(MT_EXECUTOR_RUN_ARGS);
+	MtGuardLeave(step);
 }
 
+/* Only a statement that writes has triggers left to run. */
 static void
 finish_executor(QueryDesc *queryDesc)
 {
-	MtFrame		previous = MtGuardEnterFrame();
+	ExecutorFinish_hook_type finish = previous_executor_finish ?
+	previous_executor_finish : standard_ExecutorFinish;
+	int			step;
 
-	PG_TRY();
+	if ((queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE) ||
+		!MtIsActive())
 	{
-		if (previous_executor_finish)
-			previous_executor_finish(queryDesc);
-		else
-			standard_ExecutorFinish(queryDesc);
+		finish(queryDesc);
+		return;
 	}
-	PG_FINALLY();
-	{
-		MtGuardLeaveFrame(previous);
-	}
-	PG_END_TRY();
+	step = MtGuardEnterFinish();
+	finish(queryDesc);
+	MtGuardLeave(step);
 }
 
 static void
@@ -170,6 +155,7 @@ MtHooksInit(void)
 	object_access_hook = access_object;
 	previous_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyze_query;
+	MtGuardExecutorInit();
 	MtGuardPermissionInit();
 	are_hooks_installed = true;
 }

@@ -434,8 +434,8 @@ MtGuardCheckPermissions(List *permissions, bool raise)
 	bool		is_referential = is_referential_statement(permissions);
 	ListCell   *cell;
 
-	/* COPY comes here without having been planned. */
-	if (raise)
+	/* COPY comes here without having been planned or started. */
+	if (raise && MtGuardIsCopy())
 		MtContextMaterialise();
 
 	foreach(cell, permissions)

@@ -674,17 +674,16 @@ MtContextMaterialise(void)
 	take_lock(&context);
 }
 
-void
-MtContextEnterPlanner(void)
+int
+MtContextPlannerDepth(void)
 {
-	planner_depth++;
+	return planner_depth;
 }
 
 void
-MtContextLeavePlanner(void)
+MtContextSetPlannerDepth(int depth)
 {
-	if (planner_depth > 0)
-		planner_depth--;
+	planner_depth = depth;
 }
 
 bool

@@ -59,9 +59,9 @@ extern bool MtContextIsUsed(void);
 /* The denial for code that needs a tenant and has none. */
 extern void MtContextDenyMissing(MtDenial *denial);
 
-/* Between these two calls no context can be set: the planner is at work. */
-extern void MtContextEnterPlanner(void);
-extern void MtContextLeavePlanner(void);
+/* How many planners are at work, one inside the other: no context can be set then. */
+extern int	MtContextPlannerDepth(void);
+extern void MtContextSetPlannerDepth(int depth);
 extern bool MtContextIsPlanning(void);
 
 #endif							/* MT_CONTEXT_H */
