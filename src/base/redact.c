@@ -27,6 +27,13 @@
 static emit_log_hook_type previous_emit_log = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
+/*
+ * Has this session been given a text with a credential? Every text is analyzed
+ * or fails before it is executed, so where it has not, nothing that is executed
+ * needs to be looked at. Assumed where the library came later than the session.
+ */
+static bool has_seen_credential = true;
+
 static bool
 is_credential_character(char c)
 {
@@ -137,6 +144,7 @@ redact_log_record(ErrorData *edata)
 		mask_pieces(edata->context, debug_query_string);
 		edata->hide_stmt = true;
 		/* A statement that cannot even be parsed is seen here only. */
+		has_seen_credential = true;
 		if (edata->elevel >= ERROR && IsUnderPostmaster)
 			MtRedactActivity();
 	}
@@ -159,7 +167,7 @@ MtRedactActivity(void)
 {
 	char	   *masked;
 
-	if (debug_query_string == NULL ||
+	if (!has_seen_credential || debug_query_string == NULL ||
 		!MtContainsCredential(debug_query_string))
 		return;
 	masked = pstrdup(debug_query_string);
@@ -180,6 +188,7 @@ redact_analyzed_query(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (has_credential)
 	{
+		has_seen_credential = true;
 		MtRedactActivity();
 		if (query->commandType == CMD_UTILITY)
 			query->queryId = UINT64CONST(0);
@@ -193,6 +202,7 @@ redact_analyzed_query(ParseState *pstate, Query *query, JumbleState *jstate)
 void
 MtRedactInit(void)
 {
+	has_seen_credential = !process_shared_preload_libraries_in_progress;
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = redact_log_record;
 	previous_post_parse_analyze = post_parse_analyze_hook;
