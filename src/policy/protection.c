@@ -58,6 +58,14 @@ static bool must_forget_all = true;
 static uint64 changes = 0;
 static uint64 cache_extension_generation = 0;
 
+/*
+ * Entries found lately, by relid: most statements are about few relations, and
+ * short. All are forgotten with the first change to any relation.
+ */
+#define RECENT_LIMIT 64
+static MtProtection *recent[RECENT_LIMIT];
+static uint64 recent_changes = 0;
+
 /* ---- the generated expressions ---- */
 
 /*
@@ -351,6 +359,7 @@ prepare_cache(void)
 											  ALLOCSET_DEFAULT_SIZES);
 	/* An entry being made may rely on one that goes now. */
 	changes++;
+	memset(recent, 0, sizeof(recent));
 	cache = NULL;
 	MemoryContextReset(cache_context);
 	control.keysize = sizeof(Oid);
@@ -551,8 +560,8 @@ examine(Oid relid, MtProtection *out)
 	}
 }
 
-const MtProtection *
-MtProtectionOf(Oid relid)
+static const MtProtection *
+find_or_examine(Oid relid)
 {
 	static MtProtection unstable;
 	MtProtection *entry;
@@ -561,7 +570,10 @@ MtProtectionOf(Oid relid)
 	prepare_cache();
 	entry = hash_search(cache, &relid, HASH_FIND, NULL);
 	if (entry != NULL && entry->is_valid)
+	{
+		recent[relid % RECENT_LIMIT] = entry;
 		return entry;
+	}
 
 	/* Read again if something changed while it was read; three times is rare. */
 	for (int attempt = 0; attempt < 3; attempt++)
@@ -585,6 +597,23 @@ MtProtectionOf(Oid relid)
 		return entry;
 	}
 	return &unstable;
+}
+
+const MtProtection *
+MtProtectionOf(Oid relid)
+{
+	const MtProtection *entry;
+
+	if (recent_changes != changes)
+	{
+		memset(recent, 0, sizeof(recent));
+		recent_changes = changes;
+	}
+	entry = recent[relid % RECENT_LIMIT];
+	if (entry != NULL && entry->relid == relid && !must_forget_all &&
+		cache_extension_generation == MtExtensionGeneration())
+		return entry;
+	return find_or_examine(relid);
 }
 
 /*
