@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -149,6 +149,11 @@ check-mutants:
 ## check-bare: build, demo and check in a bare Debian made for it (as root; needs debootstrap)
 check-bare:
 	@test/tools/bare-chroot
+
+## check-matrix: builds and tests on PostgreSQL 15, 17, 18 and 19, each in its Debian (as root; needs debootstrap; MAJORS="18", SHORT=1)
+check-matrix:
+	@test/tools/requirements systems
+	@test/tools/check-matrix $(if $(SHORT),--short) $(MAJORS)
 
 ## demo: the two-minute tour, on a throw-away server
 demo:
