@@ -11,9 +11,11 @@ SELECT multitenant.grant_access('regress_mt_owner', 'trusted_application');
 SELECT multitenant.create_tenant('keys-a', number => 901) IS NOT NULL;
 SELECT multitenant.create_tenant('keys-b', number => 902) IS NOT NULL;
 CREATE SCHEMA mt_keys AUTHORIZATION regress_mt_owner;
+-- (what the server makes for partitions has names that differ between its versions)
 CREATE FUNCTION mt_keys.keys(rel regclass) RETURNS TABLE(key text) LANGUAGE sql STABLE AS $$
-	SELECT conname || ': ' || pg_get_constraintdef(oid) FROM pg_constraint
-		WHERE conrelid = rel AND contype IN ('p', 'u', 'f') ORDER BY contype DESC, conname $$;
+	SELECT CASE WHEN conparentid = 0 OR contype <> 'f' THEN conname ELSE 'a part of it' END || ': ' || pg_get_constraintdef(oid)
+		FROM pg_constraint WHERE conrelid = rel AND contype IN ('p', 'u', 'f')
+		ORDER BY contype DESC, conparentid <> 0, conname $$;
 
 SET ROLE regress_mt_owner;
 -- unique keys: what is converted, and what stays and is said
