@@ -7,9 +7,8 @@ set style line 3 lc rgb "#0072b2" pt 9 ps 0.8 lw 1.5	# hooks_active
 set style line 4 lc rgb "#e69f00" pt 6 ps 0.8 lw 1.5	# current_setting
 set style line 5 lc rgb "#b58900" pt 12 ps 0.9 lw 1.5	# select
 set style line 6 lc rgb "#d1007a" pt 7 ps 1.0 lw 2.5	# multitenant
-set style line 7 lc rgb "#7a00a8" pt 5 ps 0.8 lw 2	# session
-set style line 8 lc rgb "#00856a" pt 13 ps 1.0 lw 2	# bound
-array colour[5] = [1, 4, 6, 7, 8]	# of the transactions' variants
+set style line 7 lc rgb "#7a00a8" pt 5 ps 0.8 lw 2	# session context, new HS256 token
+set style line 8 lc rgb "#00856a" pt 13 ps 1.0 lw 2	# bound role, new EdDSA token
 
 set key outside right top samplen 1 spacing 1.2
 set border 3
@@ -19,11 +18,6 @@ set grid ytics lc rgb "#dddddd" lt 1 lw 0.5
 set yrange [0.85:limit+0.08]
 set ylabel "wall time / V0"
 set arrow 1 from graph 0, first 1 to graph 1, first 1 nohead lc rgb "black" lw 1 front
-
-name(s) = s eq "hooks_absent" ? "library, no extension" : s eq "hooks_active" ? "extension, unprotected" : \
-	s eq "current_setting" ? "current\\_setting()" : s eq "select" ? "(SELECT ..)" : s eq "session" ? "session context" : \
-	s eq "bound" ? "bound role" : s eq "new_hs256" ? "new HS256 token" : s eq "new_eddsa" ? "new EdDSA token" : s
-label(i) = name(system(sprintf("sed -n 's/^\"\\(.*\\)\"$/\\1/p' '%s' | sed -n '%dp'", data, i)))
 
 set multiplot layout 3,1 title "Isolation against a hand-written tenant\\_id = '...' on a server without the library\nmedian and quartiles of the ratios within rounds; numbers: beyond the scale" font ",15"
 do for [panel in "simple prepared transactions"] {
@@ -37,9 +31,8 @@ do for [panel in "simple prepared transactions"] {
 		} else {
 			set title (panel eq "simple" ? "simple protocol" : "prepared statements")
 		}
-		plot for [i=0:variants-1] data index i using 1:2:3:4 skip 1 with yerrorbars \
-				ls (panel eq "transactions" ? colour[i+1] : i+1) title label(i+1), \
-			for [i=0:variants-1] data index i using 1:(limit+0.04):5 skip 1 with labels font ",11" notitle
+		plot for [i=1:|style|] data index i-1 using 1:2:3:4 with yerrorbars ls style[i] title name[i], \
+			for [i=1:|style|] data index i-1 using 1:(limit+0.04):5 with labels font ",11" notitle
 		do for [i=1:groups-1] { unset arrow 10+i }
 	}
 }
