@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -145,6 +145,11 @@ $(SUITES:%=check-%): check-%:
 check-mutants:
 	@test/tools/requirements check
 	@test/tools/check-mutants
+
+## coverage: lines of the library that the tests reach, in build/coverage (SUITES="regress tap": these only, judges nothing)
+coverage:
+	@test/tools/requirements coverage
+	@test/tools/coverage $(if $(filter file,$(origin SUITES)),,$(SUITES))
 
 ## check-bare: build, demo and check in a bare Debian made for it (as root; needs debootstrap)
 check-bare:
