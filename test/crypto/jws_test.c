@@ -514,21 +514,17 @@ test_confusion(void)
 	}
 }
 
-/* The PEM of an RSA key with the modulus of another one. */
+/* The PEM of an RSA key of these numbers. */
 static char *
-rsa_pem(EVP_PKEY *other, unsigned exponent)
+rsa_pem_of(const BIGNUM *n, unsigned exponent)
 {
-	BIGNUM	   *n = NULL;
-	unsigned char modulus[512];
-	int			length;
+	unsigned char modulus[2048];
+	int			length = BN_num_bytes(n);
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
 	EVP_PKEY   *pkey = NULL;
 	OSSL_PARAM	params[3];
 	char	   *pem;
 
-	if (EVP_PKEY_get_bn_param(other, OSSL_PKEY_PARAM_RSA_N, &n) != 1)
-		bail_out("cannot read a modulus");
-	length = BN_num_bytes(n);
 	BN_bn2nativepad(n, modulus, length);
 	params[0] = OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, modulus,
 										(size_t) length);
@@ -540,8 +536,52 @@ rsa_pem(EVP_PKEY *other, unsigned exponent)
 	pem = pem_of(pkey, false);
 	EVP_PKEY_free(pkey);
 	EVP_PKEY_CTX_free(ctx);
+	return pem;
+}
+
+/* The same with the modulus of another one. */
+static char *
+rsa_pem(EVP_PKEY *other, unsigned exponent)
+{
+	BIGNUM	   *n = NULL;
+	char	   *pem;
+
+	if (EVP_PKEY_get_bn_param(other, OSSL_PKEY_PARAM_RSA_N, &n) != 1)
+		bail_out("cannot read a modulus");
+	pem = rsa_pem_of(n, exponent);
 	BN_free(n);
 	return pem;
+}
+
+/* The PEM of an RSA key of so many bits, which nobody can sign with. */
+static char *
+long_rsa_pem(int bits)
+{
+	BIGNUM	   *n = BN_new();
+	char	   *pem;
+
+	if (BN_rand(n, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD) != 1)
+		bail_out("cannot make a modulus");
+	pem = rsa_pem_of(n, 65537);
+	BN_free(n);
+	return pem;
+}
+
+/* Every status has a text of its own, and what is none has one, too. */
+static void
+test_texts(void)
+{
+	int			same = 0;
+
+	for (int i = 0; i <= MT_KEY_SECRET_IS_PEM; i++)
+		for (int j = i + 1; j <= MT_KEY_SECRET_IS_PEM + 1; j++)
+			same += strcmp(MtKeyStatusText((MtKeyStatus) i),
+						   MtKeyStatusText((MtKeyStatus) j)) == 0;
+	for (int i = 0; i <= MT_JWS_BAD_CLAIMS; i++)
+		for (int j = i + 1; j <= MT_JWS_BAD_CLAIMS + 1; j++)
+			same += strcmp(MtJwsStatusText((MtJwsStatus) i),
+						   MtJwsStatusText((MtJwsStatus) j)) == 0;
+	ok(same == 0, "every status has a text of its own");
 }
 
 /* What is a key of which algorithm. */
@@ -549,7 +589,7 @@ static void
 test_keys(void)
 {
 	char	   *pem;
-	char		text[8192];
+	char		text[MT_KEY_MAX_PEM + 2];
 	EVP_PKEY   *pkey;
 	MtVerifyKey *key = NULL;
 	unsigned char secret[MT_KEY_MAX_SECRET + 1];
@@ -671,6 +711,24 @@ test_keys(void)
 	ok(key_status(MT_ALG_RS256, pem) == MT_KEY_OK,
 	   "RSA with exponent 3 is accepted");
 	free(pem);
+
+	pem = long_rsa_pem(MT_KEY_MAX_RSA_BITS);
+	ok(key_status(MT_ALG_RS256, pem) == MT_KEY_OK,
+	   "RSA of 8192 bits is accepted");
+	free(pem);
+	pem = long_rsa_pem(MT_KEY_MAX_RSA_BITS + 1);
+	ok(key_status(MT_ALG_RS256, pem) == MT_KEY_TOO_LARGE,
+	   "RSA of 8193 bits is too large");
+	free(pem);
+	memset(text, '\n', MT_KEY_MAX_PEM + 1);
+	memcpy(text, signers[0].public_pem, strlen(signers[0].public_pem));
+	text[MT_KEY_MAX_PEM] = '\0';
+	ok(key_status(MT_ALG_EDDSA, text) == MT_KEY_OK,
+	   "a text of just the permitted length is accepted");
+	text[MT_KEY_MAX_PEM] = '\n';
+	text[MT_KEY_MAX_PEM + 1] = '\0';
+	ok(key_status(MT_ALG_EDDSA, text) == MT_KEY_TOO_LARGE,
+	   "a longer text is too large");
 
 	pkey = EVP_EC_gen("P-384");
 	pem = pem_of(pkey, false);
@@ -926,6 +984,7 @@ test_claims(void)
 	static const char *const strings[] = {
 		"\"\"", "1", "null", "true", "[\"a\"]", "{}", "\"a", "a", "'a'",
 		"\"a\\u0000b\"", "\"\\u0000\"", "\"a\nb\"", "\"a\\nb\"", "\"a\\tb\"",
+		"\"a\\rb\"", "\"a\\bb\"", "\"a\\fb\"",
 		"\"\\u001b[2J\"", "\"\x7F\"", "\"\\u007f\"", "\"\\u0085\"",
 		"\"\xC2\x85\"", "\"\\x41\"", "\"\\u12\"", "\"\\u12G4\"", "\"\\\"",
 		"\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\ud800\"", "\"\\ud83dx\"",
@@ -964,7 +1023,7 @@ test_claims(void)
 		   strcmp(claims.tenant, "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80") == 0,
 		   "and both are the same");
 	claims_are(MT_JWS_OK,
-			   "{\"x\":\"a\\nb\\u0000\",\"y\":[-0.5E-3,0,true,false,null,[],{}],\"\\u0041aaaaaaaaaaaaaaaaaaaaaa\":{\"tenant\":1}}",
+			   "{\"x\":\"a\\nb\\r\\t\\b\\f\\u0000\",\"y\":[-0.5E-3,0,true,false,null,[],{}],\"\\u0041aaaaaaaaaaaaaaaaaaaaaa\":{\"tenant\":1}}",
 			   &claims, "unknown claims of all kinds");
 	ok(!claims.has_tenant, "and a nested tenant is none");
 
@@ -1256,6 +1315,7 @@ main(int argc, char **argv)
 		test_round_trips();
 		test_confusion();
 		test_keys();
+	test_texts();
 		test_headers();
 		test_tokens();
 		test_claims();
