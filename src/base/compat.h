@@ -9,10 +9,19 @@
 #error "multitenant needs PostgreSQL 15 or later"
 #endif
 
+#if PG_VERSION_NUM < 160000
+#include "common/jsonapi.h"
+#endif
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#if PG_VERSION_NUM >= 160000
+#include "utils/json.h"
+#else
+#include "utils/jsonfuncs.h"
+#endif
 
 /* The mark of a function that does not return; put first in a declaration. */
 #if PG_VERSION_NUM >= 180000
@@ -35,6 +44,14 @@
 #else
 #define MtLocalTransactionId() (MyProc->lxid)
 #define MtProcNumber() (MyProc->pgprocno)
+#endif
+
+/* Is the text JSON? Throws nothing for its syntax. */
+#if PG_VERSION_NUM >= 160000
+#define MtIsJson(text) json_validate(cstring_to_text(text), false, false)
+#else
+#define MtIsJson(text) \
+	(pg_parse_json(makeJsonLexContext(cstring_to_text(text), true), &nullSemAction) == JSON_SUCCESS)
 #endif
 
 /* ExecutorRun lost execute_once in 18. */

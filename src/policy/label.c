@@ -13,6 +13,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "base/audit.h"
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/tablescan.h"
@@ -65,26 +66,30 @@ json_text_member(Jsonb *object, const char *name)
 /*
  * Is the text an ISO date and time with a numeric zone?
  *
- * Security: "infinity" and "tomorrow" are times, too, and never come.
+ * Security: "infinity" and "tomorrow" are times, too, and never come. A text
+ * that does not begin with the year means what the reading session's DateStyle
+ * says, and any role may set that.
  */
 static bool
 is_absolute_time(const char *text)
 {
 	return strlen(text) >= strlen("2000-01-01 00:00:00+0") &&
-		isdigit((unsigned char) text[0]) &&
+		strspn(text, "0123456789") == strlen("2000") && text[4] == '-' &&
 		strspn(text, "0123456789-:. +T") == strlen(text);
 }
 
 static bool
 parse_members(const char *json, MtLabel *out, const char **reason)
 {
-	Jsonb	   *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	Jsonb	   *object = NULL;
 	char	   *mode;
 	char	   *until;
 
-	if (!JB_ROOT_IS_OBJECT(object))
+	if (MtIsJson(json))
+		object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
 	{
-		*reason = "what follows the class must be a JSON object";
+		*reason = "What follows the class must be a JSON object";
 		return false;
 	}
 	mode = json_text_member(object, "mode");
@@ -92,18 +97,18 @@ parse_members(const char *json, MtLabel *out, const char **reason)
 		return true;
 	if (strcmp(mode, "paused") != 0)
 	{
-		*reason = "the mode must be \"enforce\" or \"paused\"";
+		*reason = "The mode must be \"enforce\" or \"paused\"";
 		return false;
 	}
 	until = json_text_member(object, "until");
 	if (until == NULL || !is_absolute_time(until))
 	{
-		*reason = "a pause needs \"until\", an ISO date and time with a numeric zone";
+		*reason = "A pause needs \"until\", an ISO date and time with a numeric zone";
 		return false;
 	}
 	if (json_text_member(object, "reason") == NULL)
 	{
-		*reason = "a pause needs a reason";
+		*reason = "A pause needs a reason";
 		return false;
 	}
 	out->is_paused = true;
@@ -125,7 +130,7 @@ MtLabelParse(const char *text, MtLabel *out, const char **reason)
 		out->class = MT_CLASS_EXEMPT;
 		if (strspn(text + strlen(EXEMPT_PREFIX), " ") < strlen(text + strlen(EXEMPT_PREFIX)))
 			return true;
-		*reason = "an exemption needs a reason";
+		*reason = "An exemption needs a reason";
 		return false;
 	}
 	if (strcmp(text, class_names[MT_CLASS_SHARED]) == 0)
@@ -146,7 +151,7 @@ MtLabelParse(const char *text, MtLabel *out, const char **reason)
 		if (text[length] == ' ')
 			return parse_members(text + length + 1, out, reason);
 	}
-	*reason = "the class must be tenant, shared, shared_rows or \"exempt: reason\"";
+	*reason = "The class must be tenant, shared, shared_rows or \"exempt: reason\"";
 	return false;
 }
 
@@ -335,9 +340,9 @@ check_column_label(const ObjectAddress *object, const char *seclabel)
 	AttrNumber	present = MtLabelledColumn(object->objectId);
 
 	if (seclabel != NULL && strcmp(seclabel, MT_COLUMN_LABEL) != 0)
-		raise_invalid_label("the label of a column can only be \"" MT_COLUMN_LABEL "\"");
+		raise_invalid_label("The label of a column can only be \"" MT_COLUMN_LABEL "\"");
 	if (seclabel != NULL && present != 0 && present != object->objectSubId)
-		raise_invalid_label("another column of the table is labelled");
+		raise_invalid_label("Another column of the table is labelled");
 	if (present == object->objectSubId && seclabel != NULL)
 		return;
 	if (may_change_isolation())
@@ -399,12 +404,12 @@ check_label(const ObjectAddress *object, const char *seclabel)
 		return;
 	}
 	if (seclabel != NULL && strlen(seclabel) > MAX_LABEL)
-		raise_invalid_label("it is longer than 64 kB");
+		raise_invalid_label("It is longer than 64 kB");
 	if (seclabel != NULL && !MtLabelParse(seclabel, &label, &reason))
 		raise_invalid_label(reason);
 	if (label.is_paused && label.paused_until >
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MAX_PAUSE_MS))
-		raise_invalid_label("a pause lasts at most seven days");
+		raise_invalid_label("A pause lasts at most seven days");
 	check_right_to_label(object->objectId, &label, seclabel == NULL);
 	invalidate_tree(object->objectId);
 
