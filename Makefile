@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%
+OWN_GOALS = help check check-mutants check-bare check-matrix coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
