@@ -377,7 +377,7 @@ foreach my $tenant ('acme', 'beta')
 $mt->refused($app, $parallel . "SELECT min(note), max(note) FROM big;", 'MT001', 'C19: no context, no workers');
 $mt->refused($app, $parallel . 'BEGIN;' . authenticate('acme') . "SELECT count(*) FROM big WHERE enter_parallel('$beta') IS NOT NULL AND process() > 0;", '(?:55000|MT005|25000)',
 	'C19: a worker cannot set a context', tenant => 'acme');
-my $force = $node->pg_version < 16 ? 'force_parallel_mode' : 'debug_parallel_query';
+my $force = $mt->parallel_setting;
 shows($app, "SET $force = on;" . $mt->begin('acme') . $see, 'ACME', "C19: $force");
 $mt->refused($app, "SET $force = on;" . $mt->begin('acme') . "SELECT enter_parallel('$beta');", '(?:55000|MT005|25000)', "C19: setting a context under $force");
 

@@ -10,11 +10,12 @@ use Test::More;
 
 my $mt = MtTest->new('machinery');
 my ($app, $owner) = ('regress_mt_app', 'regress_mt_owner');
+my $parallel = 'SET ' . $mt->parallel_setting . ' = on;';
 $mt->superuser(q{CREATE VIEW definer_view AS SELECT * FROM invoice; GRANT SELECT ON definer_view TO regress_mt_app; CREATE SCHEMA scratch AUTHORIZATION regress_mt_app;});
 # A parallel worker runs what its leader never saw, on the caller's word that a function is PARALLEL SAFE.
-$mt->refused($app, q{CREATE FUNCTION pg_temp.peek() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(note, ',') FROM definer_view); END $$; SET force_parallel_mode = on; SELECT pg_temp.peek();}, 'MT007', 'a statement in a parallel worker');
-$mt->refused($app, q{CREATE FUNCTION pg_temp.act() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(query, ',') FROM pg_stat_get_activity(NULL)); END $$; SET force_parallel_mode = on; SELECT pg_temp.act();}, 'MT010', 'a function of the server in a parallel worker');
-$mt->allowed($app, "SET force_parallel_mode=on; ".$mt->begin('acme')."SELECT note FROM invoice", 'SECRET-ACME', 'a parallel worker with a context', tenant=>'acme');
+$mt->refused($app, q{CREATE FUNCTION pg_temp.peek() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(note, ',') FROM definer_view); END $$; } . $parallel . q{ SELECT pg_temp.peek();}, 'MT007', 'a statement in a parallel worker');
+$mt->refused($app, q{CREATE FUNCTION pg_temp.act() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN (SELECT string_agg(query, ',') FROM pg_stat_get_activity(NULL)); END $$; } . $parallel . q{ SELECT pg_temp.act();}, 'MT010', 'a function of the server in a parallel worker');
+$mt->allowed($app, $parallel . $mt->begin('acme')."SELECT note FROM invoice", 'SECRET-ACME', 'a parallel worker with a context', tenant=>'acme');
 # The exemption of a foreign key's statement covers neither what a rule adds to it nor what only looks like its probe.
 $mt->refused($app, q{CREATE TEMP TABLE par(id int PRIMARY KEY);
 CREATE TEMP TABLE chi(id int REFERENCES par ON DELETE CASCADE); CREATE TEMP TABLE leak(note text);

@@ -56,6 +56,13 @@ sub new
 
 sub node { return $_[0]->{node} }
 
+# ---- questions of version, all of them here ----
+
+sub major { return $_[0]->{node}->pg_version->major }
+
+# The setting that makes the planner use a parallel worker wherever it may.
+sub parallel_setting { return $_[0]->major < 16 ? 'force_parallel_mode' : 'debug_parallel_query' }
+
 sub create_world
 {
 	my ($self) = @_;

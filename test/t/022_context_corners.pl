@@ -77,7 +77,7 @@ $mt->steps('what the session brings along does not replace an identity that was 
 $mt->superuser("CREATE FUNCTION peek() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS
 	'BEGIN RETURN (SELECT coalesce(state, ''?'') FROM multitenant.context); END'");
 $mt->steps('a session whose context is forsaken', $keep, {}, authenticate('acme') => $acme, $rows => 'SECRET-ACME', authenticate('gamma') => 'MT006',
-	'SET force_parallel_mode = on' => '', 'SELECT peek()' => 'none', $rows => 'MT001');
+	'SET ' . $mt->parallel_setting . ' = on' => '', 'SELECT peek()' => 'none', $rows => 'MT001');
 
 # ---- a statement that starts while another one starts ----
 
