@@ -22,6 +22,7 @@
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "policy/checks.h"
+#include "policy/label.h"
 #include "tenant/context.h"
 
 static planner_hook_type previous_planner = NULL;
@@ -113,6 +114,7 @@ static void
 analyze_query(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	MtGuardAfterAnalysis();
+	MtLabelBeforeStatement(query->utilityStmt);
 	if (previous_post_parse_analyze)
 		previous_post_parse_analyze(pstate, query, jstate);
 }

@@ -23,6 +23,7 @@
 #include "commands/seclabel.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "policy/label.h"
 #include "storage/bufmgr.h"
 #include "tenant/access.h"
@@ -420,8 +421,36 @@ check_label(const ObjectAddress *object, const char *seclabel)
 	MtAuditEmit(&event);
 }
 
+static void
+register_provider(void)
+{
+	static bool is_registered = false;
+
+	if (!is_registered)
+		register_label_provider(MT_LABEL_PROVIDER, check_label);
+	is_registered = true;
+}
+
+/*
+ * SECURITY LABEL without FOR means the only provider there is: where the
+ * extension is absent it must not come to mean us. Who names us is heard
+ * everywhere; labels outlive the extension.
+ */
+void
+MtLabelBeforeStatement(Node *statement)
+{
+	SecLabelStmt *label = (SecLabelStmt *) statement;
+
+	if (statement == NULL || !IsA(statement, SecLabelStmt))
+		return;
+	if (label->provider != NULL ? strcmp(label->provider, MT_LABEL_PROVIDER) == 0 : MtIsActive())
+		register_provider();
+}
+
 void
 MtLabelInit(void)
 {
-	register_label_provider(MT_LABEL_PROVIDER, check_label);
+	/* No hook will tell of the statements of an upgrade. */
+	if (IsBinaryUpgrade)
+		register_provider();
 }

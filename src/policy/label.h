@@ -8,6 +8,7 @@
 #include "postgres.h"
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
+#include "nodes/nodes.h"
 #include "nodes/pg_list.h"
 
 #define MT_LABEL_PROVIDER "multitenant"
@@ -29,6 +30,12 @@ typedef struct MtLabel
 } MtLabel;
 
 extern void MtLabelInit(void);
+
+/*
+ * Called with every utility statement (or NULL) between its analysis and its
+ * execution: lets SECURITY LABEL find the provider.
+ */
+extern void MtLabelBeforeStatement(Node *statement);
 
 /* The name of a class as labels spell it. */
 extern const char *MtClassName(MtClass class);

@@ -156,6 +156,12 @@ $mt->steps('plain: nor with a startup token', $app, { %plain, pgoptions => '-c m
 $mt->steps('plain: the owner may drop what he likes', 'postgres', \%plain, 'SELECT n FROM t ORDER BY n' => "1\n1\n2", 'DROP TABLE t' => '', 'CREATE SCHEMA multitenant' => '',
 	'DROP SCHEMA multitenant' => '');
 
+# Labels outlive the extension and can be taken away without it; a statement that names no provider does not mean ours.
+$mt->steps('plain: labels', 'postgres', \%plain, 'CREATE TABLE labelled (n int)' => '', "SECURITY LABEL ON TABLE labelled IS 'tenant'" => '22023',
+	"SECURITY LABEL FOR multitenant ON TABLE labelled IS 'tenant'" => '', 'SECURITY LABEL FOR multitenant ON TABLE labelled IS NULL' => '');
+$mt->steps('elsewhere it does', 'postgres', {}, 'CREATE TABLE labelled (n int)' => '', "SECURITY LABEL ON TABLE labelled IS 'shared'" => '',
+	'SELECT provider FROM pg_seclabels WHERE objname = \'labelled\'' => 'multitenant');
+
 # ---- the extension comes, goes and comes back under running sessions ----
 
 $node->safe_psql('postgres', 'CREATE DATABASE late');
