@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -116,10 +116,12 @@ $(INSTALL_SCRIPT_FILE): $(SQL_FILES:%=sql/%) $(EXTENSION).control
 # ---- test -----------------------------------------------------------------------------------------------------------
 # pg_regress and isolation tests, in this order of files.  A test that needs the preloaded library belongs to
 # REGRESS_PRELOAD / ISOLATION_PRELOAD; it gets there by its "requires: preload" line.
-REGRESS_PRELOAD = $(call tests_requiring_preload,test/sql/*.sql)
-REGRESS = $(filter-out $(REGRESS_PRELOAD),$(call tests_in,test/sql/*.sql))
-ISOLATION_PRELOAD = $(call tests_requiring_preload,test/specs/*.spec)
-ISOLATION = $(filter-out $(ISOLATION_PRELOAD),$(call tests_in,test/specs/*.spec))
+# TESTS="access context" (or with %, keys%) leaves these tests only.
+chosen = $(filter $(or $(TESTS),%),$(1))
+REGRESS_PRELOAD = $(call chosen,$(call tests_requiring_preload,test/sql/*.sql))
+REGRESS = $(filter-out $(REGRESS_PRELOAD),$(call chosen,$(call tests_in,test/sql/*.sql)))
+ISOLATION_PRELOAD = $(call chosen,$(call tests_requiring_preload,test/specs/*.spec))
+ISOLATION = $(filter-out $(ISOLATION_PRELOAD),$(call chosen,$(call tests_in,test/specs/*.spec)))
 export REGRESS REGRESS_PRELOAD ISOLATION ISOLATION_PRELOAD
 
 need_server = $(if $(PG_MAJOR),,@echo "no PostgreSQL found: say make PG_CONFIG=/path/to/pg_config" >&2; exit 1)
@@ -151,14 +153,23 @@ coverage:
 	@test/tools/requirements coverage
 	@test/tools/coverage $(if $(filter file,$(origin SUITES)),,$(SUITES))
 
+## check-core: PostgreSQL's own regression and isolation suites with the library preloaded (check-core-short: regression only)
+check-core check-core-short:
+	@test/tools/requirements core
+	@test/core/run $(if $(filter %-short,$@),--short)
+
+## check-assert: suites on a server with assertions, the cache-heavy ones with no cache lasting (check-assert-short: fewer)
+check-assert check-assert-short:
+	@test/tools/check-assert $(if $(filter %-short,$@),--short)
+
 ## check-bare: build, demo and check in a bare Debian made for it (as root; needs debootstrap)
 check-bare:
 	@test/tools/bare-chroot
 
-## check-matrix: builds and tests on PostgreSQL 15, 17, 18 and 19, each in its Debian (as root; needs debootstrap; MAJORS="18", SHORT=1)
-check-matrix:
+## check-matrix: builds and tests on PostgreSQL 15, 17, 18 and 19, each in its Debian (as root; needs debootstrap; MAJORS="18")
+check-matrix check-matrix-short:
 	@test/tools/requirements systems
-	@test/tools/check-matrix $(if $(SHORT),--short) $(MAJORS)
+	@test/tools/check-matrix $(if $(filter %-short,$@),--short) $(MAJORS)
 
 ## demo: the two-minute tour, on a throw-away server
 demo:
