@@ -163,7 +163,7 @@ static uint64_t random_state;
 static void
 die(const char *format,...)
 {
-	va_list		args;
+	va_list args;
 
 	fprintf(stderr, "pbench: ");
 	va_start(args, format);
@@ -673,7 +673,7 @@ run_rounds(int connection)
 {
 	int64_t		start = now();
 	int			warm = iterations / WARM_SHARE < WARM_LIMIT ?
-		iterations / WARM_SHARE : WARM_LIMIT;
+	iterations / WARM_SHARE : WARM_LIMIT;
 
 	for (int round = 0; round < round_count; round++)
 	{
