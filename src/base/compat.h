@@ -119,4 +119,32 @@ MtPermissionOf(void *item, MtPermission *out)
 #define MT_PLANNER_ARGS parse, query_string, cursorOptions, boundParams
 #endif
 
+/* What records of a range table entry the rights that it needs. */
+#if PG_VERSION_NUM >= 160000
+typedef RTEPermissionInfo MtRights;
+#define MtRightsOf(item) ((item)->p_perminfo)
+#define MtCheckRights(pstate, rights) ExecCheckPermissions((pstate)->p_rtable, list_make1(rights), true)
+#else
+typedef RangeTblEntry MtRights;
+#define MtRightsOf(item) ((item)->p_rte)
+#define MtCheckRights(pstate, rights) ExecCheckRTPerms((pstate)->p_rtable, true)
+#endif
+
+/* COPY can ignore rows with errors from 17 on, up to a limit from 18 on. */
+#if PG_VERSION_NUM >= 170000
+#define MtCopyHasIgnoredError(copy) \
+	((copy)->opts.on_error != COPY_ON_ERROR_STOP && (copy)->escontext->error_occurred)
+#define MtCopyForgetError(copy) ((copy)->escontext->error_occurred = false)
+#define MtCopyErrors(copy) ((int64) (copy)->num_errors)
+#else
+#define MtCopyHasIgnoredError(copy) false
+#define MtCopyForgetError(copy) ((void) 0)
+#define MtCopyErrors(copy) INT64CONST(0)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define MtCopyRejectLimit(copy) ((int64) (copy)->opts.reject_limit)
+#else
+#define MtCopyRejectLimit(copy) INT64CONST(0)
+#endif
+
 #endif							/* MT_COMPAT_H */

@@ -8,7 +8,9 @@
 #include "postgres.h"
 #include "executor/execdesc.h"
 #include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
 #include "nodes/pg_list.h"
+#include "tcop/cmdtag.h"
 
 #include "base/compat.h"
 
@@ -53,6 +55,9 @@ extern void MtStatusInit(void);
 
 /* function.c: throws if this session may not execute the function. */
 extern void MtGuardCheckFunction(Oid function);
+
+/* copy.c: executes COPY table FROM under row security; false: not its business. */
+extern bool MtGuardCopyFrom(PlannedStmt *planned, const char *text, QueryCompletion *completion);
 
 /* removal.c: throws if the object must not be dropped now. */
 extern void MtGuardCheckDrop(Oid class, Oid object);

@@ -23,6 +23,7 @@
 #include "parser/analyze.h"
 #include "policy/checks.h"
 #include "policy/label.h"
+#include "tcop/utility.h"
 #include "tenant/context.h"
 
 static planner_hook_type previous_planner = NULL;
@@ -31,6 +32,7 @@ static ExecutorRun_hook_type previous_executor_run = NULL;
 static ExecutorFinish_hook_type previous_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 static object_access_hook_type previous_object_access = NULL;
+static ProcessUtility_hook_type previous_process_utility = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 static bool are_hooks_installed = false;
@@ -111,6 +113,20 @@ finish_executor(QueryDesc *queryDesc)
 }
 
 static void
+process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	ProcessUtility_hook_type process = previous_process_utility ?
+	previous_process_utility : standard_ProcessUtility;
+
+	if (IsA(pstmt->utilityStmt, CopyStmt) && MtIsActive() && MtGuardIsOn() &&
+		MtGuardCopyFrom(pstmt, queryString, qc))
+		return;
+	process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
+static void
 analyze_query(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	MtGuardAfterAnalysis();
@@ -157,6 +173,8 @@ MtHooksInit(void)
 	object_access_hook = access_object;
 	previous_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyze_query;
+	previous_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 	MtGuardExecutorInit();
 	MtGuardPermissionInit();
 	are_hooks_installed = true;

@@ -1315,7 +1315,7 @@ main(int argc, char **argv)
 		test_round_trips();
 		test_confusion();
 		test_keys();
-	test_texts();
+		test_texts();
 		test_headers();
 		test_tokens();
 		test_claims();
