@@ -114,9 +114,11 @@ enter_step(void)
 
 	if (step_count == step_limit)
 	{
-		step_limit = Max(32, 2 * step_limit);
-		steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, step_limit * sizeof(Step)) :
-			repalloc(steps, step_limit * sizeof(Step));
+		int			limit = Max(32, 2 * step_limit);
+
+		steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, limit * sizeof(Step)) :
+			repalloc(steps, limit * sizeof(Step));
+		step_limit = limit;		/* not before there is memory for it */
 	}
 	step = &steps[step_count];
 	step->start = current_start;
