@@ -25,6 +25,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
+#include "policy/reference.h"
 #include "tcop/dest.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
@@ -300,10 +301,18 @@ is_key_value(Node *node)
 	return IsA(node, Param) || IsA(node, Const);
 }
 
-/* Is each of the conditions "column = parameter", by built-in means? */
+/*
+ * Is each of the conditions "column = parameter", by built-in means, and are
+ * these the columns that a foreign key compares?
+ *
+ * Security: a user's function can look like a probe. Whether a row has a value
+ * is then no more than a foreign key would tell, not a question about any column
+ * of other tenants' rows.
+ */
 static bool
-are_key_comparisons(List *conditions)
+are_key_comparisons(List *conditions, Oid relid)
 {
+	Bitmapset  *columns = NULL;
 	ListCell   *cell;
 
 	foreach(cell, conditions)
@@ -318,11 +327,18 @@ are_key_comparisons(List *conditions)
 			return false;
 		left = without_implicit_cast(linitial(operation->args));
 		right = without_implicit_cast(lsecond(operation->args));
-		if (!(IsA(left, Var) && is_key_value(right)) &&
-			!(is_key_value(left) && IsA(right, Var)))
+		if (is_key_value(left))
+		{
+			Node	   *value = left;
+
+			left = right;
+			right = value;
+		}
+		if (!IsA(left, Var) || ((Var *) left)->varattno <= 0 || !is_key_value(right))
 			return false;
+		columns = bms_add_member(columns, ((Var *) left)->varattno);
 	}
-	return true;
+	return columns != NULL && MtReferencesCompare(relid, columns);
 }
 
 /* The conditions of a scan; false if it is no scan that a probe would use. */
@@ -367,7 +383,8 @@ is_key_share_probe(const PlannedStmt *statement)
 		!scan_conditions(scan, &conditions))
 		return false;
 	entry = linitial(scan->targetlist);
-	return IsA(entry->expr, Const) && conditions != NIL && are_key_comparisons(conditions);
+	return IsA(entry->expr, Const) &&
+		are_key_comparisons(conditions, ((RangeTblEntry *) linitial(statement->rtable))->relid);
 }
 
 /* The same before it is planned. */
@@ -377,13 +394,15 @@ is_key_share_query(const Query *query)
 	TargetEntry *entry;
 
 	if (query->commandType != CMD_SELECT || list_length(query->rtable) != 1 ||
+		((RangeTblEntry *) linitial(query->rtable))->rtekind != RTE_RELATION ||
 		list_length(query->rowMarks) != 1 || query->hasSubLinks ||
 		((RowMarkClause *) linitial(query->rowMarks))->strength != LCS_FORKEYSHARE ||
 		list_length(query->targetList) != 1 || query->jointree->quals == NULL)
 		return false;
 	entry = linitial(query->targetList);
 	return IsA(entry->expr, Const) &&
-		are_key_comparisons(make_ands_implicit((Expr *) query->jointree->quals));
+		are_key_comparisons(make_ands_implicit((Expr *) query->jointree->quals),
+							((RangeTblEntry *) linitial(query->rtable))->relid);
 }
 
 /*

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
 #include "lib/stringinfo.h"
 #include "policy/protection.h"
 #include "policy/reference.h"
@@ -152,4 +153,54 @@ MtReferencesAreTied(Oid relid, AttrNumber tenant_column, const char *statement)
 		are_tied &= is_safe;
 	}
 	return are_tied;
+}
+
+static bool
+are_columns(const AttrNumber *numbers, int count, const Bitmapset *columns)
+{
+	Bitmapset  *compared = NULL;
+
+	/* 0 is an expression, which is no member of any set of columns. */
+	for (int i = 0; i < count; i++)
+		compared = bms_add_member(compared, Max(numbers[i], 0));
+	return bms_equal(compared, columns);
+}
+
+/* Is it an index that a foreign key can refer to, over these columns? */
+static bool
+is_unique_over(Oid index, const Bitmapset *columns)
+{
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
+	Form_pg_index form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_index) GETSTRUCT(tuple);
+	result = form->indisunique && form->indimmediate && form->indisvalid &&
+		heap_attisnull(tuple, Anum_pg_index_indpred, NULL) &&
+		are_columns(form->indkey.values, form->indnkeyatts, columns);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+bool
+MtReferencesCompare(Oid relid, const Bitmapset *columns)
+{
+	Relation	relation = relation_open(relid, NoLock);
+	List	   *keys = copyObject(RelationGetFKeyList(relation));
+	List	   *indexes = RelationGetIndexList(relation);
+	ListCell   *cell;
+	bool		result = false;
+
+	relation_close(relation, NoLock);
+	foreach(cell, keys)
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+
+		result |= are_columns(key->conkey, key->nkeys, columns);
+	}
+	foreach(cell, indexes)
+		result |= is_unique_over(lfirst_oid(cell), columns);
+	return result;
 }

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
+#include "nodes/bitmapset.h"
 
 /*
  * Can no foreign key of the table that the statement may belong to reach the
@@ -15,5 +16,11 @@
  */
 extern bool MtReferencesAreTied(Oid relid, AttrNumber tenant_column,
 								const char *statement);
+
+/*
+ * Does a foreign key of the table compare exactly these columns, or could one to
+ * it? The caller holds a lock on the table.
+ */
+extern bool MtReferencesCompare(Oid relid, const Bitmapset *columns);
 
 #endif							/* MT_REFERENCE_H */

@@ -141,6 +141,13 @@ subtest 'a SQL function that looks like a foreign key\'s probe' => sub {
 		'in its result' => ['SELECT note FROM ONLY task x FOR KEY SHARE OF x', ''],
 		'in its condition' => ["SELECT ''x''::text FROM ONLY task x WHERE shout(note) FOR KEY SHARE OF x",
 			"CREATE OR REPLACE FUNCTION shout(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''%'', \$1; RETURN true; END';"],
+		'in its column' => ["SELECT ''x''::text FROM ONLY task x WHERE note = ''SECRET-BETA'' FOR KEY SHARE OF x", ''],
+		'in its column, turned round' => ["SELECT ''x''::text FROM ONLY task x WHERE ''SECRET-BETA'' = note FOR KEY SHARE OF x", ''],
+		'in one of its columns' => ["SELECT ''x''::text FROM ONLY task x WHERE id = 1 AND note = ''SECRET-BETA'' FOR KEY SHARE OF x", ''],
+		'in half of a key' => ["SELECT ''x''::text FROM ONLY task x WHERE id = 1.0 FOR KEY SHARE OF x", ''],
+		'in its comparison' => ["SELECT ''x''::text FROM ONLY task x WHERE id = project_id FOR KEY SHARE OF x", ''],
+		'in its row' => ["SELECT ''x''::text FROM ONLY task x WHERE x = ROW(1, null, 1, ''SECRET-BETA'')::task FOR KEY SHARE OF x", ''],
+		'in its source' => ["SELECT ''x''::text FROM (VALUES (1)) x (id) WHERE id = 1 AND EXISTS (SELECT FROM task) FOR KEY SHARE OF x", ''],
 		'in its scan' => ["SELECT ''x''::text FROM ONLY task x WHERE ctid = ''(0,1)'' FOR KEY SHARE OF x", ''],
 		'in an error' => ["SELECT ''x''::text FROM ONLY task x WHERE note::int = 1 FOR KEY SHARE OF x", '']);
 	foreach my $where (sort keys %probes)
@@ -151,6 +158,25 @@ subtest 'a SQL function that looks like a foreign key\'s probe' => sub {
 		trap("FOR r IN SELECT probe() AS note LOOP RAISE NOTICE '%', r.note; END LOOP;");
 		$mt->refused($app, $mt->begin('acme') . 'DELETE FROM project WHERE id = 1; COMMIT', 'MT007', $where, tenant => 'acme');
 	}
+};
+
+subtest 'a cast that is evaluated while a foreign key\'s statement starts' => sub {
+	# Which partition is probed is decided at the start, by the cast that the owner made.
+	$mt->superuser("SET ROLE $owner;
+		CREATE TYPE mood AS ENUM ('one', 'two');
+		CREATE FUNCTION mood_number(mood) RETURNS int LANGUAGE plpgsql STABLE AS \$\$ DECLARE r record; BEGIN
+			FOR r IN SELECT note FROM invoice LOOP RAISE NOTICE '%', r.note; END LOOP;
+			RETURN CASE \$1 WHEN 'one' THEN 1 ELSE 2 END; END \$\$;
+		CREATE CAST (mood AS int) WITH FUNCTION mood_number(mood) AS IMPLICIT;
+		CREATE TABLE day (id int PRIMARY KEY) PARTITION BY LIST (id);
+		CREATE TABLE day_1 PARTITION OF day FOR VALUES IN (1); CREATE TABLE day_2 PARTITION OF day FOR VALUES IN (2);
+		INSERT INTO day VALUES (1), (2);
+		CREATE TABLE diary (day mood REFERENCES day); GRANT ALL ON diary, day TO $app");
+	foreach my $mode (qw(auto force_generic_plan force_custom_plan))
+	{
+		$mt->refused($app, "SET plan_cache_mode = $mode; " . $mt->begin('acme') . "INSERT INTO diary VALUES ('one'); COMMIT", 'MT007', $mode, tenant => 'acme');
+	}
+	$mt->superuser('DROP TABLE diary, day; DROP CAST (mood AS int); DROP FUNCTION mood_number; DROP TYPE mood');
 };
 
 subtest 'a trigger in a cascade changes the tenant' => sub {
@@ -177,6 +203,18 @@ subtest 'what triggers in a cascade may do' => sub {
 	$mt->allowed($app, $mt->begin('acme') . 'DELETE FROM project WHERE id = 1; COMMIT', undef, 'write to a table without a class that has foreign keys', tenant => 'acme');
 	holds('SELECT string_agg(note, \' \') FROM log', 'SECRET-ACME', 'the entry is there');
 	$mt->superuser('DELETE FROM log');
+
+	# A NO ACTION key probes the referencing table.
+	make_tables('ON DELETE CASCADE');
+	$mt->superuser("SET ROLE $owner; CREATE TABLE label (id int PRIMARY KEY); INSERT INTO label VALUES (1), (2);
+		CREATE TABLE sticker (tenant_id uuid NOT NULL, label int REFERENCES label); INSERT INTO sticker VALUES ('$beta', 2);
+		SELECT multitenant.protect('sticker'); GRANT ALL ON label, sticker TO $app");
+	trap('DELETE FROM label WHERE id = 1;');
+	$mt->allowed($app, $mt->begin('acme') . 'DELETE FROM project WHERE id = 1; ROLLBACK', undef, 'delete what nobody refers to', tenant => 'acme');
+	as_owner('DROP TRIGGER trap ON task');
+	trap('DELETE FROM label WHERE id = 2;');
+	$mt->refused($app, $mt->begin('acme') . 'DELETE FROM project WHERE id = 1; COMMIT', '23503', 'not: what somebody refers to', tenant => 'acme');
+	$mt->superuser('DROP TABLE sticker, label');
 
 	# The probe of a key is known as one whatever its types are and however it is planned.
 	foreach my $types ([ 'int', 'numeric' ], [ 'varchar', 'text' ], [ 'int', 'int' ])

@@ -118,6 +118,7 @@ SELECT mt_damage.try('ALTER POLICY multitenant_access ON mt_damage.template USIN
 SELECT mt_damage.try('ALTER POLICY multitenant_access ON mt_damage.template USING (tenant_id = multitenant.current_tenant() OR true)');
 SELECT mt_damage.try('ALTER POLICY multitenant_access ON mt_damage.template USING (tenant_id = multitenant.current_tenant() OR (tenant_id::text) IS NULL)');
 SELECT mt_damage.try('ALTER POLICY multitenant_access ON mt_damage.template TO regress_mt_app');
+SELECT mt_damage.try('ALTER POLICY multitenant_access ON mt_damage.template TO regress_mt_app, regress_mt_owner');
 SELECT mt_damage.try('DROP POLICY multitenant_access ON mt_damage.template');
 SELECT mt_damage.try('ALTER TABLE mt_damage.template NO FORCE ROW LEVEL SECURITY');
 SELECT mt_damage.try('ALTER TABLE mt_damage.template DISABLE ROW LEVEL SECURITY');
@@ -132,6 +133,21 @@ ALTER TABLE mt_damage.named ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 SELECT class, is_intact FROM multitenant._protection('mt_damage.named');
 ALTER POLICY multitenant_isolation ON mt_damage.named USING (tenant = multitenant.current_tenant_slug());
 SELECT class, is_intact FROM multitenant._protection('mt_damage.named');
+DROP POLICY multitenant_isolation ON mt_damage.named;
+DROP POLICY multitenant_access ON mt_damage.named;
+ALTER TABLE mt_damage.named ALTER tenant TYPE text COLLATE mt_damage.ignore_case;
+CREATE POLICY multitenant_isolation ON mt_damage.named AS RESTRICTIVE USING (tenant = multitenant.current_tenant_slug());
+CREATE POLICY multitenant_access ON mt_damage.named USING (tenant = multitenant.current_tenant_slug());
+SELECT class, is_intact FROM multitenant._protection('mt_damage.named');
+
+-- protected by policies that a hand has made, below a table that is not protected
+CREATE TABLE mt_damage.plain (tenant_id uuid NOT NULL);
+CREATE TABLE mt_damage.below () INHERITS (mt_damage.plain);
+CREATE POLICY multitenant_isolation ON mt_damage.below AS RESTRICTIVE USING (tenant_id = multitenant.current_tenant());
+CREATE POLICY multitenant_access ON mt_damage.below USING (tenant_id = multitenant.current_tenant());
+ALTER TABLE mt_damage.below ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SELECT class, is_intact, finding FROM multitenant._protection('mt_damage.below');
+SELECT class, is_intact, finding FROM multitenant._protection('mt_damage.plain');
 
 -- labels that only a change of the catalog by hand can write: read as the strictest class
 CREATE FUNCTION mt_damage.relabel(text) RETURNS void LANGUAGE plpgsql SET allow_system_table_mods = on AS $$

@@ -34,6 +34,18 @@ $mt->steps('a system token', $migrator, {}, 'BEGIN' => '', authenticate(undef, k
 	$view => 'system|cron|system||credential|f', 'COMMIT' => '',
 	authenticate('acme', kid => 'machine', kind => 'system') => 'MT002');
 
+# ---- keys whose lists have holes ----
+
+foreach my $hole ("roles = '{NULL}'", "roles = '{NULL,$trusted}'")
+{
+	$mt->superuser("UPDATE multitenant.signing_key SET $hole WHERE kid = 'hs'");
+	$mt->steps("a key with $hole", $app, {}, authenticate('acme') => 'MT004');
+}
+$mt->steps('names the role that it lists', $trusted, {}, authenticate('acme') => $acme);
+$mt->superuser("UPDATE multitenant.signing_key SET roles = NULL, tenants = '{NULL}' WHERE kid = 'hs'");
+$mt->steps('a key with a null among its tenants', $app, {}, authenticate('acme') => 'MT008');
+$mt->superuser("UPDATE multitenant.signing_key SET tenants = NULL WHERE kid = 'hs'");
+
 # ---- names that are no tenants ----
 
 foreach my $name ('00000000-0000-0000-0000-00000000000g', '00000000-0000-0000-0000+00000000000a', '00000000 0000 0000 0000 00000000000a',
