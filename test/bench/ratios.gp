@@ -1,5 +1,5 @@
 # Ratios to V0 by workload and variant, one panel for each way of sending. Variables: dir, limit.
-set terminal svg size 1100,1250 font "Helvetica,13" background rgb "white"
+set terminal svg size 1100,1250 noenhanced font "Helvetica,13" background rgb "white"
 set output dir."/ratios.svg"
 set style line 1 lc rgb "#999999" pt 4 ps 0.7 lw 1.5	# control
 set style line 2 lc rgb "#56b4e9" pt 8 ps 0.8 lw 1.5	# hooks_absent
@@ -19,7 +19,7 @@ set yrange [0.85:limit+0.08]
 set ylabel "wall time / V0"
 set arrow 1 from graph 0, first 1 to graph 1, first 1 nohead lc rgb "black" lw 1 front
 
-set multiplot layout 3,1 title "Isolation against a hand-written tenant\\_id = '...' on a server without the library\nmedian and quartiles of the ratios within rounds; numbers: beyond the scale" font ",15"
+set multiplot layout 3,1 title "Isolation against a hand-written tenant_id = '...' on a server without the library\nmedian and quartiles of the ratios within rounds; numbers: beyond the scale" font ",15"
 do for [panel in "simple prepared transactions"] {
 	data = dir."/plot_".panel.".dat"
 	load dir."/plot_".panel.".gp"
@@ -27,6 +27,7 @@ do for [panel in "simple prepared transactions"] {
 		set xrange [-0.5:groups-0.5]
 		do for [i=1:groups-1] { set arrow 10+i from first i-0.5, graph 0 to first i-0.5, graph 1 nohead lc rgb "#eeeeee" back }
 		if (panel eq "transactions") {
+			set bmargin 4
 			set title "BEGIN, context, point query, COMMIT (V0: without context)"
 		} else {
 			set title (panel eq "simple" ? "simple protocol" : "prepared statements")
