@@ -14,7 +14,7 @@
 #include "access/xlog.h"
 #include "base/audit.h"
 #include "base/extension.h"
-#include "base/redact.h"
+#include "base/mask.h"
 #include "catalog/indexing.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"

@@ -2,12 +2,12 @@
  * redact.c
  *	  Keeps credentials out of the log, of statistics and of activity.
  *
- * A credential is recognised by its pattern: the base64url of '{"' that starts
- * every JWS header, followed by base64url characters and dots. credential.c
- * accepts no token that does not start so.
+ * Owns the server's side: which texts there are and when they are first seen.
+ * What a credential looks like is known to mask.c.
  */
 #include "postgres.h"
 
+#include "base/mask.h"
 #include "base/redact.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -15,14 +15,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/elog.h"
-
-#define CREDENTIAL_PREFIX		"eyJ"
-#define CREDENTIAL_PREFIX_LEN	3
-
-#define CREDENTIAL_AS_BYTES		" 101 121 74 "	/* the prefix in node trees */
-
-/* A run shorter than this holds no secret; eight characters are six bytes. */
-#define CREDENTIAL_MINIMUM_RUN	8
 
 static emit_log_hook_type previous_emit_log = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
@@ -33,91 +25,6 @@ static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
  * needs to be looked at. Assumed where the library came later than the session.
  */
 static bool has_seen_credential = true;
-
-static bool
-is_credential_character(char c)
-{
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		(c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-}
-
-/* Finds the next credential; returns its start and sets *end, or NULL. */
-static const char *
-find_credential(const char *text, const char **end)
-{
-	const char *start = text;
-
-	while ((start = strstr(start, CREDENTIAL_PREFIX)) != NULL)
-	{
-		const char *p = start + CREDENTIAL_PREFIX_LEN;
-
-		while (is_credential_character(*p))
-			p++;
-		if (p - start >= CREDENTIAL_PREFIX_LEN + CREDENTIAL_MINIMUM_RUN)
-		{
-			*end = p;
-			return start;
-		}
-		start = p;
-	}
-	return NULL;
-}
-
-bool
-MtContainsCredential(const char *text)
-{
-	const char *end;
-
-	return text != NULL && find_credential(text, &end) != NULL;
-}
-
-bool
-MtMaskCredentials(char *text)
-{
-	const char *end;
-	const char *start;
-	bool		found = false;
-
-	if (text == NULL)
-		return false;
-	while ((start = find_credential(text, &end)) != NULL)
-	{
-		memset(text + (start - text), '*', end - start);
-		text += end - text;
-		found = true;
-	}
-	return found;
-}
-
-/*
- * Masks pieces of the running statement's credentials: the message of a syntax
- * error quotes where it stopped, which can be in the middle of one. Eight
- * characters of a row are a piece.
- */
-static void
-mask_pieces(char *text, const char *statement)
-{
-	const char *start;
-	const char *end;
-
-	if (text == NULL || statement == NULL)
-		return;
-	while ((start = find_credential(statement, &end)) != NULL)
-	{
-		for (char *p = text; *p != '\0';)
-		{
-			size_t		run = 0;
-
-			while (is_credential_character(p[run]))
-				run++;
-			if (run >= CREDENTIAL_MINIMUM_RUN &&
-				memmem(start, end - start, p, run) != NULL)
-				memset(p, '*', run);
-			p += Max(run, 1);
-		}
-		statement = end;
-	}
-}
 
 /*
  * Masks every field of a log record.
@@ -139,9 +46,9 @@ redact_log_record(ErrorData *edata)
 	found |= MtMaskCredentials(edata->internalquery);
 	if (MtContainsCredential(debug_query_string))
 	{
-		mask_pieces(edata->message, debug_query_string);
-		mask_pieces(edata->detail, debug_query_string);
-		mask_pieces(edata->context, debug_query_string);
+		MtMaskPieces(edata->message, debug_query_string);
+		MtMaskPieces(edata->detail, debug_query_string);
+		MtMaskPieces(edata->context, debug_query_string);
 		edata->hide_stmt = true;
 		/* A statement that cannot even be parsed is seen here only. */
 		has_seen_credential = true;
@@ -155,7 +62,7 @@ redact_log_record(ErrorData *edata)
 	 * Trees of debug_print_parse and its kin, which any role can switch on,
 	 * spell literals and folded parameters as decimal bytes.
 	 */
-	if (edata->detail != NULL && strstr(edata->detail, CREDENTIAL_AS_BYTES) != NULL)
+	if (MtContainsSpelledCredential(edata->detail))
 		edata->detail[0] = '\0';
 
 	if (previous_emit_log)

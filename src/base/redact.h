@@ -9,12 +9,6 @@
 
 extern void MtRedactInit(void);
 
-/* Does the text contain something that looks like a credential? */
-extern bool MtContainsCredential(const char *text);
-
-/* Masks every credential in place; true if there was one. Never throws. */
-extern bool MtMaskCredentials(char *text);
-
 /* Reports this backend's activity again, masked, if the running text needs it. */
 extern void MtRedactActivity(void);
 
