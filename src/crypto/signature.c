@@ -27,8 +27,11 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#define PEM_BEGIN "-----BEGIN "
 #define PEM_PUBLIC_KEY "PUBLIC KEY"
-#define PEM_PRIVATE_KEY "PRIVATE KEY"
+
+/* In the first and last line of every private key, and in no public one's. */
+#define PEM_PRIVATE_KEY "PRIVATE KEY-----"
 
 /* Bytes of r and of s in an ES256 signature. */
 #define P256_SCALAR_SIZE 32
@@ -82,72 +85,58 @@ MtVerifyKeyAlgorithm(const MtVerifyKey *key)
 	return key->algorithm;
 }
 
-/* Is this block of PEM a private key, under any of its names? */
-static bool
-is_private_block(const char *name)
+/* How often is the word in the text? */
+static int
+count_of(const char *word, const void *text, size_t length)
 {
-	size_t		length = strlen(name);
-	size_t		suffix = strlen(PEM_PRIVATE_KEY);
+	const char *at = text;
+	size_t		word_length = strlen(word);
+	int			count = 0;
 
-	return length >= suffix &&
-		strcmp(name + length - suffix, PEM_PRIVATE_KEY) == 0;
+	for (size_t i = 0; i + word_length <= length; i++)
+		if (memcmp(at + i, word, word_length) == 0)
+			count++;
+	return count;
 }
 
 /*
  * Decodes the one block of a PEM text; *der is the caller's to free.
  *
- * Security: a text with more than one block is refused, because which of them
- * counts would be OpenSSL's choice and not the administrator's.
+ * Security: both words are looked for in the text, not among what OpenSSL takes
+ * for blocks. A private key that is damaged or indented is no block, but would
+ * be stored all the same; and a text with more than one block is refused,
+ * because which of them counts would be OpenSSL's choice and not the
+ * administrator's.
  */
 static MtKeyStatus
 decode_pem(const char *pem, size_t length, unsigned char **der,
 		   long *der_length)
 {
-	BIO		   *bio = BIO_new_mem_buf(pem, (int) length);
+	BIO		   *bio;
 	MtKeyStatus status = MT_KEY_NOT_PEM;
 	char	   *name = NULL;
 	char	   *header = NULL;
 	unsigned char *data = NULL;
-	long		data_length = 0;
-	int			count = 0;
 
 	*der = NULL;
-	*der_length = 0;
+	if (count_of(PEM_PRIVATE_KEY, pem, length) > 0)
+		return MT_KEY_PRIVATE;
+	if (count_of(PEM_BEGIN, pem, length) != 1)
+		return MT_KEY_NOT_PEM;
+	bio = BIO_new_mem_buf(pem, (int) length);
 	if (bio == NULL)
 		return MT_KEY_INTERNAL;
 
-	while (PEM_read_bio(bio, &name, &header, &data, &data_length) == 1)
+	if (PEM_read_bio(bio, &name, &header, &data, der_length) == 1 &&
+		strcmp(name, PEM_PUBLIC_KEY) == 0 && header[0] == '\0')
 	{
-		count++;
-		if (is_private_block(name))
-			status = MT_KEY_PRIVATE;
-		else if (count == 1 && strcmp(name, PEM_PUBLIC_KEY) == 0 &&
-				 header[0] == '\0')
-		{
-			status = MT_KEY_OK;
-			*der = data;
-			*der_length = data_length;
-			data = NULL;
-		}
-		else if (status == MT_KEY_OK)
-			status = MT_KEY_NOT_PEM;
-
-		OPENSSL_free(name);
-		OPENSSL_free(header);
-		OPENSSL_clear_free(data, data == NULL ? 0 : (size_t) data_length);
-		name = header = NULL;
+		status = MT_KEY_OK;
+		*der = data;
 		data = NULL;
 	}
-
-	/* Any other end than that of the text means a broken block. */
-	if (status == MT_KEY_OK &&
-		ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-		status = MT_KEY_NOT_PEM;
-	if (status != MT_KEY_OK)
-	{
-		OPENSSL_free(*der);
-		*der = NULL;
-	}
+	OPENSSL_free(name);
+	OPENSSL_free(header);
+	OPENSSL_free(data);
 	BIO_free(bio);
 	return status;
 }
@@ -330,18 +319,6 @@ MtVerifyKeyFromPem(MtAlgorithm algorithm, const char *pem, size_t length,
 	return status;
 }
 
-/* Does the text contain the beginning of a PEM block? */
-static bool
-looks_like_pem(const unsigned char *text, size_t length)
-{
-	static const char begin[] = "-----BEGIN ";
-
-	for (size_t i = 0; i + sizeof(begin) - 1 <= length; i++)
-		if (memcmp(text + i, begin, sizeof(begin) - 1) == 0)
-			return true;
-	return false;
-}
-
 /* An HMAC-SHA-256 context that keeps its key; NULL where OpenSSL fails. */
 static EVP_MAC_CTX *
 make_mac(const unsigned char *secret, size_t length)
@@ -373,7 +350,7 @@ MtVerifyKeyFromSecret(const unsigned char *secret, size_t length,
 	 * Security: the public key of a key pair is no secret. Whoever points
 	 * secret_file at it by mistake would let anybody sign.
 	 */
-	if (looks_like_pem(secret, length))
+	if (count_of(PEM_BEGIN, secret, length) > 0)
 		return MT_KEY_SECRET_IS_PEM;
 	if (length < MT_KEY_MIN_SECRET)
 		return MT_KEY_SECRET_TOO_SHORT;

@@ -620,6 +620,15 @@ test_keys(void)
 		sprintf(text, "%s%s", pem, signers[i].public_pem);
 		ok(key_status((MtAlgorithm) i, text) == MT_KEY_PRIVATE,
 		   "%s: also before it", name);
+		/* damaged or indented it is no block, but stays a private key */
+		sprintf(text, "%s%s", pem, signers[i].public_pem);
+		text[strlen("-----BEGIN PRIVATE KEY--")] = ';';
+		ok(key_status((MtAlgorithm) i, text) == MT_KEY_PRIVATE,
+		   "%s: also with a damaged first line", name);
+		sprintf(text, "%s  -----BEGIN PRIVATE KEY-----\n  MC4CAQA\n",
+				signers[i].public_pem);
+		ok(key_status((MtAlgorithm) i, text) == MT_KEY_PRIVATE,
+		   "%s: also indented", name);
 		free(pem);
 
 		bio = BIO_new(BIO_s_mem());
@@ -641,6 +650,11 @@ test_keys(void)
 				signers[i].public_pem);
 		ok(key_status((MtAlgorithm) i, text) == MT_KEY_NOT_PEM,
 		   "%s: a broken second block is refused", name);
+		/* OpenSSL takes a dash for the end of base64, and the first key */
+		sprintf(text, "%s%s", signers[i].public_pem, signers[i].public_pem);
+		memcpy(strstr(text, "-----END"), "-----End", 8);
+		ok(key_status((MtAlgorithm) i, text) == MT_KEY_NOT_PEM,
+		   "%s: a second block inside of the first is refused", name);
 		sprintf(text, "our issuer\n%s\n", signers[i].public_pem);
 		ok(key_status((MtAlgorithm) i, text) == MT_KEY_OK,
 		   "%s: a remark around the key is allowed", name);
