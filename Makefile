@@ -47,7 +47,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -171,6 +171,21 @@ check-matrix check-matrix-short:
 	@test/tools/requirements systems
 	@test/tools/check-matrix $(if $(filter %-short,$@),--short) $(MAJORS)
 
+## fuzz: fuzz what reads outside input, FUZZ_SECONDS (300) for each fuzzer, and measure what they reach
+fuzz:
+	@test/tools/requirements fuzz
+	@test/tools/fuzz --seconds $(or $(FUZZ_SECONDS),300)
+
+## fuzz-short: the same in 30 seconds for all
+fuzz-short:
+	@test/tools/requirements fuzz
+	@test/tools/fuzz --total 30
+
+## fuzz-mutants: break what the fuzzers test, one defect at a time, and see that they find each
+fuzz-mutants:
+	@test/tools/requirements fuzz
+	@test/tools/fuzz --mutants
+
 ## demo: the two-minute tour, on a throw-away server
 demo:
 	@test/tools/requirements demo
@@ -199,7 +214,7 @@ lint:
 ## format: lay the C sources out as pgindent does
 format:
 	@test/tools/requirements lint
-	@test/tools/indent $(C_FILES) $(H_FILES) $(sort $(wildcard test/crypto/*.c test/bench/*.c))
+	@test/tools/indent $(C_FILES) $(H_FILES) $(sort $(wildcard test/crypto/*.c test/bench/*.c test/fuzz/*.[ch]))
 
 ## dist: a release archive of the last commit
 dist:
