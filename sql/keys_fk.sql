@@ -43,6 +43,17 @@ $$;
 -- Foreign keys
 -- ---------------------------------------------------------------------------------------------------------------
 
+-- NOT ENFORCED and PERIOD came with PostgreSQL 18, whose columns earlier catalogs do not have.
+CREATE FUNCTION multitenant._is_enforced(c pg_catalog.pg_constraint) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce((to_jsonb(c) ->> 'conenforced')::boolean, true)
+$$;
+
+CREATE FUNCTION multitenant._is_temporal(c pg_catalog.pg_constraint) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)
+$$;
+
 -- The tenant column of the other end of a foreign key of rel; NULL where that is no tenant's table (and will not
 -- become one in the same run).
 CREATE FUNCTION multitenant._tenant_column_at(other regclass, rel regclass, column_name name, together regclass[])
@@ -114,7 +125,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		JOIN pg_catalog.pg_constraint o ON o.conrelid = k.conrelid AND o.contype = 'f' AND o.confrelid = k.confrelid
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attname = child_tenant
 		JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attname = parent_tenant
-		WHERE k.oid = con AND o.conname !~ '^multitenant_staged_'
+		WHERE k.oid = con AND o.conname !~ '^multitenant_staged_' AND multitenant._is_enforced(o)
 		  AND NOT EXISTS (
 				SELECT FROM unnest(k.conkey || a.attnum, k.confkey || b.attnum) AS wanted(child_number, parent_number)
 				WHERE NOT EXISTS (SELECT FROM unnest(o.conkey, o.confkey) AS p(child_number, parent_number)
@@ -155,7 +166,7 @@ RETURNS SETOF multitenant._reference
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	members oid[] := ARRAY(SELECT t.member FROM multitenant._tree(rel) t);
-	k record;
+	k pg_catalog.pg_constraint;
 	r multitenant._reference;
 BEGIN
 	FOR k IN SELECT c.* FROM pg_catalog.pg_constraint c
@@ -179,12 +190,17 @@ BEGIN
 		IF r.child_tenant IS NULL OR r.parent_tenant IS NULL THEN
 			r.note := format('foreign key %I of %s stays as it is: %s is no tenant''s table', r.con_name, r.child,
 							 CASE WHEN r.parent_tenant IS NULL THEN r.parent ELSE r.child END);
+		ELSIF NOT multitenant._is_enforced(k) THEN
+			r.note := format('foreign key %I of %s stays as it is: it is not enforced', r.con_name, r.child);
 		ELSIF multitenant._is_tied(r.con, r.child_tenant, r.parent_tenant) THEN
 			CONTINUE;
 		ELSIF r.child_tenant = ANY (multitenant._column_names(r.child, k.conkey))
 			OR r.parent_tenant = ANY (r.parent_columns) THEN
 			r.note := format('foreign key %I of %s stays as it is: it uses a tenant column for something else', r.con_name,
 						   r.child);
+		ELSIF multitenant._is_temporal(k) THEN
+			r.note := format('foreign key %I of %s stays as it is: it compares periods, so its errors tell whether another '
+							 'tenant has a value', r.con_name, r.child);
 		ELSIF NOT multitenant._are_comparable(r.child, r.child_tenant, r.parent, r.parent_tenant) THEN
 			r.note := format('foreign key %I of %s stays as it is: the tenant columns of %s and %s differ in type',
 						   r.con_name, r.child, r.child, r.parent);

@@ -69,6 +69,14 @@ BEGIN
 					 multitenant._not_null_preparation(m.member, column_name))::multitenant._step;
 		is_covered := is_covered OR m.depth = 0;
 	END LOOP;
+	-- From PostgreSQL 18 on NOT NULL may be there without having been validated.
+	FOR m IN SELECT c.conname, t.member FROM multitenant._tree(rel) t
+			 JOIN pg_catalog.pg_attribute a ON a.attrelid = t.member AND a.attname = column_name
+			 JOIN pg_catalog.pg_constraint c ON c.conrelid = t.member AND c.contype = 'n' AND c.conkey = ARRAY[a.attnum]
+			 WHERE NOT c.convalidated AND c.coninhcount = 0 ORDER BY t.depth LOOP
+		RETURN NEXT (format('ALTER TABLE %s VALIDATE CONSTRAINT %I', m.member, m.conname), 'SHARE UPDATE EXCLUSIVE', true,
+					 NULL, NULL, m.member, m.member, NULL)::multitenant._step;
+	END LOOP;
 	IF multitenant._has_staged_check(rel) THEN
 		RETURN NEXT (format('ALTER TABLE %s DROP CONSTRAINT multitenant_staged_not_null', rel),
 					 'ACCESS EXCLUSIVE', true, NULL, NULL, rel, NULL, NULL)::multitenant._step;

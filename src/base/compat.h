@@ -110,6 +110,15 @@ MtPermissionOf(void *item, MtPermission *out)
 }
 #endif
 
+/* Foreign keys that are not enforced and do nothing, and those over periods: from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define MtForeignKeyIsEnforced(key) ((key)->conenforced)
+#define MtConstraintIsTemporal(form) ((form)->conperiod)
+#else
+#define MtForeignKeyIsEnforced(key) true
+#define MtConstraintIsTemporal(form) false
+#endif
+
 /* The planner hook gained the ExplainState in 19. */
 #if PG_VERSION_NUM >= 190000
 #define MT_PLANNER_PARAMS Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams, ExplainState *es

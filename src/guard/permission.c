@@ -405,13 +405,15 @@ MtGuardCheckQuery(Query *query)
 }
 
 /*
- * Is this the statement of a foreign key? It names one relation, as the current
- * user. The relations that a rule or a view brings in are checked as its owner.
+ * Is this the statement of a foreign key? It names one relation, two over
+ * periods, as the current user. The relations that a rule or a view brings in are
+ * checked as its owner.
  */
 static bool
 is_referential_statement(List *permissions)
 {
 	ListCell   *cell;
+	Oid			relids[2] = {InvalidOid, InvalidOid};
 	int			count = 0;
 
 	if (!InNoForceRLSOperation())
@@ -422,10 +424,14 @@ is_referential_statement(List *permissions)
 
 		if (!MtPermissionOf(lfirst(cell), &permission) || permission.required == 0)
 			continue;
-		if (OidIsValid(permission.check_as_user) || ++count > 1)
+		if (OidIsValid(permission.check_as_user) || count == lengthof(relids))
 			return false;
+		relids[count++] = permission.relid;
 	}
-	return MtGuardIsReferentialStatement();
+	if (!MtGuardIsReferentialStatement())
+		return false;
+	return count < 2 ||
+		(MtGuardReferenceText() == NULL && MtReferOverPeriods(relids[0], relids[1]));
 }
 
 bool

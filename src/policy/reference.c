@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "base/compat.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "lib/stringinfo.h"
@@ -30,6 +31,19 @@ is_validated(Oid constraint)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	result = ((Form_pg_constraint) GETSTRUCT(tuple))->convalidated;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_temporal(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = MtConstraintIsTemporal((Form_pg_constraint) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
 	return result;
 }
@@ -144,7 +158,7 @@ MtReferencesAreTied(Oid relid, AttrNumber tenant_column, const char *statement)
 		bool		is_safe;
 		ListCell   *beside;
 
-		if (!may_be_at_work(key, relid, condition))
+		if (!MtForeignKeyIsEnforced(key) || !may_be_at_work(key, relid, condition))
 			continue;
 		is_safe = is_tied(key, tenant_column);
 		foreach(beside, keys)
@@ -198,9 +212,33 @@ MtReferencesCompare(Oid relid, const Bitmapset *columns)
 	{
 		ForeignKeyCacheInfo *key = lfirst(cell);
 
-		result |= are_columns(key->conkey, key->nkeys, columns);
+		result |= MtForeignKeyIsEnforced(key) && are_columns(key->conkey, key->nkeys, columns);
 	}
 	foreach(cell, indexes)
 		result |= is_unique_over(lfirst_oid(cell), columns);
 	return result;
+}
+
+static bool
+refers_over_periods(Oid relid, Oid other)
+{
+	Relation	relation = relation_open(relid, AccessShareLock);
+	List	   *keys = copyObject(RelationGetFKeyList(relation));
+	ListCell   *cell;
+
+	relation_close(relation, AccessShareLock);
+	foreach(cell, keys)
+	{
+		ForeignKeyCacheInfo *key = lfirst(cell);
+
+		if (key->confrelid == other && is_temporal(key->conoid))
+			return true;
+	}
+	return false;
+}
+
+bool
+MtReferOverPeriods(Oid relid, Oid other)
+{
+	return refers_over_periods(relid, other) || refers_over_periods(other, relid);
 }

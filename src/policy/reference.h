@@ -23,4 +23,10 @@ extern bool MtReferencesAreTied(Oid relid, AttrNumber tenant_column,
  */
 extern bool MtReferencesCompare(Oid relid, const Bitmapset *columns);
 
+/*
+ * Does a foreign key over periods connect the two relations? When rows of the
+ * referenced one go, its statement reads both.
+ */
+extern bool MtReferOverPeriods(Oid relid, Oid other);
+
 #endif							/* MT_REFERENCE_H */
