@@ -80,6 +80,19 @@ SET ROLE regress_mt_owner;
 SECURITY LABEL FOR multitenant ON COLUMN mt_label.late.tenant_id IS 'tenant_column';
 SECURITY LABEL FOR multitenant ON COLUMN mt_label.late.tenant_id IS NULL;
 \echo :LAST_ERROR_SQLSTATE
+-- a restore labels a table before there is anything in it or below it; later the owner says no more
+CREATE TABLE mt_label.parted (tenant_id uuid NOT NULL, id int) PARTITION BY LIST (id);
+CREATE TABLE mt_label.part PARTITION OF mt_label.parted FOR VALUES IN (1);
+SECURITY LABEL FOR multitenant ON TABLE mt_label.parted IS 'tenant';
+SECURITY LABEL FOR multitenant ON COLUMN mt_label.parted.tenant_id IS 'tenant_column';
+RESET ROLE;
+SECURITY LABEL FOR multitenant ON COLUMN mt_label.parted.tenant_id IS NULL;
+SECURITY LABEL FOR multitenant ON TABLE mt_label.parted IS NULL;
+INSERT INTO mt_label.parted VALUES ('00000000-0000-0000-0000-0000000000a1', 1);
+SECURITY LABEL FOR multitenant ON TABLE mt_label.parted IS 'tenant';
+SET ROLE regress_mt_owner;
+SECURITY LABEL FOR multitenant ON COLUMN mt_label.parted.tenant_id IS 'tenant_column';
+\echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
 
 SET client_min_messages = warning;

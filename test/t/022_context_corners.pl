@@ -115,6 +115,24 @@ $mt->steps('a function in partition pruning reads as the tenant', $app, {}, 'BEG
 	'SELECT note, kind FROM part WHERE kind = chosen()' => 'SECRET-ACME|2', 'COMMIT' => '',
 	'SELECT note FROM part WHERE kind = chosen()' => 'MT001');
 
+# ---- statements below statements ----
+
+$mt->superuser("CREATE FUNCTION down(depth int) RETURNS text LANGUAGE plpgsql STABLE AS
+	'BEGIN RETURN CASE WHEN depth = 0 THEN (SELECT string_agg(note, \'\' \'\') FROM invoice) ELSE (SELECT down(depth - 1) FROM generate_series(1, 1)) END; END'");
+foreach my $depth (1, 10, 50)
+{
+	$mt->steps("$depth statements deep", $app, {}, 'BEGIN' => '', authenticate('beta') => $beta, "SELECT down($depth)" => 'SECRET-BETA', 'COMMIT' => '',
+		"SELECT down($depth)" => 'MT001', $rows => 'MT001');
+}
+
+# ---- checks beside those of isolation ----
+
+$mt->superuser("CREATE POLICY tidy ON invoice AS RESTRICTIVE FOR INSERT WITH CHECK (note <> 'a' AND length(note) < 20)");
+$mt->steps('a policy of the owner\'s', $app, {}, 'BEGIN' => '', authenticate('acme') => $acme,
+	"INSERT INTO invoice (note) VALUES ('b') RETURNING note" => 'b', 'SAVEPOINT s' => '',
+	"INSERT INTO invoice (note) VALUES ('a')" => '42501', 'ROLLBACK TO s' => '',
+	"INSERT INTO invoice (tenant_id, note) VALUES ('$beta', 'b')" => '42501', 'ROLLBACK' => '');
+
 # ---- a database whose encoding is longer than the token's ----
 
 $node->safe_psql('postgres', "CREATE DATABASE euc ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0");

@@ -19,6 +19,7 @@
 PG_MODULE_MAGIC;
 
 PG_FUNCTION_INFO_V1(hook_calls);
+PG_FUNCTION_INFO_V1(hook_refuses);
 
 PGDLLEXPORT void _PG_init(void);
 
@@ -39,6 +40,7 @@ static const char *const names[HOOK_COUNT] = {
 	"planner", "start", "run", "finish", "permissions", "access", "analyze", "log"
 };
 static int64 calls[HOOK_COUNT];
+static bool is_refusing = false;
 
 static planner_hook_type previous_planner = NULL;
 static ExecutorStart_hook_type previous_executor_start = NULL;
@@ -90,6 +92,8 @@ static bool
 check_permissions(MT_CHECK_PERMS_PARAMS)
 {
 	calls[CHECK_PERMS]++;
+	if (is_refusing && !ereport_on_violation)
+		return false;
 	return previous_check_perms ? previous_check_perms(MT_CHECK_PERMS_ARGS) : true;
 }
 
@@ -148,4 +152,12 @@ hook_calls(PG_FUNCTION_ARGS)
 		if (strcmp(name, names[i]) == 0)
 			PG_RETURN_INT64(calls[i]);
 	elog(ERROR, "no hook \"%s\"", name);
+}
+
+/* hook_refuses(boolean): whether a server that asks without raising is told no */
+Datum
+hook_refuses(PG_FUNCTION_ARGS)
+{
+	is_refusing = PG_GETARG_BOOL(0);
+	PG_RETURN_VOID();
 }
