@@ -19,6 +19,7 @@
 #include "base/tablescan.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "common/hashfn.h"
 #include "crypto/keyring.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -374,6 +375,41 @@ MtKeyringIsCopy(void)
 		strcmp(database, installation.database) != 0;
 	seen_generation = before;
 	return seen_copy;
+}
+
+/* ---- fingerprint ---- */
+
+static void
+add_to_fingerprint(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	uint64	   *fingerprint = (uint64 *) result;
+	HeapTupleHeader header = tuple->t_data;
+
+	/*
+	 * The raw xmin survives freezing; the rest of the header has hint bits.
+	 * Rows come in any order.
+	 */
+	*fingerprint += hash_bytes_extended((unsigned char *) header + header->t_hoff,
+										tuple->t_len - header->t_hoff,
+										HeapTupleHeaderGetRawXmin(header));
+}
+
+uint64
+MtKeyringFingerprint(void)
+{
+	static uint64 seen_generation = 0;
+	static uint64 seen_fingerprint = 0;
+	uint64		before = generation;
+
+	if (seen_generation == generation)
+		return seen_fingerprint;
+	seen_fingerprint = 0;
+	MtTableScan(MT_TABLE_SIGNING_KEY, NULL, 0, NULL, NULL, NULL,
+				add_to_fingerprint, &seen_fingerprint);
+	MtTableScan(MT_TABLE_INSTALLATION, NULL, 0, NULL, NULL, NULL,
+				add_to_fingerprint, &seen_fingerprint);
+	seen_generation = before;
+	return seen_fingerprint;
 }
 
 /*

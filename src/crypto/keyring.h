@@ -42,7 +42,10 @@ extern const MtSigningKey *MtKeyringFind(const char *kid);
  */
 extern bool MtKeyringIsCopy(void);
 
-/* Changes whenever a key may have changed. */
+/* Changes whenever a key may have changed: also when caches are emptied, say. */
 extern uint64 MtKeyringGeneration(void);
+
+/* Changes only when a key has changed. Needs MtIsActive(). */
+extern uint64 MtKeyringFingerprint(void);
 
 #endif							/* MT_KEYRING_H */

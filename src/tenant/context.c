@@ -61,7 +61,7 @@ static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
  */
 static bool is_session_forsaken = false;
 static bool was_session_challenged = false; /* in this transaction */
-static uint64 session_key_generation = 0;	/* of the keys, when it was set */
+static uint64 session_keys = 0; /* their fingerprint when it was set */
 
 /* A copy of the current tenant in TopTransactionContext, once it is asked for. */
 static const pg_uuid_t *tenant_copy = NULL;
@@ -497,7 +497,7 @@ MtContextEstablish(const MtContext *context)
 	if (context->state == MT_STATE_TENANT && MtAccessHas(MT_MAY_KEEP_SESSION))
 	{
 		set_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
-		session_key_generation = MtKeyringGeneration();
+		session_keys = MtKeyringFingerprint();
 		is_session_forsaken = false;
 	}
 }
@@ -620,8 +620,8 @@ offer_context(MtContext *out)
 	}
 	/* A change to any signing key ends it: it may have been this one's. */
 	if (session_context->state != MT_STATE_NONE && !is_session_forsaken &&
-		session_key_generation == MtKeyringGeneration() &&
-		MtAccessHas(MT_MAY_KEEP_SESSION))
+		MtAccessHas(MT_MAY_KEEP_SESSION) &&
+		session_keys == MtKeyringFingerprint())
 	{
 		*out = *session_context;
 		out->source = MT_SOURCE_SESSION;

@@ -134,7 +134,9 @@ $mt->superuser("SELECT multitenant.suspend_tenant('acme', 'test')");
 is(ask($session, $rows), 'MT006', 'a suspension ends it');
 is(ask($session, authenticate('beta')), $id{beta}, 'and another tenant can take its place');
 foreach my $change ("SELECT multitenant.resume_tenant('acme')", "SELECT multitenant.create_tenant('new')", "SELECT multitenant.add_member('beta', 'ann')",
-	"SELECT multitenant.grant_access('regress_mt_app', 'application')", 'CREATE TABLE other (i int)', 'ANALYZE invoice')
+	"SELECT multitenant.grant_access('regress_mt_app', 'application')", 'CREATE TABLE other (i int)', 'ANALYZE invoice', 'CREATE SCHEMA other CREATE TABLE other (i int)',
+	# more invalidations than are kept for a session that does nothing: all its caches are emptied
+	q{DO $$ BEGIN FOR i IN 1 .. 500 LOOP EXECUTE 'CREATE TABLE other.t' || i || ' (i int PRIMARY KEY)'; END LOOP; END $$})
 {
 	is(ask($session, authenticate('beta')), $id{beta}, 'a context that what does not concern it does not end');
 	$mt->superuser($change);
