@@ -11,6 +11,7 @@
 #include "nodes/pg_list.h"
 
 #include "base/compat.h"
+#include "tenant/hardening.h"
 
 /* hooks.c: installs every hook, chaining to whoever was there before. */
 extern void MtHooksInit(void);
@@ -67,7 +68,29 @@ extern bool MtGuardIsCopy(void);
 extern void MtStatusInit(void);
 
 /* function.c: throws if this session may not execute the function. */
+extern void MtGuardFunctionInit(void);
 extern void MtGuardCheckFunction(Oid function);
+
+/*
+ * utility.c: throws MT010 where application roles are denied something, unless
+ * this session is allowed it or the database has no protected table.
+ */
+extern void MtGuardRequire(MtAllowance allowance);
+
+/* Checks a utility statement; what Enter returns goes to Leave, also on errors. */
+extern bool MtGuardEnterUtility(Node *statement);
+extern void MtGuardLeaveUtility(bool previous);
+extern void MtGuardCheckHeldCursor(void);
+extern void MtGuardCheckTruncate(Oid relid);
+extern void MtGuardCheckConstraint(Oid constraint);
+
+/* weakening.c: statements that would break the protection of a table. */
+extern void MtGuardCheckAlterTable(Node *statement);
+extern void MtGuardCheckCreatePolicy(Node *statement);
+extern void MtGuardCheckAlterPolicy(Node *statement);
+extern void MtGuardCheckRename(Node *statement);
+extern void MtGuardCheckDropStatement(Node *statement);
+extern void MtGuardCheckFunctionDefinition(Node *statement);
 
 /* removal.c: throws if the object must not be dropped now. */
 extern void MtGuardCheckDrop(Oid class, Oid object);

@@ -15,12 +15,14 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_constraint.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
+#include "tcop/utility.h"
 #include "tenant/context.h"
 
 static planner_hook_type previous_planner = NULL;
@@ -29,6 +31,7 @@ static ExecutorRun_hook_type previous_executor_run = NULL;
 static ExecutorFinish_hook_type previous_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 static object_access_hook_type previous_object_access = NULL;
+static ProcessUtility_hook_type previous_process_utility = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 static bool are_hooks_installed = false;
@@ -123,6 +126,29 @@ finish_executor(QueryDesc *queryDesc)
 }
 
 static void
+process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	bool		previous = MtGuardEnterUtility(pstmt->utilityStmt);
+
+	PG_TRY();
+	{
+		if (previous_process_utility)
+			previous_process_utility(pstmt, queryString, readOnlyTree, context, params,
+									 queryEnv, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params,
+									queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		MtGuardLeaveUtility(previous);
+	}
+	PG_END_TRY();
+}
+
+static void
 analyze_query(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	MtGuardAfterAnalysis();
@@ -147,6 +173,10 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		MtGuardCheckFunction(objectId);
 	else if (access == OAT_DROP)
 		MtGuardCheckDrop(classId, objectId);
+	else if (access == OAT_TRUNCATE)
+		MtGuardCheckTruncate(objectId);
+	else if (access == OAT_POST_CREATE && classId == ConstraintRelationId)
+		MtGuardCheckConstraint(objectId);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 }
@@ -168,6 +198,9 @@ MtHooksInit(void)
 	object_access_hook = access_object;
 	previous_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyze_query;
+	previous_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 	MtGuardPermissionInit();
+	MtGuardFunctionInit();
 	are_hooks_installed = true;
 }

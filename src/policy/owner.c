@@ -24,6 +24,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "policy/owner.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -42,6 +43,9 @@ typedef struct Caller
 	MemoryContext memory;
 	ErrorContextCallback callback;
 } Caller;
+
+/* The command that is running, by its error context; NULL: none. */
+static const ErrorContextCallback *running = NULL;
 
 /* The relation's owner, whose rights the caller must have. */
 static Oid
@@ -176,6 +180,7 @@ enter(Oid owner, Caller *caller)
 	caller->callback.arg = GetUserNameFromId(owner, false);
 	caller->callback.previous = error_context_stack;
 	error_context_stack = &caller->callback;
+	running = &caller->callback;
 	SetUserIdAndSecContext(owner, caller->context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
@@ -191,6 +196,22 @@ leave(Caller *caller)
 	AtEOXact_GUC(false, caller->nest_level);
 	SetUserIdAndSecContext(caller->user, caller->context);
 	error_context_stack = caller->callback.previous;
+	running = NULL;
+}
+
+/*
+ * An error skips leave(), but also takes its context off the stack.
+ */
+bool
+MtOwnerIsAtWork(void)
+{
+	const ErrorContextCallback *context;
+
+	for (context = error_context_stack; running != NULL && context != NULL; context = context->previous)
+		if (context == running)
+			return true;
+	running = NULL;
+	return false;
 }
 
 /*

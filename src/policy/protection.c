@@ -55,7 +55,7 @@ PG_FUNCTION_INFO_V1(mt_protection);
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static bool must_forget_all = true;
-static uint64 changes = 0;
+static uint64 changes = 1;
 static uint64 cache_extension_generation = 0;
 
 /* ---- the generated expressions ---- */
@@ -585,6 +585,39 @@ MtProtectionOf(Oid relid)
 		return entry;
 	}
 	return &unstable;
+}
+
+bool
+MtProtectionStandsAlone(Oid relid)
+{
+	MtLabel		label;
+	const MtProtection *protection;
+
+	MtLabelOf(relid, &label);
+	if (label.class != MT_CLASS_TENANT && label.class != MT_CLASS_SHARED_ROWS &&
+		class_from_policies(relid) == MT_CLASS_NONE)
+		return false;
+	protection = MtProtectionOf(relid);
+	return protection->is_intact && !protection->is_paused;
+}
+
+bool
+MtProtectionAny(void)
+{
+	static uint64 seen_changes = 0;
+	static uint64 seen_generation = 0;
+	static bool any = false;
+
+	if (seen_changes != changes || seen_generation != MtExtensionGeneration())
+	{
+		uint64		before = changes;
+		uint64		generation_before = MtExtensionGeneration();
+
+		any = MtAnyLabel();
+		seen_changes = before;
+		seen_generation = generation_before;
+	}
+	return any;
 }
 
 /*

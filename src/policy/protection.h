@@ -33,4 +33,13 @@ extern void MtProtectionInit(void);
  */
 extern const MtProtection *MtProtectionOf(Oid relid);
 
+/* Is any table of this database labelled? Reads a catalog after DDL only. */
+extern bool MtProtectionAny(void);
+
+/*
+ * Would the relation be protected alone, without its partition or inheritance
+ * parents? Reads catalogs.
+ */
+extern bool MtProtectionStandsAlone(Oid relid);
+
 #endif							/* MT_PROTECTION_H */
