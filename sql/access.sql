@@ -9,11 +9,11 @@ CREATE TABLE multitenant.access (
 	tenant_id uuid,
 	session_context boolean NOT NULL DEFAULT false,
 	expires_at timestamptz,
-	-- Names of hardening(); null: none.
-	allowed text[],
 	reason text,
 	granted_by name NOT NULL DEFAULT session_user,
 	granted_at timestamptz NOT NULL DEFAULT now(),
+	-- Names of hardening(); null: none.
+	allowed text[],
 	CONSTRAINT access_binding_check CHECK ((profile = 'tenant') = (tenant_id IS NOT NULL))
 );
 COMMENT ON TABLE multitenant.access IS
@@ -136,7 +136,7 @@ CREATE FUNCTION multitenant.hardening(role name DEFAULT session_user)
 RETURNS TABLE(name text, is_denied boolean, denies text, reason text, cost text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
-	SELECT h.name, NOT multitenant._allows($1, h.name), h.denies, h.reason, h.cost FROM multitenant._hardenings() h ORDER BY 1;
+	SELECT h.name, NOT multitenant._allows($1, h.name), h.denies, h.reason, h.cost FROM multitenant._hardenings() h ORDER BY h.name COLLATE "C";
 END;
 COMMENT ON FUNCTION multitenant.hardening(name) IS
 'What is denied to a role beyond the rows of other tenants, once the database has a protected table: name (for grant_access(.., allow)), whether it is denied to this role, what is denied, why, and what that costs. Nothing is denied where the library is not loaded with its hooks. Errors: 42704 unknown role.';

@@ -59,7 +59,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
-	multitenant._query_as_owner(regclass, text)
+	multitenant._query_as_owner(regclass, text),
+	multitenant._blocks_of(regclass)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().

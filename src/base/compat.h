@@ -9,9 +9,11 @@
 #error "multitenant needs PostgreSQL 15 or later"
 #endif
 
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 
 /* The mark of a function that does not return; put first in a declaration. */
@@ -35,6 +37,13 @@
 #else
 #define MtLocalTransactionId() (MyProc->lxid)
 #define MtProcNumber() (MyProc->pgprocno)
+#endif
+
+/* Has the role the owner's rights on the relation? */
+#if PG_VERSION_NUM >= 160000
+#define MtOwnsRelation(relid, role) object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define MtOwnsRelation(relid, role) pg_class_ownercheck((relid), (role))
 #endif
 
 /* ExecutorRun lost execute_once in 18. */

@@ -20,12 +20,13 @@
 #include "nodes/plannodes.h"
 #include "policy/protection.h"
 #include "tcop/dest.h"
+#include "tcop/pquery.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
 static MtStart current_start = {NULL, 0, false, false};
-static MtFrame current_frame = {false, 0};
+static MtFrame current_frame = {false, false, 0};
 
 /* Something was planned that must not be used again; see below. */
 static bool must_reset_plans = false;
@@ -168,8 +169,20 @@ MtGuardEnterFrame(void)
 	MtFrame		previous = current_frame;
 
 	current_frame.is_noforce = InNoForceRLSOperation();
+	current_frame.is_held |= ActivePortal != NULL &&
+		(ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0;
 	current_frame.depth++;
 	return previous;
+}
+
+/*
+ * Security: what a cursor WITH HOLD has not returned by COMMIT is computed then,
+ * functions that read tables included.
+ */
+bool
+MtGuardIsInHeldCursor(void)
+{
+	return current_frame.is_held;
 }
 
 void

@@ -9,17 +9,21 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/transam.h"
-#include "base/errors.h"
 #include "base/extension.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_operator.h"
+#include "commands/extension.h"
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
-#include "policy/protection.h"
-#include "tenant/access.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrtab.h"
+#include "utils/snapmgr.h"
 
 typedef struct DeniedFunctions
 {
@@ -35,6 +39,7 @@ static const DeniedFunctions denied_functions[] = {
 	{"pg_stat_get_backend_*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
 	{"pg_stat_get_progress_info", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
 	{"pg_stat_get_wal_senders", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_isolation_test_session_is_blocked", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
 	{"pg_lock_status", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
 	{"pg_blocking_pids", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
 	{"pg_safe_snapshot_blocking_pids", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
@@ -42,7 +47,9 @@ static const DeniedFunctions denied_functions[] = {
 	{"pg_stat_get_*", MT_ALLOW_STATISTICS, ROLE_PG_READ_ALL_STATS},
 	{"pg_cancel_backend", MT_ALLOW_SIGNALS, ROLE_PG_SIGNAL_BACKEND},
 	{"pg_terminate_backend", MT_ALLOW_SIGNALS, ROLE_PG_SIGNAL_BACKEND},
-	{"pg_advisory_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
+	/* Not pg_advisory_unlock_*: pools release all locks between clients. */
+	{"pg_advisory_lock_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
+	{"pg_advisory_xact_lock_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
 	{"pg_try_advisory_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
 	{"be_lo*", MT_ALLOW_LARGE_OBJECTS, InvalidOid},
 	{"currtid_*", MT_ALLOW_ROW_VERSIONS, InvalidOid},
@@ -55,7 +62,7 @@ static const DeniedFunctions denied_functions[] = {
 	{"pg_notify", MT_ALLOW_NOTIFY, InvalidOid},
 	{"pg_notification_queue_usage", MT_ALLOW_NOTIFY, ROLE_PG_READ_ALL_STATS},
 	{"pg_export_snapshot", MT_ALLOW_SNAPSHOTS, InvalidOid},
-	{"pg_logical_emit_message_*", MT_ALLOW_SNAPSHOTS, InvalidOid},
+	{"pg_logical_emit_message_*", MT_ALLOW_LOGICAL_MESSAGES, InvalidOid},
 };
 
 /* For each built-in function: 1 + its place in the list above, 0 if in none. */
@@ -106,4 +113,32 @@ MtGuardCheckFunction(Oid function)
 	denied = &denied_functions[denied_by_oid[function] - 1];
 	if (!is_exempt(denied->exempt_role))
 		MtGuardRequire(denied->allowance);
+}
+
+/*
+ * Security: the planner calls the function of an operator for its estimates
+ * without asking for the right to execute it, nor the object access hook. So
+ * nobody makes an operator of what he may not execute.
+ */
+void
+MtGuardCheckOperator(Oid operator)
+{
+	Relation	catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
+		return;
+	catalog = table_open(OperatorRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_operator_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(operator));
+	scan = systable_beginscan(catalog, OperatorOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		function = ((Form_pg_operator) GETSTRUCT(tuple))->oprcode;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	MtGuardCheckFunction(function);
 }

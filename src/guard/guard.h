@@ -9,8 +9,10 @@
 #include "executor/execdesc.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
+#include "tcop/utility.h"
 
 #include "base/compat.h"
+#include "policy/owner.h"
 #include "tenant/hardening.h"
 
 /* hooks.c: installs every hook, chaining to whoever was there before. */
@@ -36,6 +38,7 @@ extern void MtGuardCheckQuery(Query *query);
 typedef struct MtFrame
 {
 	bool		is_noforce;
+	bool		is_held;		/* in or below the query of a cursor WITH HOLD */
 	int			depth;
 } MtFrame;
 
@@ -56,6 +59,7 @@ extern void MtGuardNoteRead(void);
 extern void MtGuardBeforeRun(QueryDesc *query);
 extern MtFrame MtGuardEnterFrame(void);
 extern void MtGuardLeaveFrame(MtFrame previous);
+extern bool MtGuardIsInHeldCursor(void);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
@@ -71,16 +75,32 @@ extern void MtStatusInit(void);
 extern void MtGuardFunctionInit(void);
 extern void MtGuardCheckFunction(Oid function);
 
+/* The same of the function of an operator that was just made. */
+extern void MtGuardCheckOperator(Oid operator);
+
 /*
  * utility.c: throws MT010 where application roles are denied something, unless
  * this session is allowed it or the database has no protected table.
  */
 extern void MtGuardRequire(MtAllowance allowance);
 
-/* Checks a utility statement; what Enter returns goes to Leave, also on errors. */
-extern bool MtGuardEnterUtility(Node *statement);
-extern void MtGuardLeaveUtility(bool previous);
+/* What is known of the innermost utility statement. */
+typedef struct MtUtility
+{
+	bool		is_held;		/* DECLARE .. WITH HOLD */
+	bool		is_owners;		/* a command of protect() or a companion .. */
+	MtOwnerCommand command;		/* .. then this one */
+} MtUtility;
+
+/* What Enter returns goes to Leave, also on errors; Enter does not throw. */
+extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext context);
+extern void MtGuardLeaveUtility(MtUtility previous);
+extern void MtGuardCheckUtility(Node *statement);
+
+/* Is it a command that the library runs for the owner of a table? */
+extern bool MtGuardIsOwnersCommand(void);
 extern void MtGuardCheckHeldCursor(void);
+extern void MtGuardCheckPrintedPlan(void);
 extern void MtGuardCheckTruncate(Oid relid);
 extern void MtGuardCheckConstraint(Oid constraint);
 

@@ -16,6 +16,7 @@
 #include "base/settings.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_operator.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "guard/guard.h"
@@ -62,6 +63,7 @@ plan_statement(MT_PLANNER_PARAMS)
 		MtGuardAfterPlanning();
 	}
 	PG_END_TRY();
+	MtGuardCheckPrintedPlan();
 	return result;
 }
 
@@ -130,10 +132,11 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
-	bool		previous = MtGuardEnterUtility(pstmt->utilityStmt);
+	MtUtility	previous = MtGuardEnterUtility(pstmt->utilityStmt, context);
 
 	PG_TRY();
 	{
+		MtGuardCheckUtility(pstmt->utilityStmt);
 		if (previous_process_utility)
 			previous_process_utility(pstmt, queryString, readOnlyTree, context, params,
 									 queryEnv, dest, qc);
@@ -177,6 +180,8 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		MtGuardCheckTruncate(objectId);
 	else if (access == OAT_POST_CREATE && classId == ConstraintRelationId)
 		MtGuardCheckConstraint(objectId);
+	else if (access == OAT_POST_CREATE && classId == OperatorRelationId)
+		MtGuardCheckOperator(objectId);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 }

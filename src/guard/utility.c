@@ -4,7 +4,7 @@
  *
  * Called for every utility statement, nested ones included, and for what the
  * object access hook tells of. Owns the table from the kind of statement to its
- * check, and whether a cursor WITH HOLD is being declared.
+ * check, and what is known of the innermost utility statement.
  *
  * Invariant: nothing is refused here in a database without protected tables.
  */
@@ -25,17 +25,29 @@
 #include "policy/owner.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
+#include "utils/acl.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
-/* Set while the query of such a cursor is planned and started. */
-static bool is_declaring_held_cursor = false;
+static MtUtility current_utility = {false, false, {InvalidOid, false}};
+
+/*
+ * Is this session free to do what applications are denied? Asked before
+ * relations are looked at, so that a database without protected tables, or a
+ * role that may, pays nothing.
+ */
+static bool
+is_allowed(MtAllowance allowance)
+{
+	return !MtProtectionAny() || MtAccessAllows(allowance);
+}
 
 void
 MtGuardRequire(MtAllowance allowance)
 {
-	if (!MtProtectionAny() || MtAccessAllows(allowance))
+	if (is_allowed(allowance))
 		return;
 	ereport(ERROR,
 			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
@@ -64,6 +76,8 @@ check_lock(Node *statement)
 {
 	ListCell   *cell;
 
+	if (is_allowed(MT_ALLOW_LOCK))
+		return;
 	foreach(cell, ((LockStmt *) statement)->relations)
 	{
 		Oid			relid = RangeVarGetRelid(lfirst(cell), NoLock, true);
@@ -101,7 +115,7 @@ check_transaction(Node *statement)
 		case TRANS_STMT_COMMIT_PREPARED:
 		case TRANS_STMT_ROLLBACK_PREPARED:
 			if (!IsAbortedTransactionBlockState())
-				MtGuardRequire(MT_ALLOW_TWO_PHASE);
+				MtGuardRequire(MT_ALLOW_PREPARED_TRANSACTIONS);
 			break;
 		default:
 			break;
@@ -117,9 +131,9 @@ static const struct
 	{T_ExplainStmt, check_explain},
 	{T_LockStmt, check_lock},
 	{T_ListenStmt, check_notify},
-	{T_UnlistenStmt, check_notify},
 	{T_NotifyStmt, check_notify},
 	{T_CreateTrigStmt, check_trigger},
+	{T_RuleStmt, check_trigger},
 	{T_AlterTableStmt, MtGuardCheckAlterTable},
 	{T_CreatePolicyStmt, MtGuardCheckCreatePolicy},
 	{T_AlterPolicyStmt, MtGuardCheckAlterPolicy},
@@ -130,35 +144,61 @@ static const struct
 };
 
 /*
- * Checks a statement that is about to be executed. Returns what
- * MtGuardLeaveUtility() must be given afterwards, also on errors.
+ * What a statement is executed as belongs to it and its parts, not to what it
+ * calls.
  */
-bool
-MtGuardEnterUtility(Node *statement)
+MtUtility
+MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 {
-	bool		previous = is_declaring_held_cursor;
+	MtUtility	previous = current_utility;
 
-	if (MtIsActive() && MtGuardIsOn() && !creating_extension && !MtOwnerIsAtWork())
-		for (size_t i = 0; i < lengthof(checks); i++)
-			if (nodeTag(statement) == checks[i].tag)
-				checks[i].check(statement);
-	is_declaring_held_cursor = IsA(statement, DeclareCursorStmt) &&
+	if (context != PROCESS_UTILITY_SUBCOMMAND)
+		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
+	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
 	return previous;
 }
 
 void
-MtGuardLeaveUtility(bool previous)
+MtGuardLeaveUtility(MtUtility previous)
 {
-	is_declaring_held_cursor = previous;
+	current_utility = previous;
+}
+
+bool
+MtGuardIsOwnersCommand(void)
+{
+	return current_utility.is_owners;
+}
+
+/* Checks the statement that was entered. */
+void
+MtGuardCheckUtility(Node *statement)
+{
+	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
+		return;
+	for (size_t i = 0; i < lengthof(checks); i++)
+		if (nodeTag(statement) == checks[i].tag)
+			checks[i].check(statement);
 }
 
 /* Called for every protected table that a query reads. */
 void
 MtGuardCheckHeldCursor(void)
 {
-	if (is_declaring_held_cursor)
+	if (current_utility.is_held || MtGuardIsInHeldCursor())
 		MtGuardRequire(MT_ALLOW_HELD_CURSORS);
+}
+
+/*
+ * Security: the server prints the plan next, costs and estimates included, and
+ * both settings are everybody's.
+ */
+void
+MtGuardCheckPrintedPlan(void)
+{
+	if (Debug_print_plan && client_min_messages <= LOG && MtIsActive() && MtGuardIsOn())
+		MtGuardRequire(MT_ALLOW_EXPLAIN);
 }
 
 /* ---- by object ---- */
@@ -170,11 +210,26 @@ MtGuardCheckHeldCursor(void)
 void
 MtGuardCheckTruncate(Oid relid)
 {
-	if (MtIsActive() && MtGuardIsOn() && !MtOwnerIsAtWork() && is_protected(relid))
+	if (MtIsActive() && MtGuardIsOn() && !is_allowed(MT_ALLOW_TRUNCATE) && is_protected(relid))
 		MtGuardRequire(MT_ALLOW_TRUNCATE);
 }
 
 /*
+ * Does the library replace a key of a table whose owner it runs as? What that
+ * owner may not do, the caller must have the right to: by his profile, or
+ * because the referenced table is his as well.
+ */
+static bool
+is_owners_reference(Oid referenced)
+{
+	return current_utility.is_owners &&
+		(current_utility.command.may_refer ||
+		 MtOwnsRelation(referenced, current_utility.command.caller));
+}
+
+/*
+ * A foreign key that was just made; that of a partition follows its parent's.
+ *
  * Security: by the constraint that was made, not by the statement, so that every
  * way to make one is covered. Its row is not visible yet.
  */
@@ -187,7 +242,8 @@ MtGuardCheckConstraint(Oid constraint)
 	HeapTuple	tuple;
 	Oid			referenced = InvalidOid;
 
-	if (!MtIsActive() || !MtGuardIsOn() || creating_extension || MtOwnerIsAtWork())
+	if (!MtIsActive() || !MtGuardIsOn() || creating_extension ||
+		is_allowed(MT_ALLOW_REFERENCES))
 		return;
 	catalog = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_constraint_oid, BTEqualStrategyNumber, F_OIDEQ,
@@ -195,10 +251,11 @@ MtGuardCheckConstraint(Oid constraint)
 	scan = systable_beginscan(catalog, ConstraintOidIndexId, true, SnapshotSelf, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple) &&
-		((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN)
+		((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
+		!OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid))
 		referenced = ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid;
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	if (OidIsValid(referenced) && is_protected(referenced))
+	if (OidIsValid(referenced) && is_protected(referenced) && !is_owners_reference(referenced))
 		MtGuardRequire(MT_ALLOW_REFERENCES);
 }

@@ -7,8 +7,9 @@
  * unprotect() and pause_protection() are the ways to say that it is meant, and
  * so is a system context. Owns no state.
  *
- * What an owner does through the library's own functions is not checked: it
- * fails closed.
+ * The commands of the library itself may take protection away, which fails
+ * closed. Whoever owns the table can have such a command run, so they are
+ * checked like any other for what would open something.
  */
 #include "postgres.h"
 
@@ -23,8 +24,6 @@
 #include "tenant/context.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-
-#define GENERATED_POLICIES "multitenant_"
 
 /* A system context may be the connection's. */
 static bool
@@ -57,102 +56,161 @@ has_policies(MtClass class)
 static Oid
 protected_relation(RangeVar *name)
 {
-	Oid			relid = name == NULL ? InvalidOid : RangeVarGetRelid(name, NoLock, true);
+	Oid			relid;
 
+	if (name == NULL || !MtProtectionAny())
+		return InvalidOid;
+	relid = RangeVarGetRelid(name, NoLock, true);
 	if (OidIsValid(relid) && has_policies(MtProtectionOf(relid)->class))
 		return relid;
 	return InvalidOid;
 }
 
-static bool
-is_generated(const char *policy)
+/* Would the statement take protection away, and is it not the library's? */
+static void
+refuse_loss(Oid relid, const char *what, const char *hint)
 {
-	return strncmp(policy, GENERATED_POLICIES, strlen(GENERATED_POLICIES)) == 0;
+	if (!MtGuardIsOwnersCommand())
+		refuse(relid, what, hint);
 }
 
 /* ---- tables ---- */
 
+static bool
+is_tenant_column(Oid relid, const char *name)
+{
+	AttrNumber	column = MtProtectionOf(relid)->column;
+	char	   *tenant_column;
+
+	if (column == 0)
+		column = MtLabelledColumn(relid);
+	tenant_column = column == 0 ? NULL : get_attname(relid, column, true);
+	return tenant_column != NULL && strcmp(tenant_column, name) == 0;
+}
+
+/* Do both tables say, by their labels, that the same column is the tenant's? */
+static bool
+has_tenant_column_of(Oid child, Oid parent)
+{
+	AttrNumber	column = MtLabelledColumn(child);
+	char	   *name = column == 0 ? NULL : get_attname(child, column, true);
+
+	return name == NULL || is_tenant_column(parent, name);
+}
+
 /*
  * Security: a partition that is protected through its parent alone loses that
  * when it leaves, with every tenant's rows in it; and one that comes without
- * its own policies cannot be read by its name.
+ * its own policies cannot be read by its name. One that comes with another
+ * tenant column closes the whole tree.
  */
 static void
-check_member(Oid parent, Oid child, const char *what)
+check_member(Oid parent, RangeVar *name, bool is_coming)
 {
-	if (OidIsValid(parent) && OidIsValid(child) && !MtProtectionStandsAlone(child))
-		refuse(parent, what,
-			   "Protect the partition or child table itself first: multitenant.protect(table).");
+	Oid			child = RangeVarGetRelid(name, NoLock, true);
+
+	if (!OidIsValid(parent) || !OidIsValid(child))
+		return;
+	if (!MtProtectionIsOwn(child))
+		refuse(parent, is_coming ? "adding an unprotected partition or child table" :
+			   "parting with a partition or child table that has no protection of its own",
+			   "Protect it first: multitenant.protect() for a table of its own, "
+			   "multitenant.repair() of the parent for what is below it.");
+	else if (is_coming && !has_tenant_column_of(child, parent))
+		refuse(parent, "adding a partition or child table with another tenant column",
+			   "Give it back with multitenant.unprotect(), and protect it by the column of the parent.");
 }
 
+static void
+check_alter_command(AlterTableStmt *alter, Oid relid, AlterTableCmd *command)
+{
+	Oid			self = has_policies(MtProtectionOf(relid)->class) ? relid : InvalidOid;
+
+	switch (command->subtype)
+	{
+		case AT_DisableRowSecurity:
+		case AT_NoForceRowSecurity:
+			if (OidIsValid(self))
+				refuse_loss(self, "taking row level security away",
+							"Call multitenant.unprotect() or multitenant.pause_protection().");
+			break;
+		case AT_DropColumn:
+			if (OidIsValid(self) && is_tenant_column(self, command->name))
+				refuse(self, "dropping the tenant column",
+					   "Call multitenant.unprotect() first.");
+			break;
+		case AT_AttachPartition:
+			check_member(self, ((PartitionCmd *) command->def)->name, true);
+			break;
+		case AT_DetachPartition:
+			check_member(self, ((PartitionCmd *) command->def)->name, false);
+			break;
+		case AT_AddInherit:
+			check_member(protected_relation((RangeVar *) command->def), alter->relation, true);
+			break;
+		case AT_DropInherit:
+			check_member(protected_relation((RangeVar *) command->def), alter->relation, false);
+			break;
+		default:
+			break;
+	}
+}
+
+/* A foreign table can be a partition or a child, too. */
 void
 MtGuardCheckAlterTable(Node *statement)
 {
 	AlterTableStmt *alter = (AlterTableStmt *) statement;
-	Oid			relid = InvalidOid;
+	Oid			relid;
 	ListCell   *cell;
 
-	if (alter->objtype == OBJECT_TABLE)
-		relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	if ((alter->objtype != OBJECT_TABLE && alter->objtype != OBJECT_FOREIGN_TABLE) ||
+		!MtProtectionAny())
+		return;
+	relid = RangeVarGetRelid(alter->relation, NoLock, true);
 	if (!OidIsValid(relid))
 		return;
 	foreach(cell, alter->cmds)
-	{
-		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
-		Oid			self = has_policies(MtProtectionOf(relid)->class) ? relid : InvalidOid;
-
-		switch (command->subtype)
-		{
-			case AT_DisableRowSecurity:
-			case AT_NoForceRowSecurity:
-				if (OidIsValid(self))
-					refuse(self, "disabling row level security",
-						   "Call multitenant.unprotect() or multitenant.pause_protection().");
-				break;
-			case AT_AttachPartition:
-				check_member(self, RangeVarGetRelid(((PartitionCmd *) command->def)->name, NoLock, true),
-							 "attaching an unprotected partition");
-				break;
-			case AT_DetachPartition:
-				check_member(self, RangeVarGetRelid(((PartitionCmd *) command->def)->name, NoLock, true),
-							 "detaching a partition that has no protection of its own");
-				break;
-			case AT_AddInherit:
-				check_member(protected_relation((RangeVar *) command->def), relid,
-							 "inheriting with an unprotected table");
-				break;
-			case AT_DropInherit:
-				check_member(protected_relation((RangeVar *) command->def), relid,
-							 "parting with a child that has no protection of its own");
-				break;
-			default:
-				break;
-		}
-	}
+		check_alter_command(alter, relid, lfirst_node(AlterTableCmd, cell));
 }
 
 /* ---- policies ---- */
 
+/*
+ * A generated policy is compared with what it should be whenever the table is
+ * used; so one that bears such a name can be made, as a restore does.
+ *
+ * Security: with ON CONFLICT DO UPDATE the server evaluates further permissive
+ * policies before ours.
+ */
 void
 MtGuardCheckCreatePolicy(Node *statement)
 {
 	CreatePolicyStmt *create = (CreatePolicyStmt *) statement;
 	Oid			relid = protected_relation(create->table);
+	MtClass		class;
 
-	/* What bears a generated name is compared with what was generated. */
-	if (OidIsValid(relid) && create->permissive && !is_generated(create->policy_name))
+	if (!OidIsValid(relid))
+		return;
+	class = MtProtectionOf(relid)->class;
+	if (MtPolicyIsGenerated(class, create->policy_name))
+		return;
+	if (create->permissive)
 		refuse(relid, "a further permissive policy",
 			   "Say AS RESTRICTIVE: policies on a protected table can only narrow what a tenant sees.");
+	else if (MtPolicyIsEarly(class, create->policy_name))
+		refuse(relid, "a restrictive policy that sorts before the generated ones",
+			   "Give it a name that sorts after \"multitenant_isolation_update\", and it sees the tenant's rows only.");
 }
 
 static void
 check_change_of_policy(RangeVar *table, const char *policy)
 {
-	Oid			relid = is_generated(policy) ? protected_relation(table) : InvalidOid;
+	Oid			relid = protected_relation(table);
 
-	if (OidIsValid(relid))
-		refuse(relid, "changing a generated policy",
-			   "Call multitenant.unprotect() to give the table back; add restrictive policies to narrow it.");
+	if (OidIsValid(relid) && MtPolicyIsGenerated(MtProtectionOf(relid)->class, policy))
+		refuse_loss(relid, "changing a generated policy",
+					"Call multitenant.unprotect() to give the table back; add restrictive policies to narrow it.");
 }
 
 void
@@ -167,9 +225,16 @@ void
 MtGuardCheckRename(Node *statement)
 {
 	RenameStmt *rename = (RenameStmt *) statement;
+	Oid			relid;
 
-	if (rename->renameType == OBJECT_POLICY)
-		check_change_of_policy(rename->relation, rename->subname);
+	if (rename->renameType != OBJECT_POLICY)
+		return;
+	check_change_of_policy(rename->relation, rename->subname);
+	relid = protected_relation(rename->relation);
+	if (OidIsValid(relid) && MtPolicyIsRestrictive(relid, rename->subname) &&
+		MtPolicyIsEarly(MtProtectionOf(relid)->class, rename->newname))
+		refuse(relid, "a restrictive policy that sorts before the generated ones",
+			   "Give it a name that sorts after \"multitenant_isolation_update\".");
 }
 
 void
@@ -183,11 +248,10 @@ MtGuardCheckDropStatement(Node *statement)
 	foreach(cell, drop->objects)
 	{
 		List	   *names = lfirst_node(List, cell);
-		const char *policy = strVal(llast(names));
+		List	   *table = list_truncate(list_copy(names), list_length(names) - 1);
 
-		if (list_length(names) > 1)
-			check_change_of_policy(makeRangeVarFromNameList(list_truncate(list_copy(names), list_length(names) - 1)),
-								   policy);
+		if (table != NIL)
+			check_change_of_policy(makeRangeVarFromNameList(table), strVal(llast(names)));
 	}
 }
 

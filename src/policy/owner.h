@@ -7,10 +7,17 @@
 
 #include "postgres.h"
 
+/* Who had a command of protect(), unprotect() or a companion run for an owner. */
+typedef struct MtOwnerCommand
+{
+	Oid			caller;
+	bool		may_refer;		/* his profile allows foreign keys */
+} MtOwnerCommand;
+
 /*
- * Is a command of protect(), unprotect() or one of their companions running? An
- * owner can bring this about; all he gains is what fails closed.
+ * Is the utility statement that begins now such a command? Answers true once for
+ * each. Not a proof of good will: whoever owns a table can have one run.
  */
-extern bool MtOwnerIsAtWork(void);
+extern bool MtOwnerTakeCommand(MtOwnerCommand *out);
 
 #endif							/* MT_OWNER_H */

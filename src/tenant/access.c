@@ -38,7 +38,7 @@ enum
 	ACCESS_TENANT_ID,
 	ACCESS_SESSION_CONTEXT,
 	ACCESS_EXPIRES_AT,
-	ACCESS_ALLOWED
+	ACCESS_ALLOWED = 9
 };
 
 typedef struct Profile
@@ -212,7 +212,10 @@ read_access(HeapTuple tuple, TupleDesc desc, void *result)
 		access->capabilities |= MT_MAY_KEEP_SESSION;
 	value = heap_getattr(tuple, ACCESS_EXPIRES_AT, desc, &is_null);
 	access->expires_at = is_null ? DT_NOEND : DatumGetTimestampTz(value);
-	value = heap_getattr(tuple, ACCESS_ALLOWED, desc, &is_null);
+	/* The table of an older version of the extension has no such column. */
+	is_null = desc->natts < ACCESS_ALLOWED;
+	if (!is_null)
+		value = heap_getattr(tuple, ACCESS_ALLOWED, desc, &is_null);
 	if (!is_null)
 		access->allowances |= allowances_from_names(DatumGetArrayTypeP(value));
 }

@@ -17,19 +17,20 @@ typedef enum MtAllowance
 	MT_ALLOW_HELD_CURSORS = 1 << 3,
 	MT_ALLOW_LARGE_OBJECTS = 1 << 4,
 	MT_ALLOW_LOCK = 1 << 5,
-	MT_ALLOW_NOTIFY = 1 << 6,
-	MT_ALLOW_REFERENCES = 1 << 7,
-	MT_ALLOW_ROW_VERSIONS = 1 << 8,
-	MT_ALLOW_SIGNALS = 1 << 9,
-	MT_ALLOW_SIZES = 1 << 10,
-	MT_ALLOW_SNAPSHOTS = 1 << 11,
-	MT_ALLOW_STATISTICS = 1 << 12,
-	MT_ALLOW_TRIGGERS = 1 << 13,
-	MT_ALLOW_TRUNCATE = 1 << 14,
-	MT_ALLOW_TWO_PHASE = 1 << 15
+	MT_ALLOW_LOGICAL_MESSAGES = 1 << 6,
+	MT_ALLOW_NOTIFY = 1 << 7,
+	MT_ALLOW_PREPARED_TRANSACTIONS = 1 << 8,
+	MT_ALLOW_REFERENCES = 1 << 9,
+	MT_ALLOW_ROW_VERSIONS = 1 << 10,
+	MT_ALLOW_SIGNALS = 1 << 11,
+	MT_ALLOW_SIZES = 1 << 12,
+	MT_ALLOW_SNAPSHOTS = 1 << 13,
+	MT_ALLOW_STATISTICS = 1 << 14,
+	MT_ALLOW_TRIGGERS = 1 << 15,
+	MT_ALLOW_TRUNCATE = 1 << 16
 } MtAllowance;
 
-#define MT_ALLOW_ALL ((uint32) 0xFFFF)
+#define MT_ALLOW_ALL ((uint32) 0x1FFFF)
 
 /* The name by which grant_access() allows it, and what it is, for messages. */
 extern const char *MtHardeningName(MtAllowance allowance);
