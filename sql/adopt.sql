@@ -302,7 +302,7 @@ CREATE FUNCTION multitenant._blocks_for(leaf regclass, row_count int) RETURNS bi
 LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT greatest(1, row_count::numeric * multitenant._blocks_of(leaf)
 		/ greatest(1, (SELECT CASE WHEN c.reltuples > 0 AND c.relpages > 0
-			THEN c.reltuples / c.relpages * multitenant._blocks_of(leaf) ELSE multitenant._blocks_of(leaf) * current_setting('block_size')::numeric / 100 END
+			THEN c.reltuples / c.relpages * multitenant._blocks_of(leaf) ELSE multitenant._blocks_of(leaf) * current_setting('block_size')::int / 100 END
 			FROM pg_catalog.pg_class c WHERE c.oid = leaf))::numeric)::bigint
 $$;
 

@@ -139,7 +139,7 @@ LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg
 	SELECT coalesce(sum(CASE
 		WHEN c.reltuples >= 0 AND c.relpages > 0
 			THEN c.reltuples / c.relpages * multitenant._blocks_of(c.oid)
-		ELSE multitenant._blocks_of(c.oid) * current_setting('block_size')::numeric / 100 END), 0)::bigint
+		ELSE multitenant._blocks_of(c.oid) * current_setting('block_size')::int / 100 END), 0)::bigint
 	FROM multitenant._tree(rel) t JOIN pg_catalog.pg_class c ON c.oid = t.member
 	WHERE c.relkind = 'r'
 $$;

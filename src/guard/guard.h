@@ -83,6 +83,10 @@ extern void MtGuardCheckOperator(Oid operator);
  * this session is allowed it or the database has no protected table.
  */
 extern void MtGuardRequire(MtAllowance allowance);
+extern bool MtGuardAllows(MtAllowance allowance);
+
+/* Is it protected or shared, or a view, which may show such data? */
+extern bool MtGuardIsTenantsData(Oid relid);
 
 /* What is known of the innermost utility statement. */
 typedef struct MtUtility
@@ -97,12 +101,15 @@ extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext cont
 extern void MtGuardLeaveUtility(MtUtility previous);
 extern void MtGuardCheckUtility(Node *statement);
 
-/* Is it a command that the library runs for the owner of a table? */
-extern bool MtGuardIsOwnersCommand(void);
+/* The command that the library runs for the owner of a table; NULL: none. */
+extern const MtOwnerCommand *MtGuardOwnersCommand(void);
 extern void MtGuardCheckHeldCursor(void);
 extern void MtGuardCheckPrintedPlan(void);
 extern void MtGuardCheckTruncate(Oid relid);
+
+/* reference.c: foreign keys to protected tables, made and dropped. */
 extern void MtGuardCheckConstraint(Oid constraint);
+extern void MtGuardNoteDroppedConstraint(Oid constraint);
 
 /* weakening.c: statements that would break the protection of a table. */
 extern void MtGuardCheckAlterTable(Node *statement);

@@ -174,6 +174,8 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 {
 	if (access == OAT_FUNCTION_EXECUTE)
 		MtGuardCheckFunction(objectId);
+	else if (access == OAT_DROP && classId == ConstraintRelationId)
+		MtGuardNoteDroppedConstraint(objectId);
 	else if (access == OAT_DROP)
 		MtGuardCheckDrop(classId, objectId);
 	else if (access == OAT_TRUNCATE)

@@ -10,26 +10,19 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "base/errors.h"
 #include "base/extension.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_constraint.h"
 #include "commands/extension.h"
 #include "guard/guard.h"
 #include "nodes/parsenodes.h"
 #include "policy/owner.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
-#include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 
 static MtUtility current_utility = {false, false, {InvalidOid, false}};
 
@@ -38,8 +31,8 @@ static MtUtility current_utility = {false, false, {InvalidOid, false}};
  * relations are looked at, so that a database without protected tables, or a
  * role that may, pays nothing.
  */
-static bool
-is_allowed(MtAllowance allowance)
+bool
+MtGuardAllows(MtAllowance allowance)
 {
 	return !MtProtectionAny() || MtAccessAllows(allowance);
 }
@@ -47,7 +40,7 @@ is_allowed(MtAllowance allowance)
 void
 MtGuardRequire(MtAllowance allowance)
 {
-	if (is_allowed(allowance))
+	if (MtGuardAllows(allowance))
 		return;
 	ereport(ERROR,
 			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
@@ -58,8 +51,8 @@ MtGuardRequire(MtAllowance allowance)
 }
 
 /* Is it data of tenants, or may it show such data under another name? */
-static bool
-is_protected(Oid relid)
+bool
+MtGuardIsTenantsData(Oid relid)
 {
 	MtClass		class;
 
@@ -76,13 +69,13 @@ check_lock(Node *statement)
 {
 	ListCell   *cell;
 
-	if (is_allowed(MT_ALLOW_LOCK))
+	if (MtGuardAllows(MT_ALLOW_LOCK))
 		return;
 	foreach(cell, ((LockStmt *) statement)->relations)
 	{
 		Oid			relid = RangeVarGetRelid(lfirst(cell), NoLock, true);
 
-		if (OidIsValid(relid) && is_protected(relid))
+		if (OidIsValid(relid) && MtGuardIsTenantsData(relid))
 			MtGuardRequire(MT_ALLOW_LOCK);
 	}
 }
@@ -165,10 +158,10 @@ MtGuardLeaveUtility(MtUtility previous)
 	current_utility = previous;
 }
 
-bool
-MtGuardIsOwnersCommand(void)
+const MtOwnerCommand *
+MtGuardOwnersCommand(void)
 {
-	return current_utility.is_owners;
+	return current_utility.is_owners ? &current_utility.command : NULL;
 }
 
 /* Checks the statement that was entered. */
@@ -210,52 +203,6 @@ MtGuardCheckPrintedPlan(void)
 void
 MtGuardCheckTruncate(Oid relid)
 {
-	if (MtIsActive() && MtGuardIsOn() && !is_allowed(MT_ALLOW_TRUNCATE) && is_protected(relid))
+	if (MtIsActive() && MtGuardIsOn() && !MtGuardAllows(MT_ALLOW_TRUNCATE) && MtGuardIsTenantsData(relid))
 		MtGuardRequire(MT_ALLOW_TRUNCATE);
-}
-
-/*
- * Does the library replace a key of a table whose owner it runs as? What that
- * owner may not do, the caller must have the right to: by his profile, or
- * because the referenced table is his as well.
- */
-static bool
-is_owners_reference(Oid referenced)
-{
-	return current_utility.is_owners &&
-		(current_utility.command.may_refer ||
-		 MtOwnsRelation(referenced, current_utility.command.caller));
-}
-
-/*
- * A foreign key that was just made; that of a partition follows its parent's.
- *
- * Security: by the constraint that was made, not by the statement, so that every
- * way to make one is covered. Its row is not visible yet.
- */
-void
-MtGuardCheckConstraint(Oid constraint)
-{
-	Relation	catalog;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			referenced = InvalidOid;
-
-	if (!MtIsActive() || !MtGuardIsOn() || creating_extension ||
-		is_allowed(MT_ALLOW_REFERENCES))
-		return;
-	catalog = table_open(ConstraintRelationId, AccessShareLock);
-	ScanKeyInit(&key, Anum_pg_constraint_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(constraint));
-	scan = systable_beginscan(catalog, ConstraintOidIndexId, true, SnapshotSelf, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) &&
-		((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
-		!OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid))
-		referenced = ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	if (OidIsValid(referenced) && is_protected(referenced) && !is_owners_reference(referenced))
-		MtGuardRequire(MT_ALLOW_REFERENCES);
 }

@@ -70,7 +70,7 @@ protected_relation(RangeVar *name)
 static void
 refuse_loss(Oid relid, const char *what, const char *hint)
 {
-	if (!MtGuardIsOwnersCommand())
+	if (MtGuardOwnersCommand() == NULL)
 		refuse(relid, what, hint);
 }
 
