@@ -90,7 +90,7 @@ $$;
 CREATE FUNCTION multitenant._access_profiles() RETURNS SETOF multitenant.access
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM multitenant._require('lint', 'looking for findings');
+	PERFORM multitenant._require('lint', 'reading findings');
 	RETURN QUERY SELECT * FROM multitenant.access;
 END
 $$;

@@ -21,7 +21,7 @@ SELECT pg_catalog.pg_extension_config_dump('multitenant.accepted_finding', '');
 CREATE FUNCTION multitenant._accepted_findings() RETURNS SETOF multitenant.accepted_finding
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-	PERFORM multitenant._require('lint', 'looking for findings');
+	PERFORM multitenant._require('lint', 'reading findings');
 	RETURN QUERY SELECT * FROM multitenant.accepted_finding a WHERE a.expires_at > now();
 END
 $$;
@@ -93,7 +93,7 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKE
 DECLARE
 	s multitenant._lint_state;
 BEGIN
-	PERFORM multitenant._require('lint', 'looking for findings');
+	PERFORM multitenant._require('lint', 'reading findings');
 	PERFORM multitenant._check_level(coalesce($2, 'info'));
 	IF $1 IS NOT NULL AND to_regnamespace(quote_ident($1)) IS NULL THEN
 		RAISE EXCEPTION 'schema % does not exist', quote_ident($1)

@@ -171,7 +171,7 @@ $$;
 
 -- The call that grants what a role has, with these changes.
 CREATE FUNCTION multitenant._regrant(present multitenant.access, profile text, session_context boolean, allowed text[]) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' AS $$
 	SELECT format('SELECT multitenant.grant_access(%L, %L', present.role_name, profile)
 		|| coalesce(', tenant => ' || quote_literal(present.tenant_id), '')
 		|| coalesce(', reason => ' || quote_literal(present.reason), '')

@@ -20,11 +20,11 @@ $$;
 -- What is to be said of a server of that version (server_version_num).
 CREATE FUNCTION multitenant._lint_version(version integer) RETURNS SETOF multitenant._finding
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT 'server_minor_outdated', coalesce(format('%s.%s', m.major, m.minor), (version / 10000)::text), NULL::name,
+	SELECT 'server_minor_outdated', coalesce(m.major || '.' || m.minor, (version / 10000)::text), NULL::name,
 		CASE WHEN m.major IS NULL THEN 'high' ELSE 'critical' END,
 		CASE WHEN m.major IS NULL
 			THEN format('This version of the extension knows nothing of PostgreSQL %s.', version / 10000)
-			ELSE format('The server is %s.%s; %s.%s of %s fixes %s.', m.major, version % 10000, m.major, m.minor, m.released,
+			ELSE format('The server is %s.%s; %s.%s of %s fixes %s.', m.major, version % 10000, m.major, m.minor, to_char(m.released, 'YYYY-MM-DD'),
 						array_to_string(m.cves, ', ')) END,
 		CASE WHEN m.major IS NULL THEN '-- Use a version of the extension that was tested with this server.'
 			ELSE format('-- Install PostgreSQL %s.%s or later and restart the server.', m.major, m.minor) END,

@@ -153,7 +153,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 $$;
 
 -- Views and materialized views over protected tables, through other views as well; "base" is the first such table by
--- name, "is_direct" says whether one is read without another view in between.
+-- name.
 CREATE FUNCTION multitenant._views_over(tables multitenant._lint_table[]) RETURNS TABLE(id oid, base text)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE read AS MATERIALIZED (
