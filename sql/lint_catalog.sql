@@ -21,7 +21,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Without the library in a preload setting, a session has only row security, and every level that relies on the guard is the worse one. Medium: it is in session_preload_libraries, and the sessions of a tenant cannot be ended.',
 		'Put multitenant into shared_preload_libraries and restart.'),
 	('guard_disabled', 'critical', 'EXTERNAL', 'SERVER', 'The guard is turned off',
-		'multitenant.guard_enabled is off, here or in what is kept for a role or database, or session_preload_libraries is replaced there. Owners, definer functions and suspended tenants are no longer stopped.',
+		'The setting multitenant.guard_enabled is off, here or in what is kept for a role or database, or session_preload_libraries is replaced there. Owners, definer functions and suspended tenants are no longer stopped.',
 		'Reset the setting where it was made.'),
 	('extension_version_outdated', 'medium low', 'INTERNAL', 'SERVER', 'An extension is older in this database than on the server',
 		'Fixes of an extension''s SQL side reach a database with ALTER EXTENSION .. UPDATE only. Low: another extension than this one.',
