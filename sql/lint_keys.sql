@@ -53,7 +53,9 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		SELECT x.oid, x.conname, x.conkey, x.confkey, x.confupdtype, x.confdeltype, x.confmatchtype, x.conrelid, x.confrelid,
 			c.name AS child, c.schema_name, c.class AS child_class, c.tenant_number AS child_number, c.tenant_column AS child_tenant,
 			cr.name AS child_root, c.is_reachable, p.name AS parent, p.class AS parent_class, p.tenant_number AS parent_number,
-			p.tenant_column AS parent_tenant
+			p.tenant_column AS parent_tenant,
+			-- which column goes with which: as one number a pair, so that sets of them can be compared
+			ARRAY(SELECT u.c * 65536 + u.p FROM unnest(x.conkey::int[], x.confkey::int[]) AS u(c, p)) AS pairs
 		FROM pg_catalog.pg_constraint x
 		JOIN unnest(s.tables) c ON c.id = x.conrelid JOIN unnest(s.tables) cr ON cr.id = c.root
 		JOIN unnest(s.tables) p ON p.id = x.confrelid
@@ -70,8 +72,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM k
 	WHERE k.child_class = 'tenant' AND k.parent_class = 'tenant' AND NOT EXISTS (
 		SELECT FROM k o WHERE o.conrelid = k.conrelid AND o.confrelid = k.confrelid
-		  AND NOT EXISTS (SELECT FROM unnest(k.conkey || k.child_number, k.confkey || k.parent_number) AS w(c, p)
-						  WHERE NOT EXISTS (SELECT FROM unnest(o.conkey, o.confkey) AS h(c, p) WHERE h.c = w.c AND h.p = w.p)))
+		  AND o.pairs @> (k.pairs || (k.child_number::int * 65536 + k.parent_number)))
 	UNION ALL
 	SELECT 'fk_without_tenant', format('%s:%s', k.child, k.conname), k.schema_name, 'medium',
 		format('%s is no tenant''s table and refers to %s: who may write it learns which rows tenants have there.', k.child, k.parent),
@@ -101,16 +102,17 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		multitenant._level_unless_closed('explain' = ANY (s.open_channels) OR 'statistics' = ANY (s.open_channels), 'high', 'low'),
 		format('%s of %s does not start with %s: the server compares with other tenants'' values before it asks the policy.',
 			   c.relname, t.name, t.tenant_column),
-		CASE WHEN i.indisprimary OR i.indisunique OR c.relkind = 'I' OR m.amname <> 'btree' OR i.indkey[0] = 0 OR EXISTS (
+		-- Only a definition that starts as foretold is rewritten: names may look like anything.
+		CASE WHEN i.indisunique OR i.indkey[0] = 0 OR NOT starts_with(d.definition, d.head) OR EXISTS (
 				SELECT FROM pg_catalog.pg_depend d WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = c.oid)
 			THEN format('-- Make it anew with %I as its first column.', t.tenant_column)
-			ELSE format('DROP INDEX %I.%I; %s', t.schema_name, c.relname,
-				regexp_replace(pg_get_indexdef(c.oid), ' USING btree \(', format(' USING btree (%I, ', t.tenant_column))) END,
+			ELSE format('DROP INDEX %I.%I; %s%I, %s', t.schema_name, c.relname, d.head, t.tenant_column, substr(d.definition, length(d.head) + 1)) END,
 		NULL::jsonb
 	FROM unnest(s.tables) t
 	JOIN pg_catalog.pg_index i ON i.indrelid = t.id AND i.indisvalid AND i.indkey[0] <> t.tenant_number
 	JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND NOT c.relispartition AND c.relname !~ '^multitenant_staged_'
 	JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname IN ('btree', 'hash', 'brin')
+	CROSS JOIN LATERAL (SELECT pg_get_indexdef(c.oid), format('CREATE INDEX %I ON %s USING btree (', c.relname, t.name)) AS d(definition, head)
 	LEFT JOIN pg_catalog.pg_partitioned_table y ON y.partrelid = t.root
 	WHERE t.class IN ('tenant', 'shared_rows') AND NOT t.is_partition
 	  -- Unique ones without the tenant have findings of their own, or are random.

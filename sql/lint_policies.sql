@@ -97,7 +97,8 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		format('%s, which a policy calls, looks its tables and functions up where its caller says.', f.name),
 		format('ALTER FUNCTION %s SET search_path = %s', f.name,
 			   coalesce((SELECT regexp_replace(c, '^search_path=', '') || ', pg_temp' FROM pg_catalog.pg_proc o, unnest(o.proconfig) c
-						 WHERE o.oid = f.function AND c ~ '^search_path=.' LIMIT 1),
+						 -- Security: FROM CURRENT keeps what looks like no name at all; such a path is replaced.
+						 WHERE o.oid = f.function AND c ~ '^search_path=[A-Za-z0-9_]+(, *[A-Za-z0-9_]+)*$' LIMIT 1),
 						format('pg_catalog, %I, pg_temp', f.schema_name))), NULL
 	FROM f WHERE f.is_open
 	UNION ALL

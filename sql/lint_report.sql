@@ -101,7 +101,9 @@ BEGIN
 	END IF;
 	s := multitenant._lint_state();
 	RETURN QUERY
-	SELECT c.name, c.title, f.level, c.facing, c.categories, c.description, f.detail, f.remediation,
+	SELECT c.name, c.title, f.level, c.facing, c.categories, c.description, f.detail,
+		-- Security: a name with a line break in it would end the comment that a sentence is.
+		CASE WHEN starts_with(f.remediation, '--') THEN regexp_replace(f.remediation, '[\n\r]', ' ', 'g') ELSE f.remediation END,
 		jsonb_strip_nulls(coalesce(f.metadata, '{}') || jsonb_build_object('object', f.object, 'schema', f.schema_name,
 			'accepted', CASE WHEN a.cache_key IS NOT NULL THEN
 				jsonb_build_object('by', a.accepted_by, 'reason', a.reason, 'until', a.expires_at) END)),

@@ -205,6 +205,15 @@ BEGIN; CREATE FUNCTION mt_shop.sum() RETURNS bigint LANGUAGE sql SECURITY DEFINE
 	CREATE FUNCTION mt_shop.unrelated() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT ''preorders'''; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; CREATE PROCEDURE mt_shop.parsed() LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC SELECT count(*) FROM mt_shop.orders; END; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 
+-- ---- names that would like to be commands ----
+BEGIN; CREATE INDEX "a"" USING btree (x" ON mt_shop.orders (item); SELECT remediation FROM multitenant.lint() WHERE cache_key LIKE 'index%'; SELECT * FROM mt_lint.mend();
+	SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'mt_shop.orders'::regclass AND indkey = '2 3'; ROLLBACK;
+BEGIN; CREATE TABLE mt_shop."x
+DROP TABLE mt_shop.orders; --" (n int); SELECT remediation FROM multitenant.lint() WHERE name = 'table_unclassified'; ROLLBACK;
+BEGIN; SET LOCAL search_path = 'public;drop/**/schema/**/mt_shop'; CREATE FUNCTION mt_lint.f(text) RETURNS boolean LANGUAGE sql STABLE SET search_path FROM CURRENT AS 'SELECT true'; SET LOCAL search_path = public;
+	CREATE POLICY zz_narrow ON mt_shop.orders AS RESTRICTIVE USING (mt_lint.f(item)); SELECT remediation FROM multitenant.lint() WHERE name = 'policy_function_search_path'; SELECT * FROM mt_lint.mend(); ROLLBACK;
+BEGIN; CREATE ROLE "regress_mt ""x"";" LOGIN; GRANT TRUNCATE ON mt_shop.orders TO "regress_mt ""x"";"; SELECT remediation FROM multitenant.lint() WHERE name = 'truncate_privilege'; SELECT * FROM mt_lint.mend(); ROLLBACK;
+
 -- ---- without the guard, what it closes is open ----
 BEGIN; SET LOCAL multitenant.guard_enabled = off; ALTER ROLE regress_mt_app BYPASSRLS; ALTER ROLE regress_mt_group BYPASSRLS; GRANT regress_mt_group TO regress_mt_other; GRANT TRUNCATE, TRIGGER, REFERENCES ON mt_shop.line TO regress_mt_app;
 	ALTER TABLE mt_shop.orders DISABLE ROW LEVEL SECURITY; SELECT multitenant.pause_protection('mt_shop.line', 'test', now() + interval '1 hour'); CREATE VIEW mt_shop.past AS SELECT * FROM mt_shop.line;
