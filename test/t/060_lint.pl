@@ -46,6 +46,12 @@ $session->safe_psql('app', "ALTER ROLE regress_mt_app SET session_preload_librar
 is($session->safe_psql('app', $bad), 'critical|guard_disabled:ROLE regress_mt_app:session_preload_libraries', 'a role that leaves the library out is found');
 $session->safe_psql('app', $session->safe_psql('app', "SELECT remediation FROM multitenant.lint() WHERE name = 'guard_disabled'"));
 is($session->safe_psql('app', $bad), '', 'and mended');
+$session->append_conf('postgresql.conf', "max_prepared_transactions = 2\nmultitenant.superuser_access = allow\n");
+$session->restart;
+my $settings = q{SELECT level, name FROM multitenant.lint() WHERE name IN ('prepared_transactions_enabled', 'superuser_access_unrecorded') ORDER BY name};
+is($session->safe_psql('app', $settings), "info|prepared_transactions_enabled\nlow|superuser_access_unrecorded", 'settings of the server');
+$session->safe_psql('app', "SELECT multitenant.grant_access('regress_mt_app', 'application', allow => '{prepared_transactions}')");
+like($session->safe_psql('app', $settings), qr/^high\|prepared_transactions_enabled/, 'are worse where an application may use them');
 $session->stop;
 
 my $node = server('shared', 'shared');
