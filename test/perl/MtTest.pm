@@ -105,8 +105,6 @@ SQL
 sub superuser
 {
 	my ($self, $sql) = @_;
-	# Preparations do not need to take minutes where all caches are emptied (see test/editions/discard-caches).
-	local $ENV{PGOPTIONS} = '-c debug_discard_caches=0';
 	return $self->{node}->safe_psql('app', $sql);
 }
 
