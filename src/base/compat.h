@@ -119,6 +119,13 @@ MtPermissionOf(void *item, MtPermission *out)
 #define MtConstraintIsTemporal(form) false
 #endif
 
+/* What post_parse_analyze_hook may not change from 19 on. */
+#if PG_VERSION_NUM >= 190000
+#define MtJumbleState const JumbleState
+#else
+#define MtJumbleState JumbleState
+#endif
+
 /* The planner hook gained the ExplainState in 19. */
 #if PG_VERSION_NUM >= 190000
 #define MT_PLANNER_PARAMS Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams, ExplainState *es

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "base/mask.h"
 #include "base/redact.h"
 #include "miscadmin.h"
@@ -89,7 +90,7 @@ MtRedactActivity(void)
  * pg_stat_statements would otherwise keep.
  */
 static void
-redact_analyzed_query(ParseState *pstate, Query *query, JumbleState *jstate)
+redact_analyzed_query(ParseState *pstate, Query *query, MtJumbleState *jstate)
 {
 	bool		has_credential = MtContainsCredential(pstate->p_sourcetext);
 

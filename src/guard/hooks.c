@@ -127,7 +127,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 }
 
 static void
-analyze_query(ParseState *pstate, Query *query, JumbleState *jstate)
+analyze_query(ParseState *pstate, Query *query, MtJumbleState *jstate)
 {
 	MtGuardAfterAnalysis();
 	MtLabelBeforeStatement(query->utilityStmt);
