@@ -121,9 +121,9 @@ MtPermissionOf(void *item, MtPermission *out)
 
 /* What post_parse_analyze_hook may not change from 19 on. */
 #if PG_VERSION_NUM >= 190000
-#define MtJumbleState const JumbleState
+typedef const struct JumbleState MtJumbleState;
 #else
-#define MtJumbleState JumbleState
+typedef struct JumbleState MtJumbleState;
 #endif
 
 /* The planner hook gained the ExplainState in 19. */
