@@ -12,6 +12,8 @@ CREATE TABLE multitenant.access (
 	reason text,
 	granted_by name NOT NULL DEFAULT session_user,
 	granted_at timestamptz NOT NULL DEFAULT now(),
+	-- Names of hardening(); null: none.
+	allowed text[],
 	CONSTRAINT access_binding_check CHECK ((profile = 'tenant') = (tenant_id IS NOT NULL))
 );
 COMMENT ON TABLE multitenant.access IS
@@ -40,7 +42,7 @@ COMMENT ON FUNCTION multitenant._has(text) IS
 
 CREATE FUNCTION multitenant.grant_access(
 	role name, profile text, tenant text DEFAULT NULL, reason text DEFAULT NULL,
-	expires_at timestamptz DEFAULT NULL, session_context boolean DEFAULT false)
+	expires_at timestamptz DEFAULT NULL, session_context boolean DEFAULT false, allow text[] DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
@@ -48,6 +50,7 @@ AS $$
 DECLARE
 	profiles constant text[] := '{application,trusted_application,tenant,provisioner,operator,auditor,migrator,bypass,bypass_read}';
 	bound_tenant uuid;
+	unknown text;
 BEGIN
 	PERFORM multitenant._require('superuser', 'granting access');
 	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1) THEN
@@ -74,21 +77,27 @@ BEGIN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
 	END IF;
+	SELECT a.name INTO unknown FROM unnest($7) AS a(name)
+		WHERE NOT EXISTS (SELECT FROM multitenant._hardenings() h WHERE h.name = a.name) LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION '"%" cannot be allowed: there is no such hardening', coalesce(unknown, 'null')
+			USING ERRCODE = '22023', HINT = 'SELECT name FROM multitenant.hardening(role) lists what can.';
+	END IF;
 	IF $3 IS NOT NULL THEN
 		bound_tenant := multitenant.tenant_id($3);
 	END IF;
-	INSERT INTO multitenant.access (role_name, profile, tenant_id, session_context, expires_at, reason)
-		VALUES ($1, $2, bound_tenant, coalesce($6, false), $5, $4)
+	INSERT INTO multitenant.access (role_name, profile, tenant_id, session_context, expires_at, allowed, reason)
+		VALUES ($1, $2, bound_tenant, coalesce($6, false), $5, nullif($7, '{}'), $4)
 		ON CONFLICT (role_name) DO UPDATE
 		SET profile = excluded.profile, tenant_id = excluded.tenant_id,
 			session_context = excluded.session_context, expires_at = excluded.expires_at,
-			reason = excluded.reason, granted_by = session_user, granted_at = now();
+			allowed = excluded.allowed, reason = excluded.reason, granted_by = session_user, granted_at = now();
 	PERFORM multitenant._audit('access.grant', bound_tenant, $1::text, 'done',
-		jsonb_build_object('profile', $2, 'reason', $4, 'expires_at', $5, 'session_context', $6));
+		jsonb_build_object('profile', $2, 'reason', $4, 'expires_at', $5, 'session_context', $6, 'allow', $7));
 END
 $$;
-COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz, boolean) IS
-'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read. reason: required for a bypass; expires_at: afterwards the role may do nothing; session_context: the context of an application lasts until it is replaced or the session is reset. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
+COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz, boolean, text[]) IS
+'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read. reason: required for a bypass; expires_at: afterwards the role may do nothing; session_context: the context of an application lasts until it is replaced or the session is reset; allow: names of hardening() that are not denied to an application role. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
 
 CREATE FUNCTION multitenant.revoke_access(role name)
 RETURNS void
@@ -108,3 +117,26 @@ END
 $$;
 COMMENT ON FUNCTION multitenant.revoke_access(name) IS
 'Takes a role''s profile away; it is an application then. Superusers only. Errors: 42501, 42704 no profile.';
+
+CREATE FUNCTION multitenant._hardenings()
+RETURNS TABLE(name text, denies text, reason text, cost text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_hardenings';
+COMMENT ON FUNCTION multitenant._hardenings() IS
+'Internal: what application roles are denied beyond rows.';
+
+CREATE FUNCTION multitenant._allows(role name, hardening text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_allows';
+COMMENT ON FUNCTION multitenant._allows(name, text) IS
+'Internal: does the profile of a role allow what a hardening denies to applications?';
+
+CREATE FUNCTION multitenant.hardening(role name DEFAULT session_user)
+RETURNS TABLE(name text, is_denied boolean, denies text, reason text, cost text)
+LANGUAGE sql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT h.name, NOT multitenant._allows($1, h.name), h.denies, h.reason, h.cost FROM multitenant._hardenings() h ORDER BY h.name COLLATE "C";
+END;
+COMMENT ON FUNCTION multitenant.hardening(name) IS
+'What is denied to a role beyond the rows of other tenants, once the database has a protected table: name (for grant_access(.., allow)), whether it is denied to this role, what is denied, why, and what that costs. Nothing is denied where the library is not loaded with its hooks. Errors: 42704 unknown role.';

@@ -297,17 +297,12 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	WHERE f.oid = con
 $$;
 
-CREATE FUNCTION multitenant._blocks_of(leaf regclass) RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT pg_relation_size(leaf) / current_setting('block_size')::int
-$$;
-
 -- How many blocks hold about so many rows.
 CREATE FUNCTION multitenant._blocks_for(leaf regclass, row_count int) RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT greatest(1, row_count::numeric * multitenant._blocks_of(leaf)
 		/ greatest(1, (SELECT CASE WHEN c.reltuples > 0 AND c.relpages > 0
-			THEN c.reltuples / c.relpages * multitenant._blocks_of(leaf) ELSE pg_relation_size(leaf) / 100 END
+			THEN c.reltuples / c.relpages * multitenant._blocks_of(leaf) ELSE multitenant._blocks_of(leaf) * current_setting('block_size')::int / 100 END
 			FROM pg_catalog.pg_class c WHERE c.oid = leaf))::numeric)::bigint
 $$;
 

@@ -52,11 +52,13 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),
 	multitenant.reset_tenant(), multitenant.system_context(text),
 	multitenant.current_tenant_or_null(), multitenant.current_principal(),
-	multitenant._context(), multitenant._has(text), multitenant._require(text, text),
+	multitenant._context(), multitenant._hardenings(), multitenant._allows(name, text),
+	multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
-	multitenant._query_as_owner(regclass, text)
+	multitenant._query_as_owner(regclass, text),
+	multitenant._blocks_of(regclass)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().

@@ -22,6 +22,13 @@ AS 'MODULE_PATHNAME', 'mt_query_as_owner';
 COMMENT ON FUNCTION multitenant._query_as_owner(regclass, text) IS
 'Internal: the one value that a SELECT on the table yields, read with the rights of its owner.';
 
+CREATE FUNCTION multitenant._blocks_of(table_name regclass)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_blocks_of';
+COMMENT ON FUNCTION multitenant._blocks_of(regclass) IS
+'Internal: the pages of one relation without those below it; null for who does not own it.';
+
 CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
 	SELECT format('%I.%I', n.nspname, c.relname) AS table_name,
 		p.class,

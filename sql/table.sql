@@ -132,13 +132,14 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 $$;
 
 -- About how many rows the table and everything below it hold. The planner's own way: rows per page as of the last
--- ANALYZE, times the pages of now; a table never analysed is taken to have rows of 100 bytes.
+-- ANALYZE, times the pages of now; a table never analysed is taken to have rows of 100 bytes. Nothing of tables that are
+-- not the caller's.
 CREATE FUNCTION multitenant._estimated_rows(rel regclass) RETURNS bigint
 LANGUAGE sql VOLATILE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT coalesce(sum(CASE
 		WHEN c.reltuples >= 0 AND c.relpages > 0
-			THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
-		ELSE pg_relation_size(c.oid) / 100 END), 0)::bigint
+			THEN c.reltuples / c.relpages * multitenant._blocks_of(c.oid)
+		ELSE multitenant._blocks_of(c.oid) * current_setting('block_size')::int / 100 END), 0)::bigint
 	FROM multitenant._tree(rel) t JOIN pg_catalog.pg_class c ON c.oid = t.member
 	WHERE c.relkind = 'r'
 $$;

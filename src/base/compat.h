@@ -9,12 +9,14 @@
 #error "multitenant needs PostgreSQL 15 or later"
 #endif
 
+#include "catalog/pg_class.h"
 #if PG_VERSION_NUM < 160000
 #include "common/jsonapi.h"
 #endif
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #if PG_VERSION_NUM >= 160000
@@ -52,6 +54,13 @@
 #else
 #define MtIsJson(text) \
 	(pg_parse_json(makeJsonLexContext(cstring_to_text(text), true), &nullSemAction) == JSON_SUCCESS)
+#endif
+
+/* Has the role the owner's rights on the relation? */
+#if PG_VERSION_NUM >= 160000
+#define MtOwnsRelation(relid, role) object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define MtOwnsRelation(relid, role) pg_class_ownercheck((relid), (role))
 #endif
 
 /* ExecutorRun lost execute_once in 18. */

@@ -27,6 +27,7 @@
 #include "policy/protection.h"
 #include "policy/reference.h"
 #include "tcop/dest.h"
+#include "tcop/pquery.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -45,6 +46,7 @@ typedef struct Start
 typedef struct Frame
 {
 	bool		is_noforce;
+	bool		is_held;		/* in or below the query of a cursor WITH HOLD */
 	int			depth;
 } Frame;
 
@@ -58,7 +60,7 @@ typedef struct Step
 } Step;
 
 static Start current_start = {NULL, 0, false, false};
-static Frame current_frame = {false, 0};
+static Frame current_frame = {false, false, 0};
 
 static Step *steps = NULL;		/* in TopMemoryContext */
 static int	step_count = 0;
@@ -263,8 +265,20 @@ MtGuardEnterRun(QueryDesc *query)
 	check_before_run(query);
 	step = enter_step();
 	current_frame.is_noforce = InNoForceRLSOperation();
+	current_frame.is_held |= ActivePortal != NULL &&
+		(ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0;
 	current_frame.depth++;
 	return step;
+}
+
+/*
+ * Security: what a cursor WITH HOLD has not returned by COMMIT is computed then,
+ * functions that read tables included.
+ */
+bool
+MtGuardIsInHeldCursor(void)
+{
+	return current_frame.is_held;
 }
 
 /* Triggers run here, and nothing is fetched. */

@@ -2,42 +2,93 @@
  * function.c
  *	  Functions of the server that application roles may not execute.
  *
- * All application sessions run as the same role, so the server shows each the
- * statement text of the others - tokens included - and lets each cancel the
- * others. REVOKE from a role does nothing where PUBLIC has the right, and taking
- * it from PUBLIC breaks monitoring; so it is refused here, by profile.
+ * REVOKE from a role does nothing where PUBLIC has the right, and taking it from
+ * PUBLIC breaks monitoring; so it is refused here, by profile. Owns the table
+ * from a function's OID to what allows it, made once from the names of the
+ * server's own functions, so that a new server version's are in it.
  */
 #include "postgres.h"
 
-#include "base/errors.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
 #include "base/extension.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_operator.h"
+#include "commands/extension.h"
+#include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
-#include "tenant/access.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrtab.h"
+#include "utils/snapmgr.h"
 
-typedef struct DeniedFunction
+typedef struct DeniedFunctions
 {
-	Oid			function;
+	const char *pattern;		/* of the C name; a last '*' stands for any
+								 * end */
+	MtAllowance allowance;
 	Oid			exempt_role;	/* members of this predefined role may */
-} DeniedFunction;
+} DeniedFunctions;
 
-static const DeniedFunction denied_functions[] = {
-	{F_PG_STAT_GET_ACTIVITY, ROLE_PG_READ_ALL_STATS},
-	{F_PG_STAT_GET_BACKEND_ACTIVITY, ROLE_PG_READ_ALL_STATS},
-	{F_PG_CANCEL_BACKEND, ROLE_PG_SIGNAL_BACKEND},
-	{F_PG_TERMINATE_BACKEND, ROLE_PG_SIGNAL_BACKEND},
+/* The first that fits counts. */
+static const DeniedFunctions denied_functions[] = {
+	{"pg_stat_get_activity", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_get_backend_*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_get_progress_info", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_get_wal_senders", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_isolation_test_session_is_blocked", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_lock_status", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_blocking_pids", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_safe_snapshot_blocking_pids", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_prepared_xact", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_get_*", MT_ALLOW_STATISTICS, ROLE_PG_READ_ALL_STATS},
+	{"pg_cancel_backend", MT_ALLOW_SIGNALS, ROLE_PG_SIGNAL_BACKEND},
+	{"pg_terminate_backend", MT_ALLOW_SIGNALS, ROLE_PG_SIGNAL_BACKEND},
+	/* Not pg_advisory_unlock_*: pools release all locks between clients. */
+	{"pg_advisory_lock_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
+	{"pg_advisory_xact_lock_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
+	{"pg_try_advisory_*", MT_ALLOW_ADVISORY_LOCKS, InvalidOid},
+	{"be_lo*", MT_ALLOW_LARGE_OBJECTS, InvalidOid},
+	{"currtid_*", MT_ALLOW_ROW_VERSIONS, InvalidOid},
+	{"pg_relation_size", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_total_relation_size", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_table_size", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_indexes_size", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_database_size_*", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_tablespace_size_*", MT_ALLOW_SIZES, ROLE_PG_READ_ALL_STATS},
+	{"pg_notify", MT_ALLOW_NOTIFY, InvalidOid},
+	{"pg_notification_queue_usage", MT_ALLOW_NOTIFY, ROLE_PG_READ_ALL_STATS},
+	{"pg_export_snapshot", MT_ALLOW_SNAPSHOTS, InvalidOid},
+	{"pg_logical_emit_message_*", MT_ALLOW_LOGICAL_MESSAGES, InvalidOid},
 };
 
-static const DeniedFunction *
-find_denied(Oid function)
+/* For each built-in function: 1 + its place in the list above, 0 if in none. */
+static uint8 denied_by_oid[FirstGenbkiObjectId];
+
+static bool
+fits(const char *name, const char *pattern)
 {
-	for (size_t i = 0; i < lengthof(denied_functions); i++)
-		if (denied_functions[i].function == function)
-			return &denied_functions[i];
-	return NULL;
+	size_t		length = strlen(pattern);
+
+	if (pattern[length - 1] == '*')
+		return strncmp(name, pattern, length - 1) == 0;
+	return strcmp(name, pattern) == 0;
+}
+
+void
+MtGuardFunctionInit(void)
+{
+	for (int i = 0; i < fmgr_nbuiltins; i++)
+		for (size_t j = 0; j < lengthof(denied_functions); j++)
+			if (fmgr_builtins[i].foid < lengthof(denied_by_oid) &&
+				fits(fmgr_builtins[i].funcName, denied_functions[j].pattern))
+			{
+				denied_by_oid[fmgr_builtins[i].foid] = (uint8) (j + 1);
+				break;
+			}
 }
 
 /*
@@ -45,23 +96,49 @@ find_denied(Oid function)
  * function of a monitoring role lends nothing.
  */
 static bool
-is_exempt(const DeniedFunction *denied)
+is_exempt(Oid role)
 {
-	return has_privs_of_role(GetSessionUserId(), denied->exempt_role) &&
-		has_privs_of_role(GetOuterUserId(), denied->exempt_role);
+	return OidIsValid(role) && has_privs_of_role(GetSessionUserId(), role) &&
+		has_privs_of_role(GetOuterUserId(), role);
 }
 
 void
 MtGuardCheckFunction(Oid function)
 {
-	const DeniedFunction *denied = find_denied(function);
+	const DeniedFunctions *denied;
 
-	if (denied == NULL || !MtIsActive() || !MtGuardIsOn())
+	if (function >= lengthof(denied_by_oid) || denied_by_oid[function] == 0 ||
+		!MtIsActive() || !MtGuardIsOn())
 		return;
-	if (MtAccessHas(MT_MAY_OBSERVE_SESSIONS) || is_exempt(denied))
+	denied = &denied_functions[denied_by_oid[function] - 1];
+	if (!is_exempt(denied->exempt_role))
+		MtGuardRequire(denied->allowance);
+}
+
+/*
+ * Security: the planner calls the function of an operator for its estimates
+ * without asking for the right to execute it, nor the object access hook. So
+ * nobody makes an operator of what he may not execute.
+ */
+void
+MtGuardCheckOperator(Oid operator)
+{
+	Relation	catalog;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			function = InvalidOid;
+
+	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
 		return;
-	ereport(ERROR,
-			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
-			errmsg("application roles cannot look at or end other sessions"),
-			errhint("Use a role of profile operator, or a member of pg_monitor or pg_signal_backend."));
+	catalog = table_open(OperatorRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_operator_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(operator));
+	scan = systable_beginscan(catalog, OperatorOidIndexId, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		function = ((Form_pg_operator) GETSTRUCT(tuple))->oprcode;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	MtGuardCheckFunction(function);
 }

@@ -11,8 +11,11 @@
 #include "nodes/plannodes.h"
 #include "nodes/pg_list.h"
 #include "tcop/cmdtag.h"
+#include "tcop/utility.h"
 
 #include "base/compat.h"
+#include "policy/owner.h"
+#include "tenant/hardening.h"
 
 /* hooks.c: installs every hook, chaining to whoever was there before. */
 extern void MtHooksInit(void);
@@ -42,6 +45,7 @@ extern int	MtGuardEnterFinish(void);
 extern void MtGuardLeave(int step);
 extern void MtGuardAfterAnalysis(void);
 extern void MtGuardNoteRead(void);
+extern bool MtGuardIsInHeldCursor(void);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
@@ -54,7 +58,52 @@ extern bool MtGuardIsCopy(void);
 extern void MtStatusInit(void);
 
 /* function.c: throws if this session may not execute the function. */
+extern void MtGuardFunctionInit(void);
 extern void MtGuardCheckFunction(Oid function);
+
+/* The same of the function of an operator that was just made. */
+extern void MtGuardCheckOperator(Oid operator);
+
+/*
+ * utility.c: throws MT010 where application roles are denied something, unless
+ * this session is allowed it or the database has no protected table.
+ */
+extern void MtGuardRequire(MtAllowance allowance);
+extern bool MtGuardAllows(MtAllowance allowance);
+
+/* Is it protected or shared, or a view, which may show such data? */
+extern bool MtGuardIsTenantsData(Oid relid);
+
+/* What is known of the innermost utility statement. */
+typedef struct MtUtility
+{
+	bool		is_held;		/* DECLARE .. WITH HOLD */
+	bool		is_owners;		/* a command of protect() or a companion .. */
+	MtOwnerCommand command;		/* .. then this one */
+} MtUtility;
+
+/* What Enter returns goes to Leave, also on errors; Enter does not throw. */
+extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext context);
+extern void MtGuardLeaveUtility(MtUtility previous);
+extern void MtGuardCheckUtility(Node *statement);
+
+/* The command that the library runs for the owner of a table; NULL: none. */
+extern const MtOwnerCommand *MtGuardOwnersCommand(void);
+extern void MtGuardCheckHeldCursor(void);
+extern void MtGuardCheckPrintedPlan(void);
+extern void MtGuardCheckTruncate(Oid relid);
+
+/* reference.c: foreign keys to protected tables, made and dropped. */
+extern void MtGuardCheckConstraint(Oid constraint);
+extern void MtGuardNoteDroppedConstraint(Oid constraint);
+
+/* weakening.c: statements that would break the protection of a table. */
+extern void MtGuardCheckAlterTable(Node *statement);
+extern void MtGuardCheckCreatePolicy(Node *statement);
+extern void MtGuardCheckAlterPolicy(Node *statement);
+extern void MtGuardCheckRename(Node *statement);
+extern void MtGuardCheckDropStatement(Node *statement);
+extern void MtGuardCheckFunctionDefinition(Node *statement);
 
 /* copy.c: executes COPY table FROM under row security; false: not its business. */
 extern bool MtGuardCopyFrom(PlannedStmt *planned, const char *text, QueryCompletion *completion);

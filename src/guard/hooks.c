@@ -15,6 +15,8 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_operator.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "guard/guard.h"
@@ -56,6 +58,7 @@ plan_statement(MT_PLANNER_PARAMS)
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	MtChecksSimplify(result);
+	MtGuardCheckPrintedPlan();
 	return result;
 }
 
@@ -119,11 +122,28 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 {
 	ProcessUtility_hook_type process = previous_process_utility ?
 	previous_process_utility : standard_ProcessUtility;
+	MtUtility	previous;
 
-	if (IsA(pstmt->utilityStmt, CopyStmt) && MtIsActive() && MtGuardIsOn() &&
-		MtGuardCopyFrom(pstmt, queryString, qc))
+	if (!MtIsActive())
+	{
+		process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		return;
-	process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+
+	/* No step of the executor: a CALL outlives its transaction. */
+	previous = MtGuardEnterUtility(pstmt->utilityStmt, context);
+	PG_TRY();
+	{
+		MtGuardCheckUtility(pstmt->utilityStmt);
+		if (!IsA(pstmt->utilityStmt, CopyStmt) || !MtGuardIsOn() ||
+			!MtGuardCopyFrom(pstmt, queryString, qc))
+			process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		MtGuardLeaveUtility(previous);
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -150,8 +170,16 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 {
 	if (access == OAT_FUNCTION_EXECUTE)
 		MtGuardCheckFunction(objectId);
+	else if (access == OAT_DROP && classId == ConstraintRelationId)
+		MtGuardNoteDroppedConstraint(objectId);
 	else if (access == OAT_DROP)
 		MtGuardCheckDrop(classId, objectId);
+	else if (access == OAT_TRUNCATE)
+		MtGuardCheckTruncate(objectId);
+	else if (access == OAT_POST_CREATE && classId == ConstraintRelationId)
+		MtGuardCheckConstraint(objectId);
+	else if (access == OAT_POST_CREATE && classId == OperatorRelationId)
+		MtGuardCheckOperator(objectId);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 }
@@ -177,5 +205,6 @@ MtHooksInit(void)
 	ProcessUtility_hook = process_utility;
 	MtGuardExecutorInit();
 	MtGuardPermissionInit();
+	MtGuardFunctionInit();
 	are_hooks_installed = true;
 }

@@ -239,6 +239,7 @@ check_tenant_table(const MtPermission *permission,
 		return false;
 	if (!needs_context)
 		return true;
+	MtGuardCheckHeldCursor();
 	MtGuardNoteRead();
 	return MtContextCheck(denial);
 }

@@ -3,7 +3,8 @@
  *	  Running commands and queries as the owner of the table they are about.
  *
  * protect(), unprotect() and their companions are run by superusers and
- * migrators on other people's tables. Owns nothing.
+ * migrators on other people's tables. Owns the mark by which the guard knows
+ * such a command.
  *
  * Security: what a table's owner has attached to it - index expressions, checks,
  * defaults, triggers - is code, and planning a SELECT is enough to run some of
@@ -15,7 +16,9 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "base/compat.h"
+#include "base/extension.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -24,14 +27,19 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
+#include "policy/owner.h"
+#include "storage/bufmgr.h"
+#include "tenant/access.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(mt_run_as_owner);
 PG_FUNCTION_INFO_V1(mt_query_as_owner);
+PG_FUNCTION_INFO_V1(mt_blocks_of);
 
 /* What has to be put back after running as somebody else. */
 typedef struct Caller
@@ -42,6 +50,11 @@ typedef struct Caller
 	MemoryContext memory;
 	ErrorContextCallback callback;
 } Caller;
+
+/* Has a command been handed to the server and not been begun by it? */
+static bool is_command_pending = false;
+
+static MtOwnerCommand pending_command;
 
 /* The relation's owner, whose rights the caller must have. */
 static Oid
@@ -194,6 +207,41 @@ leave(Caller *caller)
 }
 
 /*
+ * Hands a command to the server, marked for the guard if it is a utility
+ * statement.
+ *
+ * Security: the mark is for the statement itself. What that calls - index
+ * expressions, checks, triggers - is the owner's code, and so is what an UPDATE
+ * calls; with a table of their own, everybody can bring that about.
+ */
+static uint64
+execute(const char *command, bool is_utility)
+{
+	PG_TRY();
+	{
+		is_command_pending = is_utility;
+		if (SPI_execute(command, false, 0) < 0)
+			elog(ERROR, "unexpected result of a command");
+	}
+	PG_FINALLY();
+	{
+		is_command_pending = false;
+	}
+	PG_END_TRY();
+	return SPI_processed;
+}
+
+bool
+MtOwnerTakeCommand(MtOwnerCommand *out)
+{
+	if (!is_command_pending)
+		return false;
+	is_command_pending = false;
+	*out = pending_command;
+	return true;
+}
+
+/*
  * multitenant._run_as_owner(table_name regclass, command text): the number of
  * rows changed. Without table_name it is the relation that the command names.
  */
@@ -218,10 +266,10 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 				errhint("If the label of the table was changed by hand, give back the old definition by hand, too."));
 	owner = owner_of(relid);
 
+	pending_command.caller = GetUserId();
+	pending_command.may_refer = MtIsActive() && MtAccessAllows(MT_ALLOW_REFERENCES);
 	enter(owner, &caller);
-	if (SPI_execute(command, false, 0) < 0)
-		elog(ERROR, "unexpected result of a command");
-	count = SPI_processed;
+	count = execute(command, !IsA(only_statement(command), UpdateStmt));
 	leave(&caller);
 	PG_RETURN_INT64((int64) count);
 }
@@ -256,4 +304,29 @@ mt_query_as_owner(PG_FUNCTION_ARGS)
 	if (value == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(value));
+}
+
+/*
+ * multitenant._blocks_of(table_name regclass): the pages of one relation; NULL
+ * for who does not own it. Applications may not ask the server for sizes, but
+ * protect() and its companions must know them.
+ */
+Datum
+mt_blocks_of(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	relation = try_relation_open(relid, AccessShareLock);
+	int64		blocks = 0;
+
+	if (relation == NULL)
+		PG_RETURN_NULL();
+	if (!has_privs_of_role(GetUserId(), relation->rd_rel->relowner))
+	{
+		relation_close(relation, AccessShareLock);
+		PG_RETURN_NULL();
+	}
+	if (RELKIND_HAS_STORAGE(relation->rd_rel->relkind))
+		blocks = RelationGetNumberOfBlocks(relation);
+	relation_close(relation, AccessShareLock);
+	PG_RETURN_INT64(blocks);
 }

@@ -21,9 +21,11 @@
 #include "base/extension.h"
 #include "base/invalidation.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -55,7 +57,7 @@ PG_FUNCTION_INFO_V1(mt_protection);
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static bool must_forget_all = true;
-static uint64 changes = 0;
+static uint64 changes = 1;
 static uint64 cache_extension_generation = 0;
 
 /*
@@ -168,6 +170,15 @@ static const GeneratedPolicy shared_rows_policies[] = {
 	{"multitenant_isolation_delete", false, ACL_DELETE_CHR, EXPRESSION_EQUAL, EXPRESSION_ABSENT},
 };
 
+static const GeneratedPolicy *
+generated_policies(MtClass class, size_t *count)
+{
+	bool		is_shared_rows = class == MT_CLASS_SHARED_ROWS;
+
+	*count = is_shared_rows ? lengthof(shared_rows_policies) : lengthof(tenant_policies);
+	return is_shared_rows ? shared_rows_policies : tenant_policies;
+}
+
 /* Does the node have that form, on the same column as before (0: any)? */
 static bool
 has_form(Node *node, Expression form, AttrNumber *column)
@@ -222,14 +233,9 @@ matches(RowSecurityPolicy *policy, const GeneratedPolicy *generated,
 static bool
 has_policies(Relation relation, MtClass class, AttrNumber *column)
 {
-	const GeneratedPolicy *wanted = tenant_policies;
-	size_t		count = lengthof(tenant_policies);
+	size_t		count;
+	const GeneratedPolicy *wanted = generated_policies(class, &count);
 
-	if (class == MT_CLASS_SHARED_ROWS)
-	{
-		wanted = shared_rows_policies;
-		count = lengthof(shared_rows_policies);
-	}
 	if (relation->rd_rsdesc == NULL)
 		return false;
 	for (size_t i = 0; i < count; i++)
@@ -251,39 +257,74 @@ has_policies(Relation relation, MtClass class, AttrNumber *column)
 	return true;
 }
 
+bool
+MtPolicyIsGenerated(MtClass class, const char *name)
+{
+	size_t		count;
+	const GeneratedPolicy *generated = generated_policies(class, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(name, generated[i].name) == 0)
+			return true;
+	return false;
+}
+
 /*
- * Is there a restrictive policy that is evaluated before ours?
- *
- * Security: the server evaluates them in the order of their names, each with the
- * rows that the earlier ones let through.
+ * Security: the server evaluates restrictive policies in the order of their
+ * names, each with the rows that the earlier ones let through.
  */
+bool
+MtPolicyIsEarly(MtClass class, const char *name)
+{
+	size_t		count;
+	const GeneratedPolicy *generated = generated_policies(class, &count);
+
+	if (MtPolicyIsGenerated(class, name))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!generated[i].is_permissive && strcmp(name, generated[i].name) < 0)
+			return true;
+	return false;
+}
+
+/* Is there a restrictive policy that is evaluated before ours? */
 static bool
 has_earlier_policy(Relation relation, MtClass class)
 {
-	const GeneratedPolicy *generated = class == MT_CLASS_SHARED_ROWS ?
-	shared_rows_policies : tenant_policies;
-	size_t		count = class == MT_CLASS_SHARED_ROWS ?
-	lengthof(shared_rows_policies) : lengthof(tenant_policies);
 	ListCell   *cell;
 
 	foreach(cell, relation->rd_rsdesc->policies)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
-		bool		is_ours = false;
-		bool		is_early = false;
 
-		if (policy->permissive || policy->policy_name == NULL)
-			continue;
-		for (size_t i = 0; i < count; i++)
-		{
-			is_ours |= strcmp(policy->policy_name, generated[i].name) == 0;
-			is_early |= !generated[i].is_permissive &&
-				strcmp(policy->policy_name, generated[i].name) < 0;
-		}
-		if (is_early && !is_ours)
+		if (!policy->permissive && policy->policy_name != NULL &&
+			MtPolicyIsEarly(class, policy->policy_name))
 			return true;
 	}
 	return false;
+}
+
+bool
+MtPolicyIsRestrictive(Oid relid, const char *name)
+{
+	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	NameData	wanted;
+	bool		result;
+
+	namestrcpy(&wanted, name);
+	ScanKeyInit(&keys[0], Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_policy_polname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&wanted));
+	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 2, keys);
+	tuple = systable_getnext(scan);
+	result = HeapTupleIsValid(tuple) && !((Form_pg_policy) GETSTRUCT(tuple))->polpermissive;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
 }
 
 /*
@@ -614,6 +655,66 @@ MtProtectionOf(Oid relid)
 		cache_extension_generation == MtExtensionGeneration())
 		return entry;
 	return find_or_examine(relid);
+}
+
+bool
+MtProtectionIsOwn(Oid relid)
+{
+	MtLabel		label;
+
+	MtLabelOf(relid, &label);
+	return label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
+		class_from_policies(relid) != MT_CLASS_NONE;
+}
+
+/* Does a policy call the accessor? A table whose label was lost has those. */
+static bool
+is_in_policy(Oid accessor)
+{
+	Relation	catalog = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(accessor));
+	scan = systable_beginscan(catalog, DependReferenceIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_depend) GETSTRUCT(tuple))->classid == PolicyRelationId;
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}
+
+static bool
+any_policy(void)
+{
+	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
+		if (OidIsValid(MtAccessorOid((MtAccessor) i)) && is_in_policy(MtAccessorOid((MtAccessor) i)))
+			return true;
+	return false;
+}
+
+bool
+MtProtectionAny(void)
+{
+	static uint64 seen_changes = 0;
+	static uint64 seen_generation = 0;
+	static bool any = false;
+
+	if (seen_changes != changes || seen_generation != MtExtensionGeneration())
+	{
+		uint64		before = changes;
+		uint64		generation_before = MtExtensionGeneration();
+
+		any = MtAnyLabel() || any_policy();
+		seen_changes = before;
+		seen_generation = generation_before;
+	}
+	return any;
 }
 
 /*

@@ -40,4 +40,25 @@ extern const MtProtection *MtProtectionOf(Oid relid);
  */
 extern bool MtIsTenantEquality(Node *node, AttrNumber *column);
 
+/*
+ * Has this database a protected table: anything labelled, or a policy that calls
+ * an accessor? Reads catalogs after DDL only.
+ */
+extern bool MtProtectionAny(void);
+
+/*
+ * Would the relation still be protected without its partition or inheritance
+ * parents: by a label or policies of its own, intact or not? Reads catalogs.
+ */
+extern bool MtProtectionIsOwn(Oid relid);
+
+/* Is it the name of a generated policy of the class? */
+extern bool MtPolicyIsGenerated(MtClass class, const char *name);
+
+/* Would a restrictive policy of that name be evaluated before ours? */
+extern bool MtPolicyIsEarly(MtClass class, const char *name);
+
+/* Is it a restrictive policy? False if it does not exist. Reads a catalog. */
+extern bool MtPolicyIsRestrictive(Oid relid, const char *name);
+
 #endif							/* MT_PROTECTION_H */

@@ -14,10 +14,12 @@
 #include "base/extension.h"
 #include "base/invalidation.h"
 #include "base/tablescan.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -26,6 +28,7 @@
 
 PG_FUNCTION_INFO_V1(mt_require);
 PG_FUNCTION_INFO_V1(mt_has_capability);
+PG_FUNCTION_INFO_V1(mt_allows);
 
 /* Columns of multitenant.access that C reads. */
 enum
@@ -34,33 +37,40 @@ enum
 	ACCESS_PROFILE,
 	ACCESS_TENANT_ID,
 	ACCESS_SESSION_CONTEXT,
-	ACCESS_EXPIRES_AT
+	ACCESS_EXPIRES_AT,
+	ACCESS_ALLOWED = 9
 };
 
 typedef struct Profile
 {
 	const char *name;
 	uint32		capabilities;
+	uint32		allowances;		/* of hardening.h; a row can add to them */
 } Profile;
 
+/* Who manages tenants but does not look into the server. */
+#define ALLOW_NO_SESSIONS (MT_ALLOW_ALL & ~(MT_ALLOW_ACTIVITY | MT_ALLOW_SIGNALS | MT_ALLOW_STATISTICS))
+
 static const Profile profiles[] = {
-	{"application", MT_MAY_AUTHENTICATE},
-	{"trusted_application", MT_MAY_AUTHENTICATE | MT_MAY_NAME_TENANT},
-	{"tenant", MT_MAY_AUTHENTICATE},
-	{"provisioner", MT_MAY_MANAGE_TENANTS | MT_MAY_SUSPEND | MT_MAY_SEE_TENANTS},
-	{"operator", MT_MAY_SUSPEND | MT_MAY_SEE_TENANTS | MT_MAY_OBSERVE_SESSIONS},
-	{"auditor", MT_MAY_READ_AUDIT | MT_MAY_SEE_TENANTS},
+	{"application", MT_MAY_AUTHENTICATE, 0},
+	{"trusted_application", MT_MAY_AUTHENTICATE | MT_MAY_NAME_TENANT, 0},
+	{"tenant", MT_MAY_AUTHENTICATE, 0},
+	{"provisioner", MT_MAY_MANAGE_TENANTS | MT_MAY_SUSPEND | MT_MAY_SEE_TENANTS,
+	ALLOW_NO_SESSIONS},
+	{"operator", MT_MAY_SUSPEND | MT_MAY_SEE_TENANTS, MT_ALLOW_ALL},
+	{"auditor", MT_MAY_READ_AUDIT | MT_MAY_SEE_TENANTS, ALLOW_NO_SESSIONS},
 	{"migrator", MT_MAY_AUTHENTICATE | MT_MAY_NAME_TENANT | MT_MAY_ENTER_SYSTEM |
-		MT_MAY_SEE_TENANTS | MT_MAY_CHANGE_ISOLATION | MT_MAY_WRITE_SHARED |
-	MT_MAY_OBSERVE_SESSIONS},
+	MT_MAY_SEE_TENANTS | MT_MAY_CHANGE_ISOLATION | MT_MAY_WRITE_SHARED, MT_ALLOW_ALL},
 	{"bypass", MT_MAY_ENTER_SYSTEM | MT_MAY_SEE_TENANTS | MT_MAY_WRITE_SHARED |
-	MT_MAY_BYPASS_READ | MT_MAY_BYPASS_WRITE | MT_MAY_OBSERVE_SESSIONS},
+	MT_MAY_BYPASS_READ | MT_MAY_BYPASS_WRITE, MT_ALLOW_ALL},
 	{"bypass_read", MT_MAY_ENTER_SYSTEM | MT_MAY_SEE_TENANTS |
-	MT_MAY_BYPASS_READ | MT_MAY_OBSERVE_SESSIONS},
+	MT_MAY_BYPASS_READ, MT_ALLOW_ALL & ~MT_ALLOW_TRUNCATE},
 };
 
 /* Everything, except what is granted to a role by name. */
-static const Profile superuser_profile = {"superuser", ~(uint32) MT_MAY_KEEP_SESSION};
+static const Profile superuser_profile = {
+	"superuser", ~(uint32) MT_MAY_KEEP_SESSION, MT_ALLOW_ALL
+};
 
 /* Names that _require() and _has() take. */
 static const struct
@@ -85,6 +95,7 @@ typedef struct RoleAccess
 	const char *profile;		/* a constant above */
 	uint32		capabilities;
 	bool		bypasses_row_security;	/* an attribute of the role itself */
+	uint32		allowances;
 	MtBinding	binding;
 	TimestampTz expires_at;		/* DT_NOEND: never */
 } RoleAccess;
@@ -154,12 +165,30 @@ apply_profile(RoleAccess *access, const char *name)
 {
 	access->profile = "unknown";
 	access->capabilities = 0;
+	access->allowances = 0;
 	for (size_t i = 0; i < lengthof(profiles); i++)
 		if (strcmp(profiles[i].name, name) == 0)
 		{
 			access->profile = profiles[i].name;
 			access->capabilities = profiles[i].capabilities;
+			access->allowances = profiles[i].allowances;
 		}
+}
+
+/* A name that this library does not know allows nothing. */
+static uint32
+allowances_from_names(ArrayType *names)
+{
+	uint32		allowances = 0;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+		if (!nulls[i])
+			allowances |= MtHardeningByName(TextDatumGetCString(elements[i]));
+	return allowances;
 }
 
 static void
@@ -184,6 +213,12 @@ read_access(HeapTuple tuple, TupleDesc desc, void *result)
 		access->capabilities |= MT_MAY_KEEP_SESSION;
 	value = heap_getattr(tuple, ACCESS_EXPIRES_AT, desc, &is_null);
 	access->expires_at = is_null ? DT_NOEND : DatumGetTimestampTz(value);
+	/* The table of an older version of the extension has no such column. */
+	is_null = desc->natts < ACCESS_ALLOWED;
+	if (!is_null)
+		value = heap_getattr(tuple, ACCESS_ALLOWED, desc, &is_null);
+	if (!is_null)
+		access->allowances |= allowances_from_names(DatumGetArrayTypeP(value));
 }
 
 /* Reads what is granted to a role; valid until the next lookup. */
@@ -204,6 +239,7 @@ look_up(Oid role, RoleAccess *access)
 	{
 		access->profile = superuser_profile.name;
 		access->capabilities = superuser_profile.capabilities;
+		access->allowances = superuser_profile.allowances;
 		return;
 	}
 	apply_profile(access, "application");
@@ -212,6 +248,7 @@ look_up(Oid role, RoleAccess *access)
 	if (role_name == NULL)
 	{
 		access->capabilities = 0;
+		access->allowances = 0;
 		return;
 	}
 	namestrcpy(&name, role_name);
@@ -248,6 +285,7 @@ role_access(Oid role)
 		access.expires_at <= GetCurrentStatementStartTimestamp())
 	{
 		access.capabilities = 0;
+		access.allowances = 0;
 		access.binding.is_bound = false;
 	}
 	return access;
@@ -270,6 +308,24 @@ MtAccessCapabilities(void)
 	if (InSecurityRestrictedOperation())
 		capabilities &= role_access(GetUserId()).capabilities;
 	return capabilities;
+}
+
+/*
+ * Security: as capabilities, so that what a definer function does is denied to
+ * the session that calls it.
+ */
+bool
+MtAccessAllows(MtAllowance allowance)
+{
+	Oid			session = GetSessionUserId();
+	Oid			outer = GetOuterUserId();
+	uint32		allowances = role_access(session).allowances;
+
+	if (outer != session)
+		allowances &= role_access(outer).allowances;
+	if (InSecurityRestrictedOperation())
+		allowances &= role_access(GetUserId()).allowances;
+	return (allowances & allowance) != 0;
 }
 
 bool
@@ -339,4 +395,21 @@ Datum
 mt_has_capability(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(MtAccessHas(capability_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+}
+
+/*
+ * multitenant._allows(role name, hardening text). Of other roles than its own a
+ * session learns this only if it may read the audit.
+ */
+Datum
+mt_allows(PG_FUNCTION_ARGS)
+{
+	Oid			role = get_role_oid(NameStr(*PG_GETARG_NAME(0)), false);
+	uint32		allowance = MtHardeningByName(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+
+	if (!MtIsActive())
+		PG_RETURN_NULL();
+	if (role != GetSessionUserId())
+		MtAccessRequire(MT_MAY_READ_AUDIT, "asking about another role");
+	PG_RETURN_BOOL((role_access(role).allowances & allowance) != 0);
 }

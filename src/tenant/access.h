@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 #include "datatype/timestamp.h"
+#include "tenant/hardening.h"
 #include "utils/uuid.h"
 
 /* What a profile permits; a set of bits. */
@@ -23,9 +24,8 @@ typedef enum MtCapability
 	MT_MAY_BYPASS_READ = 1 << 8,	/* read past row security */
 	MT_MAY_BYPASS_WRITE = 1 << 9,	/* write past row security */
 	MT_MAY_READ_AUDIT = 1 << 10,	/* audit of every tenant */
-	MT_MAY_OBSERVE_SESSIONS = 1 << 11,	/* activity, cancel, terminate */
-	MT_MAY_KEEP_SESSION = 1 << 12,	/* session-scoped context */
-	MT_IS_SUPERUSER = 1 << 13
+	MT_MAY_KEEP_SESSION = 1 << 11,	/* session-scoped context */
+	MT_IS_SUPERUSER = 1 << 12
 } MtCapability;
 
 /* The tenant a session's role is bound to. */
@@ -45,6 +45,9 @@ extern uint32 MtAccessCapabilities(void);
 
 /* All of the bits? */
 extern bool MtAccessHas(uint32 capability);
+
+/* May this session do what application roles are denied? Needs MtIsActive(). */
+extern bool MtAccessAllows(MtAllowance allowance);
 
 /* The binding of the session user. */
 extern void MtAccessBinding(MtBinding *out);

@@ -37,7 +37,8 @@ SELECT set_eq(
 	('current_tenant_slug', '', 'text', 'stable', 'safe', 'invoker'),
 	('current_principal', '', 'text', 'stable', 'safe', 'invoker'),
 	-- access and keys
-	('grant_access', 'role name, profile text, tenant text DEFAULT NULL::text, reason text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, session_context boolean DEFAULT false', 'void', 'volatile', 'unsafe', 'invoker'),
+	('grant_access', 'role name, profile text, tenant text DEFAULT NULL::text, reason text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, session_context boolean DEFAULT false, allow text[] DEFAULT NULL::text[]', 'void', 'volatile', 'unsafe', 'invoker'),
+	('hardening', 'role name DEFAULT SESSION_USER', 'TABLE(name text, is_denied boolean, denies text, reason text, cost text)', 'stable', 'restricted', 'invoker'),
 	('revoke_access', 'role name', 'void', 'volatile', 'unsafe', 'invoker'),
 	('add_signing_key', 'kid text, algorithm text, public_key text DEFAULT NULL::text, secret_file text DEFAULT NULL::text, kinds text[] DEFAULT ''{tenant}''::text[], tenants text[] DEFAULT NULL::text[], roles name[] DEFAULT NULL::name[], max_lifetime interval DEFAULT ''00:05:00''::interval, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, not_after timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
 	('revoke_signing_key', 'kid text, reason text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'invoker'),

@@ -42,7 +42,10 @@ BEGIN;
 SELECT multitenant.use_tenant('protect-a');
 INSERT INTO mt_protect.orders (item) VALUES ('new') RETURNING tenant_id, item;
 SELECT tenant_id, item FROM mt_protect.orders ORDER BY item;
+SAVEPOINT s;
 EXPLAIN (COSTS OFF) SELECT * FROM mt_protect.orders WHERE item = 'new';
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
 UPDATE mt_protect.orders SET item = 'mine' WHERE item = 'of b';
 DELETE FROM mt_protect.orders WHERE item = 'of b';
 SAVEPOINT s;
@@ -51,6 +54,14 @@ INSERT INTO mt_protect.orders (tenant_id, item) VALUES ('00000000-0000-0000-0000
 ROLLBACK TO s;
 UPDATE mt_protect.orders SET tenant_id = '00000000-0000-0000-0000-0000000000b1';
 \echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+-- allowed to look at plans, it sees one condition
+RESET ROLE;
+SELECT multitenant.grant_access('regress_mt_app', 'trusted_application', allow => '{explain}');
+SET ROLE regress_mt_app;
+BEGIN;
+SELECT multitenant.use_tenant('protect-a');
+EXPLAIN (COSTS OFF) SELECT * FROM mt_protect.orders WHERE item = 'new';
 ROLLBACK;
 
 -- the owner is a role like any other
@@ -78,16 +89,40 @@ SELECT * FROM mt_protect.by_varchar;
 ROLLBACK;
 SET ROLE regress_mt_owner;
 
--- partly done is completed: each piece taken away comes back
+-- nobody takes a piece away by accident
 ALTER TABLE mt_protect.orders NO FORCE ROW LEVEL SECURITY;
-SELECT command FROM multitenant.protect('mt_protect.orders');
+\echo :LAST_ERROR_SQLSTATE
 ALTER TABLE mt_protect.orders DISABLE ROW LEVEL SECURITY;
-SELECT command FROM multitenant.protect('mt_protect.orders');
+\echo :LAST_ERROR_SQLSTATE
 DROP POLICY multitenant_isolation ON mt_protect.orders;
-SELECT command FROM multitenant.protect('mt_protect.orders');
+\echo :LAST_ERROR_SQLSTATE
 ALTER POLICY multitenant_access ON mt_protect.orders USING (true);
-SELECT command, note FROM multitenant.protect('mt_protect.orders');
+\echo :LAST_ERROR_SQLSTATE
 ALTER POLICY multitenant_access ON mt_protect.orders TO regress_mt_app;
+\echo :LAST_ERROR_SQLSTATE
+-- what only a superuser can bring about any more: broken protection, and foreign keys of a role that is no migrator
+\set guard_off 'RESET ROLE; SET multitenant.guard_enabled = off; SET ROLE regress_mt_owner;'
+\set guard_on 'RESET ROLE; RESET multitenant.guard_enabled; SET ROLE regress_mt_owner;'
+-- partly done is completed: each piece taken away comes back
+:guard_off
+ALTER TABLE mt_protect.orders NO FORCE ROW LEVEL SECURITY;
+:guard_on
+SELECT command FROM multitenant.protect('mt_protect.orders');
+:guard_off
+ALTER TABLE mt_protect.orders DISABLE ROW LEVEL SECURITY;
+:guard_on
+SELECT command FROM multitenant.protect('mt_protect.orders');
+:guard_off
+DROP POLICY multitenant_isolation ON mt_protect.orders;
+:guard_on
+SELECT command FROM multitenant.protect('mt_protect.orders');
+:guard_off
+ALTER POLICY multitenant_access ON mt_protect.orders USING (true);
+:guard_on
+SELECT command, note FROM multitenant.protect('mt_protect.orders');
+:guard_off
+ALTER POLICY multitenant_access ON mt_protect.orders TO regress_mt_app;
+:guard_on
 SELECT command FROM multitenant.protect('mt_protect.orders');
 ALTER TABLE mt_protect.orders ALTER tenant_id DROP NOT NULL, ALTER tenant_id SET DEFAULT gen_random_uuid();
 DROP INDEX mt_protect.orders_tenant_id_idx;

@@ -17,6 +17,9 @@ CREATE FUNCTION mt_keys.keys(rel regclass) RETURNS TABLE(key text) LANGUAGE sql 
 		FROM pg_constraint WHERE conrelid = rel AND contype IN ('p', 'u', 'f')
 		ORDER BY contype DESC, conparentid <> 0, conname $$;
 
+-- what only a superuser can bring about any more: broken protection, and foreign keys of a role that is no migrator
+\set guard_off 'RESET ROLE; SET multitenant.guard_enabled = off; SET ROLE regress_mt_owner;'
+\set guard_on 'RESET ROLE; RESET multitenant.guard_enabled; SET ROLE regress_mt_owner;'
 SET ROLE regress_mt_owner;
 -- unique keys: what is converted, and what stays and is said
 CREATE TABLE mt_keys.customer (
@@ -51,7 +54,15 @@ INSERT INTO mt_keys.customer (email, code) VALUES ('x@y', 3);
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
+-- foreign keys to protected tables are not an application's to make, in no way; the library may make its own composite
+CREATE TABLE mt_keys.invoice (id uuid, a int REFERENCES mt_keys.customer);
+\echo :LAST_ERROR_SQLSTATE
+CREATE TABLE mt_keys.invoice (id uuid, a int);
+ALTER TABLE mt_keys.invoice ADD FOREIGN KEY (a) REFERENCES mt_keys.customer NOT VALID;
+\echo :LAST_ERROR_SQLSTATE
+DROP TABLE mt_keys.invoice;
 -- foreign keys: parent first, child second; every action
+:guard_off
 CREATE TABLE mt_keys.invoice (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id int NOT NULL,
 	a int REFERENCES mt_keys.customer ON DELETE SET NULL ON UPDATE CASCADE,
@@ -62,6 +73,7 @@ CREATE TABLE mt_keys.invoice (
 	parent uuid REFERENCES mt_keys.invoice ON DELETE CASCADE);
 ALTER TABLE mt_keys.invoice ADD CONSTRAINT f FOREIGN KEY (d) REFERENCES mt_keys.customer NOT VALID,
 	ADD CONSTRAINT e_again FOREIGN KEY (e) REFERENCES mt_keys.customer ON UPDATE SET NULL;
+:guard_on
 SELECT coalesce(command, '- ' || note) FROM multitenant.protect('mt_keys.invoice') WHERE coalesce(command, 'KEY') ~ 'KEY|CONSTRAINT|FORCE';
 SELECT mt_keys.keys('mt_keys.invoice');
 SELECT mt_keys.keys('mt_keys.customer');
@@ -86,10 +98,12 @@ SELECT mt_keys.keys('mt_keys.visit');
 SELECT * FROM multitenant.protect('mt_keys.visit');
 -- left alone: no tenant's table, already tied, another type, a column used otherwise
 CREATE TABLE mt_keys.country (code text PRIMARY KEY);
+:guard_off
 CREATE TABLE mt_keys.tied (tenant_id int NOT NULL, id int, country text REFERENCES mt_keys.country,
 	FOREIGN KEY (tenant_id, id) REFERENCES mt_keys.customer (tenant_id, id));
 CREATE TABLE mt_keys.slugged (tenant_id text NOT NULL, customer int REFERENCES mt_keys.customer);
 CREATE TABLE mt_keys.odd (tenant_id int NOT NULL REFERENCES mt_keys.customer);
+:guard_on
 SELECT t, coalesce(command, '- ' || note) FROM unnest('{mt_keys.tied,mt_keys.slugged,mt_keys.odd}'::regclass[]) t,
 	multitenant.protect(t) WHERE coalesce(command, 'KEY') ~ 'KEY|CONSTRAINT';
 SELECT mt_keys.keys('mt_keys.tied');
@@ -181,11 +195,27 @@ GRANT USAGE, CREATE ON SCHEMA mt_keys TO regress_mt_other;
 GRANT REFERENCES ON mt_keys.p TO regress_mt_other;
 SET ROLE regress_mt_other;
 CREATE TABLE mt_keys.guest (tenant_id int NOT NULL, p int REFERENCES mt_keys.p);
+\echo :LAST_ERROR_SQLSTATE
+-- nor through the library: only with the tenant added to a key that was there
+CREATE TABLE mt_keys.guest (tenant_id int NOT NULL, p int);
+SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE mt_keys.guest ADD FOREIGN KEY (p) REFERENCES mt_keys.p');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE mt_keys.guest ADD FOREIGN KEY (tenant_id, p) REFERENCES mt_keys.p (tenant_id, id)');
+\echo :LAST_ERROR_SQLSTATE
+DROP TABLE mt_keys.guest;
+:guard_off
+SET ROLE regress_mt_other;
+CREATE TABLE mt_keys.guest (tenant_id int NOT NULL, p int REFERENCES mt_keys.p);
+:guard_on
+SET ROLE regress_mt_other;
 SELECT coalesce(command, '- ' || note) FROM multitenant.protect('mt_keys.guest') WHERE command ~ 'KEY|FORCE';
 RESET ROLE;
 GRANT REFERENCES ON mt_keys.by_uuid TO regress_mt_other;
+SET multitenant.guard_enabled = off;
 SET ROLE regress_mt_other;
 CREATE TABLE mt_keys.guest_3 (tenant_id int NOT NULL, a uuid, b uuid, FOREIGN KEY (a, b) REFERENCES mt_keys.by_uuid);
+:guard_on
+SET ROLE regress_mt_other;
 SELECT multitenant.protect('mt_keys.guest_3');
 \echo :LAST_ERROR_SQLSTATE
 

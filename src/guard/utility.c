@@ -1,0 +1,208 @@
+/*
+ * utility.c
+ *	  What application roles may not do with utility statements.
+ *
+ * Called for every utility statement, nested ones included, and for what the
+ * object access hook tells of. Owns the table from the kind of statement to its
+ * check, and what is known of the innermost utility statement.
+ *
+ * Invariant: nothing is refused here in a database without protected tables.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/errors.h"
+#include "base/extension.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "guard/guard.h"
+#include "nodes/parsenodes.h"
+#include "policy/owner.h"
+#include "policy/protection.h"
+#include "tenant/access.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+
+static MtUtility current_utility = {false, false, {InvalidOid, false}};
+
+/*
+ * Is this session free to do what applications are denied? Asked before
+ * relations are looked at, so that a database without protected tables, or a
+ * role that may, pays nothing.
+ */
+bool
+MtGuardAllows(MtAllowance allowance)
+{
+	return !MtProtectionAny() || MtAccessAllows(allowance);
+}
+
+void
+MtGuardRequire(MtAllowance allowance)
+{
+	if (MtGuardAllows(allowance))
+		return;
+	ereport(ERROR,
+			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
+			errmsg("application roles cannot %s", MtHardeningSubject(allowance)),
+			errhint("Use a role with another profile, or let a superuser allow it with "
+					"multitenant.grant_access(role, profile, allow => '{%s}').",
+					MtHardeningName(allowance)));
+}
+
+/* Is it data of tenants, or may it show such data under another name? */
+bool
+MtGuardIsTenantsData(Oid relid)
+{
+	MtClass		class;
+
+	if (get_rel_relkind(relid) == RELKIND_VIEW)
+		return true;
+	class = MtProtectionOf(relid)->class;
+	return class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS || class == MT_CLASS_SHARED;
+}
+
+/* ---- by kind of statement ---- */
+
+static void
+check_lock(Node *statement)
+{
+	ListCell   *cell;
+
+	if (MtGuardAllows(MT_ALLOW_LOCK))
+		return;
+	foreach(cell, ((LockStmt *) statement)->relations)
+	{
+		Oid			relid = RangeVarGetRelid(lfirst(cell), NoLock, true);
+
+		if (OidIsValid(relid) && MtGuardIsTenantsData(relid))
+			MtGuardRequire(MT_ALLOW_LOCK);
+	}
+}
+
+static void
+check_notify(Node *statement)
+{
+	MtGuardRequire(MT_ALLOW_NOTIFY);
+}
+
+static void
+check_explain(Node *statement)
+{
+	MtGuardRequire(MT_ALLOW_EXPLAIN);
+}
+
+static void
+check_trigger(Node *statement)
+{
+	MtGuardRequire(MT_ALLOW_TRIGGERS);
+}
+
+/* PREPARE TRANSACTION in a transaction that has failed is a ROLLBACK. */
+static void
+check_transaction(Node *statement)
+{
+	switch (((TransactionStmt *) statement)->kind)
+	{
+		case TRANS_STMT_PREPARE:
+		case TRANS_STMT_COMMIT_PREPARED:
+		case TRANS_STMT_ROLLBACK_PREPARED:
+			if (!IsAbortedTransactionBlockState())
+				MtGuardRequire(MT_ALLOW_PREPARED_TRANSACTIONS);
+			break;
+		default:
+			break;
+	}
+}
+
+static const struct
+{
+	NodeTag		tag;
+	void		(*check) (Node *statement);
+}			checks[] = {
+	{T_TransactionStmt, check_transaction},
+	{T_ExplainStmt, check_explain},
+	{T_LockStmt, check_lock},
+	{T_ListenStmt, check_notify},
+	{T_NotifyStmt, check_notify},
+	{T_CreateTrigStmt, check_trigger},
+	{T_RuleStmt, check_trigger},
+	{T_AlterTableStmt, MtGuardCheckAlterTable},
+	{T_CreatePolicyStmt, MtGuardCheckCreatePolicy},
+	{T_AlterPolicyStmt, MtGuardCheckAlterPolicy},
+	{T_RenameStmt, MtGuardCheckRename},
+	{T_DropStmt, MtGuardCheckDropStatement},
+	{T_CreateFunctionStmt, MtGuardCheckFunctionDefinition},
+	{T_AlterFunctionStmt, MtGuardCheckFunctionDefinition},
+};
+
+/*
+ * What a statement is executed as belongs to it and its parts, not to what it
+ * calls.
+ */
+MtUtility
+MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
+{
+	MtUtility	previous = current_utility;
+
+	if (context != PROCESS_UTILITY_SUBCOMMAND)
+		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
+	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
+		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
+	return previous;
+}
+
+void
+MtGuardLeaveUtility(MtUtility previous)
+{
+	current_utility = previous;
+}
+
+const MtOwnerCommand *
+MtGuardOwnersCommand(void)
+{
+	return current_utility.is_owners ? &current_utility.command : NULL;
+}
+
+/* Checks the statement that was entered. */
+void
+MtGuardCheckUtility(Node *statement)
+{
+	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
+		return;
+	for (size_t i = 0; i < lengthof(checks); i++)
+		if (nodeTag(statement) == checks[i].tag)
+			checks[i].check(statement);
+}
+
+/* Called for every protected table that a query reads. */
+void
+MtGuardCheckHeldCursor(void)
+{
+	if (current_utility.is_held || MtGuardIsInHeldCursor())
+		MtGuardRequire(MT_ALLOW_HELD_CURSORS);
+}
+
+/*
+ * Security: the server prints the plan next, costs and estimates included, and
+ * both settings are everybody's.
+ */
+void
+MtGuardCheckPrintedPlan(void)
+{
+	if (Debug_print_plan && client_min_messages <= LOG && MtIsActive() && MtGuardIsOn())
+		MtGuardRequire(MT_ALLOW_EXPLAIN);
+}
+
+/* ---- by object ---- */
+
+/*
+ * The server asks for every relation that a TRUNCATE empties, those that it
+ * reaches by inheritance or CASCADE among them.
+ */
+void
+MtGuardCheckTruncate(Oid relid)
+{
+	if (MtIsActive() && MtGuardIsOn() && !MtGuardAllows(MT_ALLOW_TRUNCATE) && MtGuardIsTenantsData(relid))
+		MtGuardRequire(MT_ALLOW_TRUNCATE);
+}

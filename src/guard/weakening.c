@@ -1,0 +1,282 @@
+/*
+ * weakening.c
+ *	  Keeps DDL from leaving a protected table in a state that is refused anyway.
+ *
+ * A protected table that lost its row security or one of its policies denies
+ * every statement: safe, and an outage. So nobody gets there by accident;
+ * unprotect() and pause_protection() are the ways to say that it is meant, and
+ * so is a system context. Owns no state.
+ *
+ * The commands of the library itself may take protection away, which fails
+ * closed. Whoever owns the table can have such a command run, so they are
+ * checked like any other for what would open something.
+ */
+#include "postgres.h"
+
+#include "base/errors.h"
+#include "base/extension.h"
+#include "catalog/namespace.h"
+#include "commands/defrem.h"
+#include "guard/guard.h"
+#include "nodes/parsenodes.h"
+#include "nodes/value.h"
+#include "policy/protection.h"
+#include "tenant/context.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/* A system context may be the connection's. */
+static bool
+is_meant(void)
+{
+	MtContextMaterialise();
+	return MtContextGet()->state == MT_STATE_SYSTEM;
+}
+
+static void
+refuse(Oid relid, const char *what, const char *hint)
+{
+	if (is_meant())
+		return;
+	ereport(ERROR,
+			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
+			errmsg("%s would break the protection of table %s", what,
+				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+											  get_rel_name(relid))),
+			errhint("%s", hint));
+}
+
+static bool
+has_policies(MtClass class)
+{
+	return class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS;
+}
+
+/* The relation that is named, if it is protected; else InvalidOid. */
+static Oid
+protected_relation(RangeVar *name)
+{
+	Oid			relid;
+
+	if (name == NULL || !MtProtectionAny())
+		return InvalidOid;
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) && has_policies(MtProtectionOf(relid)->class))
+		return relid;
+	return InvalidOid;
+}
+
+/* Would the statement take protection away, and is it not the library's? */
+static void
+refuse_loss(Oid relid, const char *what, const char *hint)
+{
+	if (MtGuardOwnersCommand() == NULL)
+		refuse(relid, what, hint);
+}
+
+/* ---- tables ---- */
+
+static bool
+is_tenant_column(Oid relid, const char *name)
+{
+	AttrNumber	column = MtProtectionOf(relid)->column;
+	char	   *tenant_column;
+
+	if (column == 0)
+		column = MtLabelledColumn(relid);
+	tenant_column = column == 0 ? NULL : get_attname(relid, column, true);
+	return tenant_column != NULL && strcmp(tenant_column, name) == 0;
+}
+
+/* Do both tables say, by their labels, that the same column is the tenant's? */
+static bool
+has_tenant_column_of(Oid child, Oid parent)
+{
+	AttrNumber	column = MtLabelledColumn(child);
+	char	   *name = column == 0 ? NULL : get_attname(child, column, true);
+
+	return name == NULL || is_tenant_column(parent, name);
+}
+
+/*
+ * Security: a partition that is protected through its parent alone loses that
+ * when it leaves, with every tenant's rows in it; and one that comes without
+ * its own policies cannot be read by its name. One that comes with another
+ * tenant column closes the whole tree.
+ */
+static void
+check_member(Oid parent, RangeVar *name, bool is_coming)
+{
+	Oid			child = RangeVarGetRelid(name, NoLock, true);
+
+	if (!OidIsValid(parent) || !OidIsValid(child))
+		return;
+	if (!MtProtectionIsOwn(child))
+		refuse(parent, is_coming ? "adding an unprotected partition or child table" :
+			   "parting with a partition or child table that has no protection of its own",
+			   "Protect it first: multitenant.protect() for a table of its own, "
+			   "multitenant.repair() of the parent for what is below it.");
+	else if (is_coming && !has_tenant_column_of(child, parent))
+		refuse(parent, "adding a partition or child table with another tenant column",
+			   "Give it back with multitenant.unprotect(), and protect it by the column of the parent.");
+}
+
+static void
+check_alter_command(AlterTableStmt *alter, Oid relid, AlterTableCmd *command)
+{
+	Oid			self = has_policies(MtProtectionOf(relid)->class) ? relid : InvalidOid;
+
+	switch (command->subtype)
+	{
+		case AT_DisableRowSecurity:
+		case AT_NoForceRowSecurity:
+			if (OidIsValid(self))
+				refuse_loss(self, "taking row level security away",
+							"Call multitenant.unprotect() or multitenant.pause_protection().");
+			break;
+		case AT_DropColumn:
+			if (OidIsValid(self) && is_tenant_column(self, command->name))
+				refuse(self, "dropping the tenant column",
+					   "Call multitenant.unprotect() first.");
+			break;
+		case AT_AttachPartition:
+			check_member(self, ((PartitionCmd *) command->def)->name, true);
+			break;
+		case AT_DetachPartition:
+			check_member(self, ((PartitionCmd *) command->def)->name, false);
+			break;
+		case AT_AddInherit:
+			check_member(protected_relation((RangeVar *) command->def), alter->relation, true);
+			break;
+		case AT_DropInherit:
+			check_member(protected_relation((RangeVar *) command->def), alter->relation, false);
+			break;
+		default:
+			break;
+	}
+}
+
+/* A foreign table can be a partition or a child, too. */
+void
+MtGuardCheckAlterTable(Node *statement)
+{
+	AlterTableStmt *alter = (AlterTableStmt *) statement;
+	Oid			relid;
+	ListCell   *cell;
+
+	if ((alter->objtype != OBJECT_TABLE && alter->objtype != OBJECT_FOREIGN_TABLE) ||
+		!MtProtectionAny())
+		return;
+	relid = RangeVarGetRelid(alter->relation, NoLock, true);
+	if (!OidIsValid(relid))
+		return;
+	foreach(cell, alter->cmds)
+		check_alter_command(alter, relid, lfirst_node(AlterTableCmd, cell));
+}
+
+/* ---- policies ---- */
+
+/*
+ * A generated policy is compared with what it should be whenever the table is
+ * used; so one that bears such a name can be made, as a restore does.
+ *
+ * Security: with ON CONFLICT DO UPDATE the server evaluates further permissive
+ * policies before ours.
+ */
+void
+MtGuardCheckCreatePolicy(Node *statement)
+{
+	CreatePolicyStmt *create = (CreatePolicyStmt *) statement;
+	Oid			relid = protected_relation(create->table);
+	MtClass		class;
+
+	if (!OidIsValid(relid))
+		return;
+	class = MtProtectionOf(relid)->class;
+	if (MtPolicyIsGenerated(class, create->policy_name))
+		return;
+	if (create->permissive)
+		refuse(relid, "a further permissive policy",
+			   "Say AS RESTRICTIVE: policies on a protected table can only narrow what a tenant sees.");
+	else if (MtPolicyIsEarly(class, create->policy_name))
+		refuse(relid, "a restrictive policy that sorts before the generated ones",
+			   "Give it a name that sorts after \"multitenant_isolation_update\", and it sees the tenant's rows only.");
+}
+
+static void
+check_change_of_policy(RangeVar *table, const char *policy)
+{
+	Oid			relid = protected_relation(table);
+
+	if (OidIsValid(relid) && MtPolicyIsGenerated(MtProtectionOf(relid)->class, policy))
+		refuse_loss(relid, "changing a generated policy",
+					"Call multitenant.unprotect() to give the table back; add restrictive policies to narrow it.");
+}
+
+void
+MtGuardCheckAlterPolicy(Node *statement)
+{
+	AlterPolicyStmt *alter = (AlterPolicyStmt *) statement;
+
+	check_change_of_policy(alter->table, alter->policy_name);
+}
+
+void
+MtGuardCheckRename(Node *statement)
+{
+	RenameStmt *rename = (RenameStmt *) statement;
+	Oid			relid;
+
+	if (rename->renameType != OBJECT_POLICY)
+		return;
+	check_change_of_policy(rename->relation, rename->subname);
+	relid = protected_relation(rename->relation);
+	if (OidIsValid(relid) && MtPolicyIsRestrictive(relid, rename->subname) &&
+		MtPolicyIsEarly(MtProtectionOf(relid)->class, rename->newname))
+		refuse(relid, "a restrictive policy that sorts before the generated ones",
+			   "Give it a name that sorts after \"multitenant_isolation_update\".");
+}
+
+void
+MtGuardCheckDropStatement(Node *statement)
+{
+	DropStmt   *drop = (DropStmt *) statement;
+	ListCell   *cell;
+
+	if (drop->removeType != OBJECT_POLICY)
+		return;
+	foreach(cell, drop->objects)
+	{
+		List	   *names = lfirst_node(List, cell);
+		List	   *table = list_truncate(list_copy(names), list_length(names) - 1);
+
+		if (table != NIL)
+			check_change_of_policy(makeRangeVarFromNameList(table), strVal(llast(names)));
+	}
+}
+
+/* ---- functions ---- */
+
+/*
+ * Security: a leakproof function is called with rows that the policies have not
+ * seen yet. Only superusers can make one.
+ */
+void
+MtGuardCheckFunctionDefinition(Node *statement)
+{
+	List	   *options = IsA(statement, CreateFunctionStmt) ?
+	((CreateFunctionStmt *) statement)->options : ((AlterFunctionStmt *) statement)->actions;
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "leakproof") == 0 && defGetBoolean(option) &&
+			MtProtectionAny() && !is_meant())
+			ereport(ERROR,
+					errcode(MT_ERRCODE_REFUSED_BY_GUARD),
+					errmsg("a LEAKPROOF function would see rows of every tenant"),
+					errhint("Leave LEAKPROOF out, or call multitenant.system_context() with the reason first."));
+	}
+}

@@ -1,0 +1,23 @@
+/*
+ * owner.h
+ *	  Running commands as the owner of the table they are about.
+ */
+#ifndef MT_OWNER_H
+#define MT_OWNER_H
+
+#include "postgres.h"
+
+/* Who had a command of protect(), unprotect() or a companion run for an owner. */
+typedef struct MtOwnerCommand
+{
+	Oid			caller;
+	bool		may_refer;		/* his profile allows foreign keys */
+} MtOwnerCommand;
+
+/*
+ * Is the utility statement that begins now such a command? Answers true once for
+ * each. Not a proof of good will: whoever owns a table can have one run.
+ */
+extern bool MtOwnerTakeCommand(MtOwnerCommand *out);
+
+#endif							/* MT_OWNER_H */
