@@ -99,7 +99,10 @@ ALTER SCHEMA multitenant RENAME TO mt_other;
 DROP OWNED BY regress_mt_app;
 ROLLBACK;
 
--- a policy of shared rows, changed by hand
+-- a policy of shared rows, changed by hand: nobody can while the guard is on
+ALTER POLICY multitenant_access ON mt_damage.template USING (true);
+\echo :LAST_ERROR_SQLSTATE
+SET multitenant.guard_enabled = off;
 SELECT is_intact FROM multitenant._protection('mt_damage.template');
 CREATE FUNCTION mt_damage.try(command text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -139,6 +142,8 @@ ALTER TABLE mt_damage.named ALTER tenant TYPE text COLLATE mt_damage.ignore_case
 CREATE POLICY multitenant_isolation ON mt_damage.named AS RESTRICTIVE USING (tenant = multitenant.current_tenant_slug());
 CREATE POLICY multitenant_access ON mt_damage.named USING (tenant = multitenant.current_tenant_slug());
 SELECT class, is_intact FROM multitenant._protection('mt_damage.named');
+
+RESET multitenant.guard_enabled;
 
 -- protected by policies that a hand has made, below a table that is not protected
 CREATE TABLE mt_damage.plain (tenant_id uuid NOT NULL);

@@ -100,7 +100,7 @@ ALTER POLICY multitenant_access ON mt_protect.orders USING (true);
 \echo :LAST_ERROR_SQLSTATE
 ALTER POLICY multitenant_access ON mt_protect.orders TO regress_mt_app;
 \echo :LAST_ERROR_SQLSTATE
--- what only a superuser can bring about any more: broken protection, and foreign keys of a role that is no migrator
+-- what only a superuser can bring about any more: broken protection
 \set guard_off 'RESET ROLE; SET multitenant.guard_enabled = off; SET ROLE regress_mt_owner;'
 \set guard_on 'RESET ROLE; RESET multitenant.guard_enabled; SET ROLE regress_mt_owner;'
 -- partly done is completed: each piece taken away comes back

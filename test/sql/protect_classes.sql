@@ -57,7 +57,7 @@ DROP POLICY multitenant_access ON mt_classes.orders;
 \echo :LAST_ERROR_SQLSTATE
 DROP POLICY multitenant_isolation_insert ON mt_classes.template;
 \echo :LAST_ERROR_SQLSTATE
--- what only a superuser can bring about any more: broken protection, and foreign keys of a role that is no migrator
+-- what only a superuser can bring about any more: broken protection
 \set guard_off 'RESET ROLE; SET multitenant.guard_enabled = off; SET ROLE regress_mt_owner;'
 \set guard_on 'RESET ROLE; RESET multitenant.guard_enabled; SET ROLE regress_mt_owner;'
 :guard_off

@@ -17,9 +17,9 @@ CREATE FUNCTION mt_keys.keys(rel regclass) RETURNS TABLE(key text) LANGUAGE sql 
 		FROM pg_constraint WHERE conrelid = rel AND contype IN ('p', 'u', 'f')
 		ORDER BY contype DESC, conparentid <> 0, conname $$;
 
--- what only a superuser can bring about any more: broken protection, and foreign keys of a role that is no migrator
-\set guard_off 'RESET ROLE; SET multitenant.guard_enabled = off; SET ROLE regress_mt_owner;'
-\set guard_on 'RESET ROLE; RESET multitenant.guard_enabled; SET ROLE regress_mt_owner;'
+-- foreign keys to protected tables are for roles that are allowed them
+\set may_refer 'RESET ROLE; SELECT multitenant.grant_access(''regress_mt_owner'', ''trusted_application'', allow => ''{references}''); SET ROLE regress_mt_owner;'
+\set may_not_refer 'RESET ROLE; SELECT multitenant.grant_access(''regress_mt_owner'', ''trusted_application''); SET ROLE regress_mt_owner;'
 SET ROLE regress_mt_owner;
 -- unique keys: what is converted, and what stays and is said
 CREATE TABLE mt_keys.customer (
@@ -62,7 +62,7 @@ ALTER TABLE mt_keys.invoice ADD FOREIGN KEY (a) REFERENCES mt_keys.customer NOT 
 \echo :LAST_ERROR_SQLSTATE
 DROP TABLE mt_keys.invoice;
 -- foreign keys: parent first, child second; every action
-:guard_off
+:may_refer
 CREATE TABLE mt_keys.invoice (
 	id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id int NOT NULL,
 	a int REFERENCES mt_keys.customer ON DELETE SET NULL ON UPDATE CASCADE,
@@ -73,7 +73,7 @@ CREATE TABLE mt_keys.invoice (
 	parent uuid REFERENCES mt_keys.invoice ON DELETE CASCADE);
 ALTER TABLE mt_keys.invoice ADD CONSTRAINT f FOREIGN KEY (d) REFERENCES mt_keys.customer NOT VALID,
 	ADD CONSTRAINT e_again FOREIGN KEY (e) REFERENCES mt_keys.customer ON UPDATE SET NULL;
-:guard_on
+:may_not_refer
 SELECT coalesce(command, '- ' || note) FROM multitenant.protect('mt_keys.invoice') WHERE coalesce(command, 'KEY') ~ 'KEY|CONSTRAINT|FORCE';
 SELECT mt_keys.keys('mt_keys.invoice');
 SELECT mt_keys.keys('mt_keys.customer');
@@ -98,12 +98,12 @@ SELECT mt_keys.keys('mt_keys.visit');
 SELECT * FROM multitenant.protect('mt_keys.visit');
 -- left alone: no tenant's table, already tied, another type, a column used otherwise
 CREATE TABLE mt_keys.country (code text PRIMARY KEY);
-:guard_off
+:may_refer
 CREATE TABLE mt_keys.tied (tenant_id int NOT NULL, id int, country text REFERENCES mt_keys.country,
 	FOREIGN KEY (tenant_id, id) REFERENCES mt_keys.customer (tenant_id, id));
 CREATE TABLE mt_keys.slugged (tenant_id text NOT NULL, customer int REFERENCES mt_keys.customer);
 CREATE TABLE mt_keys.odd (tenant_id int NOT NULL REFERENCES mt_keys.customer);
-:guard_on
+:may_not_refer
 SELECT t, coalesce(command, '- ' || note) FROM unnest('{mt_keys.tied,mt_keys.slugged,mt_keys.odd}'::regclass[]) t,
 	multitenant.protect(t) WHERE coalesce(command, 'KEY') ~ 'KEY|CONSTRAINT';
 SELECT mt_keys.keys('mt_keys.tied');
@@ -203,18 +203,21 @@ SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE mt_keys.guest ADD FOREIGN KE
 SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE mt_keys.guest ADD FOREIGN KEY (tenant_id, p) REFERENCES mt_keys.p (tenant_id, id)');
 \echo :LAST_ERROR_SQLSTATE
 DROP TABLE mt_keys.guest;
-:guard_off
+RESET ROLE;
+SELECT multitenant.grant_access('regress_mt_other', 'application', allow => '{references}');
 SET ROLE regress_mt_other;
 CREATE TABLE mt_keys.guest (tenant_id int NOT NULL, p int REFERENCES mt_keys.p);
-:guard_on
+RESET ROLE;
+SELECT multitenant.revoke_access('regress_mt_other');
 SET ROLE regress_mt_other;
 SELECT coalesce(command, '- ' || note) FROM multitenant.protect('mt_keys.guest') WHERE command ~ 'KEY|FORCE';
 RESET ROLE;
 GRANT REFERENCES ON mt_keys.by_uuid TO regress_mt_other;
-SET multitenant.guard_enabled = off;
+SELECT multitenant.grant_access('regress_mt_other', 'application', allow => '{references}');
 SET ROLE regress_mt_other;
 CREATE TABLE mt_keys.guest_3 (tenant_id int NOT NULL, a uuid, b uuid, FOREIGN KEY (a, b) REFERENCES mt_keys.by_uuid);
-:guard_on
+RESET ROLE;
+SELECT multitenant.revoke_access('regress_mt_other');
 SET ROLE regress_mt_other;
 SELECT multitenant.protect('mt_keys.guest_3');
 \echo :LAST_ERROR_SQLSTATE
