@@ -5,7 +5,8 @@
  * REVOKE from a role does nothing where PUBLIC has the right, and taking it from
  * PUBLIC breaks monitoring; so it is refused here, by profile. Owns the table
  * from a function's OID to what allows it, made once from the names of the
- * server's own functions, so that a new server version's are in it.
+ * server's own functions, so that a new server version's are in it; and the
+ * names of functions of extensions that show the same.
  */
 #include "postgres.h"
 
@@ -15,15 +16,19 @@
 #include "access/transam.h"
 #include "base/extension.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrtab.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 typedef struct DeniedFunctions
 {
@@ -65,6 +70,19 @@ static const DeniedFunctions denied_functions[] = {
 	{"pg_logical_emit_message_*", MT_ALLOW_LOGICAL_MESSAGES, InvalidOid},
 };
 
+/*
+ * The same by the C names of functions that extensions bring. A superuser made
+ * them, and their SQL names are his.
+ */
+static const DeniedFunctions denied_extension_functions[] = {
+	{"pg_stat_statements*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_monitor*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_stat_kcache*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_qualstats*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pg_wait_sampling*", MT_ALLOW_ACTIVITY, ROLE_PG_READ_ALL_STATS},
+	{"pgrowlocks", MT_ALLOW_ACTIVITY, ROLE_PG_STAT_SCAN_TABLES},
+};
+
 /* For each built-in function: 1 + its place in the list above, 0 if in none. */
 static uint8 denied_by_oid[FirstGenbkiObjectId];
 
@@ -102,16 +120,43 @@ is_exempt(Oid role)
 		has_privs_of_role(GetOuterUserId(), role);
 }
 
+/* What denies the function of an extension; NULL: nothing. */
+static const DeniedFunctions *
+denied_extension_function(Oid function)
+{
+	const DeniedFunctions *result = NULL;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	if (((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId)
+	{
+		bool		is_null;
+		Datum		source = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &is_null);
+		char	   *name = is_null ? NULL : TextDatumGetCString(source);
+
+		for (size_t i = 0; name != NULL && result == NULL && i < lengthof(denied_extension_functions); i++)
+			if (fits(name, denied_extension_functions[i].pattern))
+				result = &denied_extension_functions[i];
+	}
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 void
 MtGuardCheckFunction(Oid function)
 {
-	const DeniedFunctions *denied;
+	const DeniedFunctions *denied = NULL;
 
-	if (function >= lengthof(denied_by_oid) || denied_by_oid[function] == 0 ||
-		!MtIsActive() || !MtGuardIsOn())
+	if (function < lengthof(denied_by_oid) ? denied_by_oid[function] == 0 : function < FirstNormalObjectId)
 		return;
-	denied = &denied_functions[denied_by_oid[function] - 1];
-	if (!is_exempt(denied->exempt_role))
+	if (!MtIsActive() || !MtGuardIsOn())
+		return;
+	if (function < lengthof(denied_by_oid))
+		denied = &denied_functions[denied_by_oid[function] - 1];
+	else if (!MtGuardAllows(MT_ALLOW_ACTIVITY))
+		denied = denied_extension_function(function);
+	if (denied != NULL && !is_exempt(denied->exempt_role))
 		MtGuardRequire(denied->allowance);
 }
 

@@ -91,6 +91,12 @@ extern void MtGuardCheckUtility(Node *statement);
 extern const MtOwnerCommand *MtGuardOwnersCommand(void);
 extern void MtGuardCheckHeldCursor(void);
 extern void MtGuardCheckPrintedPlan(void);
+
+/* When a statement starts; when something is reported. */
+extern void MtGuardNotePlanReader(void);
+extern void MtGuardHidePlan(ErrorData *edata);
+
+/* When a relation is emptied by TRUNCATE. */
 extern void MtGuardCheckTruncate(Oid relid);
 
 /* reference.c: foreign keys to protected tables, made and dropped. */

@@ -2,7 +2,8 @@
  * hooks.c
  *	  Installs the hooks and dispatches to the guards; decides nothing.
  *
- * Every hook asks MtIsActive(), calls its guard, and chains. A guard denies
+ * Every hook asks MtIsActive(), calls its guard, and chains; that of the log reads
+ * no catalogs, so its guard was told when the statement started. A guard denies
  * before the next extension sees the statement.
  *
  * Security: parallel workers are guarded like everybody. They also run
@@ -35,6 +36,7 @@ static ExecutorFinish_hook_type previous_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 static object_access_hook_type previous_object_access = NULL;
 static ProcessUtility_hook_type previous_process_utility = NULL;
+static emit_log_hook_type previous_emit_log = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 static bool are_hooks_installed = false;
@@ -69,6 +71,7 @@ start_executor(QueryDesc *queryDesc, int eflags)
 	previous_executor_start : standard_ExecutorStart;
 	int			step;
 
+	MtGuardNotePlanReader();
 	if (!MtIsActive())
 	{
 		start(queryDesc, eflags);
@@ -184,6 +187,14 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		previous_object_access(access, classId, objectId, subId, arg);
 }
 
+static void
+report(ErrorData *edata)
+{
+	MtGuardHidePlan(edata);
+	if (previous_emit_log)
+		previous_emit_log(edata);
+}
+
 void
 MtHooksInit(void)
 {
@@ -203,6 +214,8 @@ MtHooksInit(void)
 	post_parse_analyze_hook = analyze_query;
 	previous_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	previous_emit_log = emit_log_hook;
+	emit_log_hook = report;
 	MtGuardExecutorInit();
 	MtGuardPermissionInit();
 	MtGuardFunctionInit();

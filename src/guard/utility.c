@@ -194,6 +194,32 @@ MtGuardCheckPrintedPlan(void)
 		MtGuardRequire(MT_ALLOW_EXPLAIN);
 }
 
+/*
+ * Is this session shown no plans? Kept for the reports of auto_explain, which
+ * come when a statement ends and no catalog can be read any more. A session that
+ * asks for them in the midst of a statement has not been looked at.
+ */
+static bool is_plan_hidden = true;
+
+void
+MtGuardNotePlanReader(void)
+{
+	is_plan_hidden = client_min_messages > LOG ||
+		(MtIsActive() && MtGuardIsOn() && !MtGuardAllows(MT_ALLOW_EXPLAIN));
+}
+
+/*
+ * Security: auto_explain is for the server's log. client_min_messages, which is
+ * everybody's, would send its reports to the client as well.
+ */
+void
+MtGuardHidePlan(ErrorData *edata)
+{
+	if (is_plan_hidden && MtGuardIsOn() && edata->elevel == LOG && edata->message_id != NULL &&
+		strcmp(edata->message_id, "duration: %.3f ms  plan:\n%s") == 0)
+		edata->output_to_client = false;
+}
+
 /* ---- by object ---- */
 
 /*

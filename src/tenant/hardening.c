@@ -37,7 +37,7 @@ static const Hardening hardenings[] = {
 	"Job queues and migration tools that use them need it allowed. Releasing them is never denied."},
 	{MT_ALLOW_EXPLAIN, "explain", "look at plans",
 		"Costs, row estimates, and the number of rows that a filter removed come from every tenant's rows.",
-	"EXPLAIN, and debug_print_plan sent to the client, take another role; auto_explain is not concerned."},
+	"EXPLAIN, and debug_print_plan sent to the client, take another role; auto_explain writes into the server's log only."},
 	{MT_ALLOW_HELD_CURSORS, "held_cursors", "read protected tables through a cursor WITH HOLD",
 		"A held cursor keeps its rows for whoever uses the session next, and no check is made when it is read.",
 	"Large results are read inside their transaction."},

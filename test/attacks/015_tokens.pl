@@ -283,6 +283,7 @@ foreach my $kid ('acme-only', 'no-tenant')
 
 # ---- T4: supervised contexts look and do not touch ----
 $mt->superuser("CREATE SCHEMA scratch AUTHORIZATION $app");
+$mt->allow($app, 'explain');
 my $supervised = $mt->begin('acme', kind => 'supervised', sub => 'support');
 $mt->allowed($app, $supervised . $see, 'SECRET-ACME', 'T4: a supervised context reads', tenant => 'acme');
 foreach my $statement ("INSERT INTO invoice (note) VALUES ('planted')", "UPDATE invoice SET note = 'changed'", 'DELETE FROM invoice', 'SELECT note FROM invoice FOR UPDATE', 'SELECT note FROM invoice FOR KEY SHARE',
@@ -302,6 +303,7 @@ $mt->refused($app, 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(unde
 	'T4: a supervised principal stays supervised', tenant => 'acme');
 $mt->intact('T4: nothing was changed');
 is($mt->superuser("SELECT count(*) FROM pg_class WHERE relnamespace = 'scratch'::regnamespace"), 0, 'T4: nor made');
+$mt->superuser("SELECT multitenant.revoke_access('$app')");
 
 # ---- T5: one backend, a token it has verified before ----
 sub session

@@ -220,7 +220,7 @@ subtest 'plans that outlive what they were made for' => sub {
 		$session->query('SET plan_cache_mode = force_generic_plan');
 		$session->query("PREPARE p AS $read");
 		like($session->query($mt->begin('acme') . 'EXECUTE p; COMMIT;'), qr/SECRET-ACME/, "$role: the plan works");
-		$mt->superuser('ALTER TABLE invoice DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY');
+		$mt->past_guard($owner, 'ALTER TABLE invoice DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY');
 		$out = $session->query($mt->begin('acme') . 'EXECUTE p;');
 		is(scalar(MtTest::leaks($out, 'acme')), 0, "$role: shows nothing once row security is disabled");
 		unlike($out, qr/SECRET/, "$role: not even the own row");
@@ -236,7 +236,7 @@ subtest 'plans that outlive what they were made for' => sub {
 	$session->query("SELECT multitenant.authenticate('" . $mt->token('acme') . "')");
 	$session->query("PREPARE p AS SELECT count(*) FROM pg_class");
 	$session->query('EXECUTE p');
-	$mt->superuser('ALTER TABLE invoice DISABLE ROW LEVEL SECURITY');
+	$mt->past_guard($owner, 'ALTER TABLE invoice DISABLE ROW LEVEL SECURITY');
 	unlike($session->query($read), qr/SECRET/, 'an old snapshot does not bring row security back');
 	$session->query('ROLLBACK');
 	$session->quit;
@@ -250,6 +250,8 @@ subtest 'plans that outlive what they were made for' => sub {
 };
 
 subtest 'EXPLAIN' => sub {
+	$mt->refused($app, $mt->begin('acme') . "EXPLAIN $read", 'MT010', 'not for applications');
+	$mt->allow($app, 'explain');
 	$mt->refused($app, "EXPLAIN $read", 'MT001', 'EXPLAIN without a context');
 	$mt->refused($app, "EXPLAIN ANALYZE $read", 'MT001', 'EXPLAIN ANALYZE without a context');
 	$mt->superuser('CREATE VIEW v_open AS SELECT * FROM invoice; GRANT ALL ON v_open TO PUBLIC');

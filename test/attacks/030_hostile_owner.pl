@@ -104,7 +104,7 @@ subtest 'the trap works: outside the extension such a table does harm' => sub {
 	is($mt->superuser("SELECT rolsuper FROM pg_roles WHERE rolname = '$owner'"), 'f', 'and was rolled back');
 };
 
-# [name, SQL, what the owner does before, does the owner's code run]
+# [name, SQL, what the owner does before, does the owner's code run, what he has done past the guard]
 my @calls = (
 	[ 'protect, dry run', 'SELECT count(*) FROM multitenant.protect($$den.parent$$, dry_run => true)', '', 1 ],
 	[ 'protect', 'SELECT count(*) FROM multitenant.protect($$den.parent$$); SELECT count(*) FROM multitenant.protect($$den.child$$)', '', 1 ],
@@ -116,8 +116,8 @@ my @calls = (
 	[ 'shared_rows', 'SELECT multitenant.shared_rows($$den.parent$$)', '', 1 ],
 	[ 'add_tenant_column', 'CALL multitenant.add_tenant_column($$den.grandchild$$)', '', 1 ],
 	[ 'repair', 'SELECT count(*) FROM multitenant.repair($$den.parent$$)',
-		'SELECT count(*) FROM multitenant.protect($$den.parent$$); ALTER TABLE den.parent DISABLE ROW LEVEL SECURITY, ALTER tenant_id DROP NOT NULL;
-		DROP POLICY multitenant_access ON den.parent; DROP INDEX den.by_boom', 0 ],
+		'SELECT count(*) FROM multitenant.protect($$den.parent$$)', 0, 'ALTER TABLE den.parent DISABLE ROW LEVEL SECURITY, ALTER tenant_id DROP NOT NULL;
+		DROP POLICY multitenant_access ON den.parent; DROP INDEX den.by_boom' ],
 	[ 'pause_protection', 'SELECT multitenant.pause_protection($$den.parent$$, $$test$$, now() + interval $$1 hour$$); SELECT count(*) FROM multitenant.repair($$den.parent$$)',
 		'SELECT count(*) FROM multitenant.protect($$den.parent$$)', 0 ],
 	[ 'unprotect', 'SELECT multitenant.unprotect($$den.parent$$); SELECT multitenant.unprotect($$den.child$$)',
@@ -129,9 +129,10 @@ foreach my $role ('postgres', $migrator)
 {
 	foreach my $call (@calls)
 	{
-		my ($name, $sql, $before, $runs) = @$call;
+		my ($name, $sql, $before, $runs, $past) = @$call;
 		new_tables();
 		as_role($owner, "$before; SELECT setval('lair.ran_as_owner', 1, false)") if $before;
+		$mt->past_guard($owner, $past) if $past;
 		$mt->allowed($role, $sql, undef, "$role: $name works");
 		owner_gained_nothing("$role: $name", runs => $runs);
 	}
@@ -330,7 +331,8 @@ subtest 'moving the policies to another column' => sub {
 		[ 'by protect()', "SELECT * FROM multitenant.protect('invoice', 'fake')", '55000' ])
 	{
 		my ($name, $sql, $sqlstate) = @$attack;
-		as_role($owner, $mt->begin('acme') . "$move COMMIT;");
+		$mt->refused($owner, $mt->begin('acme') . "$move COMMIT;", 'MT010', "$name: the policies are not moved");
+		$mt->past_guard($owner, $mt->begin('acme') . "$move COMMIT;");
 		if ($sqlstate)
 		{
 			$mt->refused($owner, $sql, $sqlstate, "$name: refused");
@@ -351,7 +353,8 @@ subtest 'moving the policies to another column' => sub {
 	}
 	# the column gone, and with it its label
 	as_role($owner, "SELECT count(*) FROM multitenant.protect('den.parent')");
-	as_role($owner, $mt->begin('acme') . 'ALTER TABLE den.parent DROP tenant_id CASCADE; ALTER TABLE den.parent ADD tenant_id uuid DEFAULT multitenant.current_tenant(); COMMIT;');
+	$mt->refused($owner, 'ALTER TABLE den.parent DROP tenant_id CASCADE', 'MT010', 'the column stays');
+	$mt->past_guard($owner, $mt->begin('acme') . 'ALTER TABLE den.parent DROP tenant_id CASCADE; ALTER TABLE den.parent ADD tenant_id uuid DEFAULT multitenant.current_tenant(); COMMIT;');
 	$mt->refused($owner, "SECURITY LABEL FOR multitenant ON COLUMN den.parent.tenant_id IS 'tenant_column'", '42501', 'another column of the name is not labelled by the owner');
 	$mt->refused($owner, "SELECT * FROM multitenant.repair('den.parent')", '55000', 'nor by repair()');
 	as_role($owner, 'CREATE POLICY multitenant_isolation ON den.parent AS RESTRICTIVE USING (tenant_id = multitenant.current_tenant());
@@ -378,7 +381,8 @@ CREATE FUNCTION lair.spy(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $
 SQL
 	foreach my $name ('aaa', 'Multitenant', '0', 'multitenant_b')
 	{
-		as_role($owner, "CREATE POLICY \"$name\" ON invoice AS RESTRICTIVE USING (lair.spy(note))");
+		$mt->refused($owner, "CREATE POLICY \"$name\" ON invoice AS RESTRICTIVE USING (lair.spy(note))", 'MT010', "policy $name is not made");
+		$mt->past_guard($owner, "CREATE POLICY \"$name\" ON invoice AS RESTRICTIVE USING (lair.spy(note))");
 		$mt->refused($app, $mt->begin('acme') . 'SELECT note FROM invoice', 'MT007', "policy $name closes the table", tenant => 'acme');
 		my ($out, $err) = $mt->run($owner, "SELECT * FROM multitenant.repair('invoice')");
 		like($err, qr/55000:.*HINT:.*ALTER POLICY .* RENAME TO/s, "repair() says to rename $name");

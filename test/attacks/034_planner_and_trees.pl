@@ -10,6 +10,8 @@ my $mt = MtTest->new('planner');
 my ($app, $owner) = ('regress_mt_app', 'regress_mt_owner');
 my ($acme, $beta) = map { "00000000-0000-0000-0000-00000000000$_" } 'a', 'b';
 $mt->superuser('CREATE VIEW definer_view AS SELECT * FROM invoice; GRANT SELECT ON definer_view TO regress_mt_app; ANALYZE invoice');
+# An owner who may make keys and triggers.
+$mt->allow($owner, 'references', 'triggers');
 
 # The planner calls operators of the statement's author on values from the statistics.
 $mt->refused($app, q{CREATE FUNCTION pg_temp.leakop(t text, u text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'LEAKOP %', t; RETURN false; END $$;
@@ -51,7 +53,9 @@ $mt->superuser("SET ROLE $owner; CREATE TABLE evil (LIKE invoice, x uuid DEFAULT
 	CREATE POLICY multitenant_isolation ON evil AS RESTRICTIVE USING (x = multitenant.current_tenant());
 	CREATE POLICY multitenant_access ON evil USING (x = multitenant.current_tenant());
 	ALTER TABLE evil ENABLE ROW LEVEL SECURITY; ALTER TABLE evil FORCE ROW LEVEL SECURITY;
-	ALTER TABLE invoice ADD COLUMN x uuid DEFAULT '$acme'; ALTER TABLE invoice INHERIT evil; GRANT ALL ON evil TO $app");
+	ALTER TABLE invoice ADD COLUMN x uuid DEFAULT '$acme'; GRANT ALL ON evil TO $app");
+$mt->refused($owner, 'ALTER TABLE invoice INHERIT evil', 'MT010', 'a parent on another column is not taken');
+$mt->past_guard($owner, 'ALTER TABLE invoice INHERIT evil');
 foreach my $role ($app, $owner)
 {
 	$mt->refused($role, $mt->begin('acme') . 'SELECT note FROM evil', 'MT007', "a parent on another column, by $role", tenant => 'acme');
@@ -84,7 +88,9 @@ $mt->refused($app, $mt->begin('acme') . "DECLARE c CURSOR FOR SELECT note FROM i
 
 # Dropping the tenant column and adding one of the same name: nobody is told to repair that.
 $mt->superuser("SET ROLE $owner; CREATE TABLE dc (id int, tenant_id uuid, note text); INSERT INTO dc VALUES (1, '$acme', 'SECRET-ACME'), (2, '$beta', 'SECRET-BETA');
-	SELECT multitenant.protect('dc'); GRANT ALL ON dc TO $app; ALTER TABLE dc DROP COLUMN tenant_id CASCADE; ALTER TABLE dc ADD COLUMN tenant_id uuid NOT NULL DEFAULT '$acme'");
+	SELECT multitenant.protect('dc'); GRANT ALL ON dc TO $app");
+$mt->refused($owner, 'ALTER TABLE dc DROP COLUMN tenant_id CASCADE', 'MT010', 'the tenant column is not dropped');
+$mt->past_guard($owner, "ALTER TABLE dc DROP COLUMN tenant_id CASCADE; ALTER TABLE dc ADD COLUMN tenant_id uuid NOT NULL DEFAULT '$acme'");
 $mt->refused('postgres', "SELECT multitenant.repair('dc')", '55000', 'repair() of a column that was dropped');
 $mt->refused($app, $mt->begin('acme') . 'SELECT note FROM dc', 'MT007', 'and it stays closed', tenant => 'acme');
 

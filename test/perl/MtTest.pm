@@ -108,6 +108,22 @@ sub superuser
 	return $self->{node}->safe_psql('app', $sql);
 }
 
+# What a role did while the guard was off, or before the library was there: for tests of what stands behind the guard.
+# Dies if it fails; returns the output.
+sub past_guard
+{
+	my ($self, $role, $sql) = @_;
+	return $self->superuser("SET multitenant.guard_enabled = off; SET SESSION AUTHORIZATION $role; $sql");
+}
+
+# Allows an application role what hardening() names.
+sub allow
+{
+	my ($self, $role, @names) = @_;
+	$self->superuser("SELECT multitenant.grant_access('$role', 'application', allow => '{" . join(',', @names) . "}')");
+	return;
+}
+
 # A token of a tenant. Claims are overridden by name, undef removes one; "key", "kid", "alg" change how it is signed.
 sub token
 {
@@ -115,7 +131,7 @@ sub token
 	my $key = delete $claims{key} || $self->{secret};
 	my $header = { alg => delete $claims{alg} || 'HS256', kid => delete $claims{kid} || 'hs', typ => 'JWT' };
 	my $now = time;
-	my %all = (tenant => $tenant, aud => 'app', iat => $now, exp => $now + 60, jti => sprintf('%.12f', rand), %claims);
+	my %all = (tenant => $tenant, aud => 'app', iat => $now, exp => $now + 240, jti => sprintf('%.12f', rand), %claims);
 	delete $all{$_} foreach grep { !defined $all{$_} } keys %all;
 	my $json = JSON::PP->new->canonical;
 	my $text = join('.', map { encode_base64url($json->encode($_)) } $header, \%all);

@@ -191,6 +191,7 @@ $mt->steps('no COMMIT, no second tenant', $trusted, {}, "DO \$\$ BEGIN PERFORM m
 
 # ---- two-phase commit ----
 
+$mt->allow($app, 'prepared_transactions');
 $mt->steps('PREPARE TRANSACTION ends the context', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	"INSERT INTO invoice (note) VALUES ('prepared')" => '', "PREPARE TRANSACTION 'mt_prepared'" => '', $state => 'none -',
 	$rows => 'MT001', 'BEGIN' => '', authenticate('beta') => $id{beta}, $rows => $beta, 'COMMIT' => '');
@@ -290,6 +291,9 @@ sub parallel_steps
 	my ($name, $role, $options, $tenant, @before) = @_;
 	return $mt->steps("parallel: $name", $role, $options, @parallel, @before, $count => "10000 $tenant-1 10000", $launched => '');
 }
+$mt->superuser(q{SELECT multitenant.grant_access('regress_mt_app', 'application', allow => '{explain}');
+	SELECT multitenant.grant_access('regress_mt_trusted', 'trusted_application', allow => '{explain}');
+	SELECT multitenant.grant_access('regress_mt_bound', 'tenant', tenant => 'acme', allow => '{explain}')});
 parallel_steps('authenticated', $app, {}, 'acme', 'BEGIN' => '', authenticate('acme') => $id{acme});
 parallel_steps('authenticated as the other', $app, {}, 'beta', 'BEGIN' => '', authenticate('beta') => $id{beta});
 parallel_steps('in a savepoint', $app, {}, 'beta', 'BEGIN' => '', 'SAVEPOINT s' => '', authenticate('beta') => $id{beta});

@@ -23,7 +23,7 @@ $mt->superuser(<<'SQL');
 CREATE ROLE regress_mt_bound LOGIN;
 CREATE ROLE regress_mt_bound_beta LOGIN;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoice TO regress_mt_bound, regress_mt_bound_beta;
-SELECT multitenant.grant_access('regress_mt_bound', 'tenant', tenant => 'acme');
+SELECT multitenant.grant_access('regress_mt_bound', 'tenant', tenant => 'acme', allow => '{prepared_transactions}');
 SELECT multitenant.grant_access('regress_mt_bound_beta', 'tenant', tenant => 'beta');
 GRANT regress_mt_bound_beta TO regress_mt_bound, regress_mt_app;
 GRANT regress_mt_trusted TO regress_mt_bound;
