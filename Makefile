@@ -29,6 +29,15 @@ SQL_FILES = \
 	adopt.sql \
 	repair.sql \
 	unprotect.sql \
+	lint.sql \
+	lint_catalog.sql \
+	lint_server.sql \
+	lint_roles.sql \
+	lint_tables.sql \
+	lint_policies.sql \
+	lint_keys.sql \
+	lint_code.sql \
+	lint_report.sql \
 	status.sql \
 	removal.sql \
 	grants.sql

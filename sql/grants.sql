@@ -71,7 +71,10 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text)
 TO PUBLIC;
 
--- Says only whether this database was copied.
-GRANT EXECUTE ON FUNCTION multitenant._is_copy() TO PUBLIC;
+-- What lint() needs of the extension's own tables; they too begin with multitenant._require().
+GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings() TO PUBLIC;
+
+-- Say only whether this database was copied, and how many findings are accepted.
+GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_count() TO PUBLIC;
 
 GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables TO PUBLIC;

@@ -35,7 +35,8 @@ BEGIN
 		count(*) FILTER (WHERE t.class = 'shared') AS shared,
 		count(*) FILTER (WHERE t.class = 'exempt') AS exempt,
 		count(*) FILTER (WHERE t.mode = 'paused') AS paused,
-		count(*) FILTER (WHERE NOT t.is_intact AND t.mode <> 'paused') AS broken
+		count(*) FILTER (WHERE NOT t.is_intact AND t.mode <> 'paused') AS broken,
+		multitenant._accepted_finding_count() AS accepted
 		INTO counts FROM multitenant.tables t;
 
 	RETURN QUERY VALUES
@@ -63,7 +64,9 @@ BEGIN
 		('tables paused', counts.paused::text, counts.paused = 0,
 		 CASE WHEN counts.paused > 0 THEN 'Call multitenant.repair() to end a pause.' END),
 		('tables not intact', counts.broken::text, counts.broken = 0,
-		 CASE WHEN counts.broken > 0 THEN 'Look at the view multitenant.tables and call multitenant.repair().' END);
+		 CASE WHEN counts.broken > 0 THEN 'Look at the view multitenant.tables and call multitenant.repair().' END),
+		('findings accepted', counts.accepted::text, counts.accepted = 0,
+		 CASE WHEN counts.accepted > 0 THEN 'Accepting promises nothing: mend them before the acceptance ends.' END);
 END
 $$;
 COMMENT ON FUNCTION multitenant.status() IS

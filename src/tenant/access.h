@@ -25,7 +25,8 @@ typedef enum MtCapability
 	MT_MAY_BYPASS_WRITE = 1 << 9,	/* write past row security */
 	MT_MAY_READ_AUDIT = 1 << 10,	/* audit of every tenant */
 	MT_MAY_KEEP_SESSION = 1 << 11,	/* session-scoped context */
-	MT_IS_SUPERUSER = 1 << 12
+	MT_IS_SUPERUSER = 1 << 12,
+	MT_MAY_LINT = 1 << 13		/* lint(): how the database is guarded */
 } MtCapability;
 
 /* The tenant a session's role is bound to. */

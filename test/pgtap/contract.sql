@@ -75,7 +75,12 @@ SELECT set_eq(
 	('repair', 'table_name regclass', 'TABLE(command text)', 'volatile', 'unsafe', 'invoker'),
 	-- audit and status
 	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
-	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker') $$,
+	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker'),
+	-- findings
+	('lint', 'schema_filter name DEFAULT NULL::name, minimum_level text DEFAULT NULL::text, with_accepted boolean DEFAULT true', 'TABLE(name text, title text, level text, facing text, categories text[], description text, detail text, remediation text, metadata jsonb, cache_key text)', 'stable', 'restricted', 'invoker'),
+	('assert_isolated', 'level text DEFAULT ''high''::text, except_findings text[] DEFAULT ''{}''::text[]', 'void', 'stable', 'restricted', 'invoker'),
+	('accept_finding', 'cache_key text, reason text, expires_at timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
+	('revoke_acceptance', 'cache_key text', 'void', 'volatile', 'unsafe', 'invoker') $$,
 	'the public functions are these, with these arguments, results and properties');
 
 SELECT set_eq(
@@ -110,8 +115,9 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	('multitenant.alter_tenant(uuid,text)'), ('multitenant.suspend_tenant(uuid,text,boolean)'), ('multitenant.resume_tenant(uuid)'),
 	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'), ('multitenant.add_member(uuid,text)'),
 	('multitenant.remove_member(uuid,text)'),
-	-- says only whether this database was copied
-	('multitenant._is_copy()') $$,
+	('multitenant._access_profiles()'), ('multitenant._accepted_findings()'),
+	-- say only whether this database was copied, and how many findings are accepted
+	('multitenant._is_copy()'), ('multitenant._accepted_finding_count()') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
@@ -140,7 +146,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no func
 -- ---- tables ----
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
-	'{tenant,member,access,signing_key,installation,audit_event}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
@@ -158,7 +164,7 @@ SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'r' AND NOT relr
 SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.polrelid $$, 'and no policy opens one');
 SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
-SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname <> 'audit_event' AND NOT EXISTS (SELECT FROM pg_trigger t
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding') AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
 SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file')
