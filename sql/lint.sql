@@ -64,18 +64,42 @@ CREATE TYPE multitenant._lint_table AS (
 	is_reachable boolean
 );
 
--- All of that. "open_channels": names of hardenings that do not hold for every application.
+-- All of that. "open_channels": names of hardenings that do not hold for every application. "are_indexes_hidden",
+-- "is_residue_removed": no session of the database is told otherwise.
 CREATE TYPE multitenant._lint_state AS (
 	is_guarded boolean,
 	roles multitenant._lint_role[],
 	tables multitenant._lint_table[],
-	open_channels text[]
+	open_channels text[],
+	are_indexes_hidden boolean,
+	is_residue_removed boolean
 );
 
 -- Is the guard there for every statement of every session?
 CREATE FUNCTION multitenant._is_guarded() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT l.loaded <> 'late' AND l.is_guard_on FROM multitenant._library() l
+$$;
+
+-- Settings that ALTER ROLE and ALTER DATABASE keep for sessions of this database; "place" as ALTER would name it.
+CREATE FUNCTION multitenant._kept_settings() RETURNS TABLE(name text, value text, place text)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT split_part(c.item, '=', 1), substr(c.item, strpos(c.item, '=') + 1),
+		CASE WHEN s.setrole = 0 AND s.setdatabase = 0 THEN 'ROLE ALL'
+			WHEN s.setrole = 0 THEN format('DATABASE %I', d.datname)
+			WHEN s.setdatabase = 0 THEN format('ROLE %I', r.rolname)
+			ELSE format('ROLE %I IN DATABASE %I', r.rolname, d.datname) END
+	FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c(item)
+	LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+	LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
+	WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND (s.setdatabase = 0 OR d.datname = current_database())
+$$;
+
+-- Has the setting one of these values, here and wherever another is kept? No, if there is no such setting.
+CREATE FUNCTION multitenant._is_set_everywhere(setting text, wanted text[]) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(lower(current_setting(setting, true)) = ANY (wanted), false) AND NOT EXISTS (
+		SELECT FROM multitenant._kept_settings() k WHERE k.name = setting AND NOT lower(k.value) = ANY (wanted))
 $$;
 
 -- Memberships through which one role has another's rights, or may take them. From version 16 on a grant says which.
@@ -101,8 +125,9 @@ CREATE FUNCTION multitenant._lint_roles(is_guarded boolean) RETURNS SETOF multit
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE r AS MATERIALIZED (
 		SELECT a.oid, a.rolname, coalesce(x.profile, 'application') AS profile, x.role_name IS NOT NULL AS is_recorded,
-			NOT a.rolsuper AND a.oid >= 16384
-				AND coalesce(x.profile, 'application') IN ('application', 'trusted_application', 'tenant') AS is_application,
+			-- Security: a profile that this list does not know counts as an application.
+			NOT a.rolsuper AND a.oid >= 16384 AND coalesce(x.profile, 'application')
+				NOT IN ('provisioner', 'operator', 'auditor', 'migrator', 'bypass', 'bypass_read') AS is_application,
 			a.rolcanlogin, a.rolsuper, NOT a.rolsuper AND NOT a.rolbypassrls AS is_filtered, x.allowed
 		FROM pg_catalog.pg_roles a LEFT JOIN multitenant._access_profiles() x ON x.role_name = a.rolname
 	), exposed(oid) AS (
@@ -225,6 +250,8 @@ BEGIN
 	s.tables := ARRAY(SELECT t FROM multitenant._lint_tables(s.roles) t);
 	s.open_channels := ARRAY(SELECT DISTINCT u.name FROM unnest(s.roles) r CROSS JOIN LATERAL unnest(r.allowed) AS u(name)
 							 WHERE r.is_application AND r.is_exposed);
+	s.are_indexes_hidden := s.is_guarded AND multitenant._is_set_everywhere('multitenant.index_exposure', '{hide}');
+	s.is_residue_removed := s.is_guarded AND multitenant._is_set_everywhere('multitenant.session_hygiene', '{clean,strict}');
 	RETURN s;
 END
 $$;

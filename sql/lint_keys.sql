@@ -55,16 +55,18 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 			cr.name AS child_root, c.is_reachable, p.name AS parent, p.class AS parent_class, p.tenant_number AS parent_number,
 			p.tenant_column AS parent_tenant,
 			-- which column goes with which: as one number a pair, so that sets of them can be compared
-			ARRAY(SELECT u.c * 65536 + u.p FROM unnest(x.conkey::int[], x.confkey::int[]) AS u(c, p)) AS pairs
+			ARRAY(SELECT u.c * 65536 + u.p FROM unnest(x.conkey::int[], x.confkey::int[]) AS u(c, p)) AS pairs,
+			multitenant._is_temporal(x) AS is_temporal
 		FROM pg_catalog.pg_constraint x
 		JOIN unnest(s.tables) c ON c.id = x.conrelid JOIN unnest(s.tables) cr ON cr.id = c.root
 		JOIN unnest(s.tables) p ON p.id = x.confrelid
-		WHERE x.contype = 'f' AND x.conparentid = 0 AND x.conname !~ '^multitenant_staged_'
+		-- What is not enforced tells nothing, and ties nothing either.
+		WHERE x.contype = 'f' AND x.conparentid = 0 AND x.conname !~ '^multitenant_staged_' AND multitenant._is_enforced(x)
 	)
 	SELECT 'fk_without_tenant', format('%s:%s', k.child, k.conname), k.schema_name, 'high',
 		format('The foreign key %s of %s leads to %s without the tenant: it tells which rows other tenants have there, and holds them.',
 			   k.conname, k.child, k.parent),
-		CASE WHEN k.child_number = ANY (k.conkey) OR k.parent_number = ANY (k.confkey)
+		CASE WHEN k.is_temporal OR k.child_number = ANY (k.conkey) OR k.parent_number = ANY (k.confkey)
 				OR NOT multitenant._are_comparable(k.conrelid, k.child_tenant, k.confrelid, k.parent_tenant)
 			THEN format('-- It cannot be made composite by protect() (see protect(%L, dry_run => true)): make it anew with the tenant columns.', k.child_root)
 			ELSE format('SELECT * FROM multitenant.protect(%L, %L)', k.child_root, k.child_tenant) END,
@@ -99,7 +101,8 @@ $$;
 CREATE FUNCTION multitenant._lint_indexes(s multitenant._lint_state) RETURNS SETOF multitenant._finding
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT 'index_without_tenant_prefix', format('%s:%s', t.name, c.relname), t.schema_name,
-		multitenant._level_unless_closed('explain' = ANY (s.open_channels) OR 'statistics' = ANY (s.open_channels), 'high', 'low'),
+		multitenant._level_unless_closed(NOT s.are_indexes_hidden
+			AND ('explain' = ANY (s.open_channels) OR 'statistics' = ANY (s.open_channels)), 'high', 'low'),
 		format('%s of %s does not start with %s: the server compares with other tenants'' values before it asks the policy.',
 			   c.relname, t.name, t.tenant_column),
 		-- Only a definition that starts as foretold is rewritten: names may look like anything.

@@ -124,7 +124,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		format('REVOKE CREATE ON %s %I FROM %s', g.kind, g.place, g.grantee), NULL::jsonb
 	FROM g WHERE g.privilege = 'CREATE'
 	UNION ALL
-	SELECT 'app_role_temp_privilege', g.grantee, NULL, 'medium',
+	SELECT 'app_role_temp_privilege', g.grantee, NULL, multitenant._level_unless_closed(NOT s.is_residue_removed, 'high', 'medium'),
 		format('%s may make temporary tables in this database: in a pooled session they outlive the tenant, and come before '
 			   'the tables they are called like.', g.grantee),
 		format('REVOKE TEMPORARY ON DATABASE %I FROM %s', g.place, g.grantee), NULL
@@ -204,7 +204,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 	FROM p WHERE p.has_role AND p.session_context
 	UNION ALL
 	SELECT 'hardening_allowed', format('%s:%s', p.role_name, h.name), NULL,
-		CASE WHEN h.name IN ('advisory_locks', 'lock', 'notify', 'row_versions', 'signals', 'sizes', 'snapshots') THEN 'medium' ELSE 'high' END,
+		CASE WHEN h.name IN ('advisory_locks', 'lock', 'logical_messages', 'notify', 'row_versions', 'signals', 'sizes', 'snapshots') THEN 'medium' ELSE 'high' END,
 		format('%s may %s. %s', p.role_name, h.denies, h.reason),
 		multitenant._regrant(p.present, p.profile, p.session_context, array_remove(p.allowed, h.name)), jsonb_build_object('hardening', h.name)
 	FROM p JOIN multitenant._hardenings() h ON h.name = ANY (p.allowed)

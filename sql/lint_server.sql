@@ -70,14 +70,7 @@ $$;
 CREATE FUNCTION multitenant._lint_kept_settings() RETURNS SETOF multitenant._finding
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH kept AS MATERIALIZED (
-		SELECT split_part(c.item, '=', 1) AS name, substr(c.item, strpos(c.item, '=') + 1) AS value,
-			CASE WHEN s.setrole = 0 THEN format('DATABASE %I', d.datname)
-				WHEN s.setdatabase = 0 THEN format('ROLE %I', r.rolname)
-				ELSE format('ROLE %I IN DATABASE %I', r.rolname, d.datname) END AS place
-		FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) AS c(item)
-		LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
-		LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
-		WHERE (s.setrole = 0 OR r.oid IS NOT NULL) AND (s.setdatabase = 0 OR d.datname = current_database())
+		SELECT * FROM multitenant._kept_settings()
 	)
 	SELECT 'secret_in_setting', format('%s:%s', k.place, k.name), NULL::name,
 		CASE k.name WHEN 'multitenant.token' THEN 'critical' ELSE 'medium' END,
@@ -95,6 +88,26 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	   OR (k.name = 'session_preload_libraries' AND k.value !~ '\mmultitenant\M'
 		   AND current_setting('session_preload_libraries') ~ '\mmultitenant\M'
 		   AND current_setting('shared_preload_libraries') !~ '\mmultitenant\M')
+	UNION ALL
+	SELECT 'session_hygiene_off', format('%s:%s', k.place, k.name), NULL, 'high',
+		format('%s leaves in its sessions what one tenant put there for the next.', k.place),
+		format('ALTER %s RESET %s', k.place, multitenant._setting_name(k.name)), NULL
+	FROM kept k WHERE k.name = 'multitenant.session_hygiene' AND lower(k.value) = 'off'
+$$;
+
+-- Modes of the extension, as they hold in this session; null where the library does not know the setting.
+CREATE FUNCTION multitenant._lint_modes(session_hygiene text, new_table_mode text) RETURNS SETOF multitenant._finding
+LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'session_hygiene_off', 'server', NULL::name, 'high',
+		'multitenant.session_hygiene is off: what one tenant leaves in a pooled session is there for the next.',
+		coalesce(CASE WHEN p.source IN ('session', 'client') THEN 'RESET multitenant.session_hygiene' END,
+			'-- Set multitenant.session_hygiene to clean or strict, then SELECT pg_reload_conf().'), NULL::jsonb
+	FROM (SELECT 1) AS one LEFT JOIN pg_catalog.pg_settings p ON p.name = 'multitenant.session_hygiene'
+	WHERE session_hygiene = 'off'
+	UNION ALL
+	SELECT 'new_tables_unwatched', 'database', NULL, 'low', 'New tables are neither protected nor refused: nothing happens until lint() is asked again.',
+		'-- Let new tables be warned about, protected or refused.', NULL
+	WHERE new_table_mode = 'off'
 $$;
 
 -- The name of a setting as ALTER ROLE .. RESET takes it.
@@ -242,15 +255,30 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
 	WHERE c.relnamespace = 'multitenant'::regnamespace
 	UNION ALL
-	SELECT 'own_object_exposed', format('%s:%s', f.oid::regprocedure, g.grantee_name), 'multitenant', 'high',
-		format('%s may execute %s, which is for the extension alone.', g.grantee_name, f.oid::regprocedure),
-		format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f.oid::regprocedure, g.grantee_name), NULL
-	FROM pg_catalog.pg_proc f
+	-- What was granted beyond what the extension itself grants.
+	SELECT 'own_object_exposed', format('%s:%s', o.name, g.grantee_name), 'multitenant', 'high',
+		format('%s has %s on %s, which is for the extension alone.', g.grantee_name, g.privileges, o.name),
+		format('REVOKE %s ON %s %s FROM %s', g.privileges, o.kind, o.name, g.grantee_name), NULL
+	FROM (
+		SELECT 'pg_catalog.pg_proc'::regclass AS catalog, f.oid, 'FUNCTION' AS kind, f.oid::regprocedure::text AS name,
+			f.proacl AS acl, f.proowner AS owner
+		FROM pg_catalog.pg_proc f WHERE f.pronamespace = 'multitenant'::regnamespace
+		UNION ALL
+		SELECT 'pg_catalog.pg_class'::regclass, c.oid, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, format('multitenant.%I', c.relname),
+			c.relacl, c.relowner
+		FROM pg_catalog.pg_class c WHERE c.relnamespace = 'multitenant'::regnamespace AND c.relkind IN ('r', 'S')
+		UNION ALL
+		SELECT 'pg_catalog.pg_namespace'::regclass, n.oid, 'SCHEMA', 'multitenant', n.nspacl, n.nspowner
+		FROM pg_catalog.pg_namespace n WHERE n.nspname = 'multitenant') o
+	-- The accessors have no access list, and are for everybody.
+	JOIN pg_catalog.pg_init_privs i ON i.classoid = o.catalog AND i.objoid = o.oid AND i.objsubid = 0
 	CROSS JOIN LATERAL (
-		SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.name) END
-		FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) a LEFT JOIN unnest(s.roles) r ON r.id = a.grantee
-		WHERE a.grantee = 0 OR (a.grantee <> f.proowner AND NOT r.is_superuser)) AS g(grantee_name)
-	WHERE f.pronamespace = 'multitenant'::regnamespace AND f.proname IN ('_audit', '_end_sessions')
+		SELECT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.name) END,
+			string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type)
+		FROM aclexplode(o.acl) a LEFT JOIN unnest(s.roles) r ON r.id = a.grantee
+		WHERE (a.grantee = 0 OR (a.grantee <> o.owner AND NOT r.is_superuser))
+		  AND NOT EXISTS (SELECT FROM aclexplode(i.initprivs) x WHERE x.grantee = a.grantee AND x.privilege_type = a.privilege_type)
+		GROUP BY 1) AS g(grantee_name, privileges)
 	UNION ALL
 	SELECT 'own_trigger_disabled', format('%s:%s', c.relname, t.tgname), 'multitenant', 'high',
 		format('The trigger %s of the extension''s table %s is disabled: its changes do not reach other sessions, or the audit '

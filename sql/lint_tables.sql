@@ -15,9 +15,11 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 		WHERE t.class = 'none' AND t.id = t.root
 	)
-	SELECT CASE WHEN u.can_be_protected THEN 'tenant_table_without_rls' ELSE 'tenant_column_type' END, u.name, u.schema_name,
+	SELECT CASE WHEN u.is_labelled THEN 'table_observed' WHEN u.can_be_protected THEN 'tenant_table_without_rls'
+			ELSE 'tenant_column_type' END, u.name, u.schema_name,
 		CASE WHEN u.is_open THEN 'critical' ELSE 'medium' END,
-		format('%s has the column %s and is not protected%s%s.', u.name, u.tenant_column,
+		format('%s has the column %s and is %s%s%s.', u.name, u.tenant_column,
+			   CASE WHEN u.is_labelled THEN 'only observed' ELSE 'not protected' END,
 			   CASE WHEN u.can_be_protected THEN '' ELSE format(', which its type %s does not allow', format_type(u.atttypid, NULL)) END,
 			   CASE WHEN u.is_open THEN '; an application may use it' ELSE '; no application may use it' END),
 		CASE WHEN u.can_be_protected THEN format('SELECT * FROM multitenant.protect(%L, %L)', u.name, u.tenant_column)
@@ -96,7 +98,10 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		format('SELECT * FROM multitenant.repair(%L)', r.name), NULL::jsonb
 	FROM unnest(s.tables) t JOIN unnest(s.tables) r ON r.id = t.root
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = t.id AND a.attnum = t.tenant_number
-	WHERE t.class = 'tenant' AND t.is_intact AND NOT a.attnotnull
+	WHERE t.class = 'tenant' AND t.is_intact AND (NOT a.attnotnull
+		-- From PostgreSQL 18 on NOT NULL may be there without having been validated.
+		OR EXISTS (SELECT FROM pg_catalog.pg_constraint k
+				   WHERE k.conrelid = t.id AND k.contype = 'n' AND k.conkey = ARRAY[t.tenant_number] AND NOT k.convalidated))
 	UNION ALL
 	-- Every statement of a tenant begins with this index.
 	SELECT 'tenant_index_missing', t.name, t.schema_name, 'low',
@@ -108,6 +113,22 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 					  JOIN pg_catalog.pg_am m ON m.oid = c.relam
 					  WHERE i.indrelid = t.id AND i.indkey[0] = t.tenant_number AND i.indpred IS NULL AND i.indisvalid
 					    AND m.amname = 'btree')
+	UNION ALL
+	SELECT 'plan_unfinished', format('%s:%s', t.name, x.name), t.schema_name, 'low',
+		format('%s of %s was prepared by a plan that was not run to its end.', x.name, t.name),
+		CASE WHEN t.class = 'none' AND t.tenant_column IS NOT NULL
+			THEN format('-- Run the rest of multitenant.plan(), or: %s.', x.removal) ELSE x.removal END, NULL
+	FROM unnest(s.tables) t
+	JOIN (
+		SELECT k.conrelid, k.conname, format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname)
+		FROM pg_catalog.pg_constraint k
+		WHERE k.conname ~ '^multitenant_staged_' AND k.conrelid <> 0 AND k.conislocal AND k.conparentid = 0
+		UNION ALL
+		SELECT i.indrelid, c.relname, format('DROP INDEX %s', i.indexrelid::regclass)
+		FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+		WHERE c.relname ~ '^multitenant_staged_' AND NOT c.relispartition
+		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+	) AS x(rel, name, removal) ON x.rel = t.id
 	UNION ALL
 	SELECT 'check_calls_context', format('%s:%s', t.name, k.conname), t.schema_name, 'medium',
 		format('The constraint %s of %s asks for the context: it protects nothing, and a restore has none.', k.conname, t.name),

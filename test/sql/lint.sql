@@ -62,6 +62,13 @@ SELECT f.level, f.object, f.detail, f.remediation FROM unnest('{140020,150000,15
 BEGIN; SET LOCAL multitenant.guard_enabled = off; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER ROLE regress_mt_app SET multitenant.guard_enabled = off; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER DATABASE :"DBNAME" SET "my.Api_Key" = 'x'; SELECT level, replace(cache_key, :'DBNAME', 'DB') FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+BEGIN; ALTER ROLE ALL SET "my.secret" = 'x'; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+-- modes, also of a library that does not have them yet
+SELECT f.lint, f.level, f.object FROM (VALUES ('off', 'off'), ('clean', 'warn'), ('strict', 'error'), (NULL, NULL)) AS m CROSS JOIN LATERAL multitenant._lint_modes(m.column1, m.column2) f;
+BEGIN; ALTER ROLE regress_mt_app SET "old.token" = 'x'; UPDATE pg_db_role_setting SET setconfig = '{multitenant.session_hygiene=off}' WHERE setrole = 'regress_mt_app'::regrole; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+-- a mode holds if nothing else is kept
+BEGIN; SET LOCAL my.mode = 'on'; SELECT multitenant._is_set_everywhere('my.mode', '{on,strict}'), multitenant._is_set_everywhere('my.mode', '{strict}'), multitenant._is_set_everywhere('my.other', '{on}');
+	ALTER ROLE regress_mt_app SET my.mode = 'STRICT'; SELECT multitenant._is_set_everywhere('my.mode', '{on,strict}'); ALTER ROLE regress_mt_app SET my.mode = 'off'; SELECT multitenant._is_set_everywhere('my.mode', '{on,strict}'); ROLLBACK;
 -- a token that was kept before the library was loaded
 BEGIN; ALTER ROLE regress_mt_app SET "old.token" = 'x'; UPDATE pg_db_role_setting SET setconfig = '{multitenant.token=x}' WHERE setrole = 'regress_mt_app'::regrole; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; SET LOCAL log_statement = 'all'; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
@@ -86,6 +93,7 @@ BEGIN; CREATE FOREIGN DATA WRAPPER postgres_fdw; CREATE SERVER loop FOREIGN DATA
 	CREATE USER MAPPING FOR PUBLIC SERVER loop; CREATE USER MAPPING FOR regress_mt_app SERVER far OPTIONS (password 'secret'); CREATE USER MAPPING FOR regress_mt_owner SERVER far;
 	SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER TABLE multitenant.tenant DISABLE ROW LEVEL SECURITY; CREATE POLICY p ON multitenant.member; GRANT EXECUTE ON FUNCTION multitenant._end_sessions(uuid) TO regress_mt_app;
+	GRANT SELECT, TRUNCATE ON multitenant.access TO PUBLIC; GRANT CREATE ON SCHEMA multitenant TO regress_mt_app;
 	SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER TABLE multitenant.access DISABLE TRIGGER access_changed; ALTER EVENT TRIGGER multitenant_removal DISABLE;
 	SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
@@ -107,7 +115,7 @@ BEGIN; ALTER ROLE regress_mt_owner LOGIN; SELECT * FROM mt_lint.found; SELECT mu
 BEGIN; SELECT multitenant.grant_access('regress_mt_group', 'operator'); GRANT regress_mt_group TO regress_mt_app; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; GRANT pg_execute_server_program, pg_monitor, pg_checkpoint TO regress_mt_app; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; GRANT CREATE ON SCHEMA mt_shop TO PUBLIC; GRANT CREATE ON DATABASE :"DBNAME" TO regress_mt_app; SELECT level, replace(cache_key, :'DBNAME', 'DB') FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
-BEGIN; GRANT TEMPORARY ON DATABASE :"DBNAME" TO regress_mt_app; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+BEGIN; GRANT TEMPORARY ON DATABASE :"DBNAME" TO regress_mt_app; SELECT level = CASE WHEN multitenant._is_set_everywhere('multitenant.session_hygiene', '{clean,strict}') THEN 'medium' ELSE 'high' END, cache_key, remediation FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; GRANT TRUNCATE, REFERENCES, TRIGGER ON mt_shop.orders TO regress_mt_app; SELECT * FROM mt_lint.found;
 	SELECT multitenant.grant_access('regress_mt_other', 'application', allow => '{truncate,triggers}'); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; GRANT SELECT, INSERT ON mt_shop.orders TO PUBLIC; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
@@ -131,6 +139,16 @@ BEGIN; CREATE TABLE mt_shop.fresh (tenant_id uuid NOT NULL); ALTER TABLE mt_shop
 BEGIN; CREATE TABLE mt_shop.fresh (tenant_id char(8)); GRANT SELECT ON mt_shop.fresh TO regress_mt_app; SELECT * FROM mt_lint.found; ROLLBACK;
 BEGIN; CREATE TABLE mt_shop.fresh (whose uuid NOT NULL DEFAULT multitenant.current_tenant()); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; CREATE TABLE mt_shop.fresh (n int); SELECT * FROM mt_lint.found; SELECT multitenant.exempt('mt_shop.fresh', 'test'); SELECT * FROM mt_lint.found; ROLLBACK;
+BEGIN; ALTER TABLE mt_shop.line ADD CONSTRAINT multitenant_staged_not_null CHECK (tenant_id IS NOT NULL) NOT VALID; CREATE INDEX multitenant_staged_1 ON mt_shop.line (n); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+-- levels that depend on a mode
+CREATE FUNCTION mt_lint.state(change jsonb, table_change jsonb DEFAULT '{}') RETURNS multitenant._lint_state LANGUAGE sql AS $$
+	SELECT jsonb_populate_record(s, change || jsonb_build_object('tables', ARRAY(SELECT CASE t.relname WHEN 'orders' THEN to_jsonb(t) || table_change ELSE to_jsonb(t) END FROM unnest(s.tables) t)))
+	FROM multitenant._lint_state() s $$;
+SELECT f.lint, f.level, f.detail, f.remediation FROM multitenant._lint_unprotected(mt_lint.state('{}', '{"class": "none", "is_labelled": true}')) f WHERE f.lint <> 'table_unclassified';
+BEGIN; CREATE INDEX orders_item ON mt_shop.orders (item); SELECT multitenant.grant_access('regress_mt_app', 'application', allow => '{statistics}');
+	SELECT h, f.level, f.object FROM unnest('{f,t}'::boolean[]) h CROSS JOIN LATERAL multitenant._lint_indexes(mt_lint.state(jsonb_build_object('are_indexes_hidden', h))) f WHERE f.object ~ 'orders_item'; ROLLBACK;
+BEGIN; GRANT TEMPORARY ON DATABASE :"DBNAME" TO regress_mt_app;
+	SELECT h, f.level FROM unnest('{f,t}'::boolean[]) h CROSS JOIN LATERAL multitenant._lint_create(mt_lint.state(jsonb_build_object('is_residue_removed', h))) f WHERE f.lint = 'app_role_temp_privilege'; ROLLBACK;
 BEGIN; SELECT multitenant.pause_protection('mt_shop.orders', 'test', now() + interval '1 hour'); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; SELECT multitenant.pause_protection('mt_shop.orders', 'test', now() + interval '1 hour');
 	SECURITY LABEL FOR multitenant ON TABLE mt_shop.orders IS 'tenant {"mode": "paused", "reason": "test", "until": "2020-01-01T00:00:00+00"}'; SELECT * FROM mt_lint.found; ROLLBACK;
@@ -141,7 +159,7 @@ BEGIN; SELECT multitenant.system_context('test'); ALTER POLICY multitenant_isola
 -- a table of which a restore brought back the label, or nothing but the column
 BEGIN; SELECT multitenant.system_context('test'); DROP POLICY multitenant_isolation ON mt_shop.orders; DROP POLICY multitenant_access ON mt_shop.orders; ALTER TABLE mt_shop.orders DISABLE ROW LEVEL SECURITY;
 	SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
-BEGIN; CREATE POLICY a_first ON mt_shop.orders AS RESTRICTIVE USING (true); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+BEGIN; SELECT multitenant.system_context('test'); CREATE POLICY a_first ON mt_shop.orders AS RESTRICTIVE USING (true); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; CREATE TABLE mt_shop.above (tenant_id uuid NOT NULL, n int, id uuid NOT NULL, order_id uuid); ALTER TABLE mt_shop.above OWNER TO regress_mt_owner;
 	SELECT multitenant.system_context('test'); ALTER TABLE mt_shop.line INHERIT mt_shop.above; SELECT * FROM mt_lint.found; ROLLBACK;
 BEGIN; SET LOCAL ROLE regress_mt_owner; CREATE TABLE mt_shop.log_2027 PARTITION OF mt_shop."It's ""a"" log" FOR VALUES FROM ('2027-01-01') TO ('2028-01-01'); RESET ROLE;

@@ -18,6 +18,7 @@ sub server
 	$node->safe_psql('postgres', 'CREATE DATABASE app; CREATE ROLE regress_mt_owner; CREATE ROLE regress_mt_app LOGIN');
 	$node->safe_psql('app', <<'SQL');
 CREATE EXTENSION multitenant;
+REVOKE TEMPORARY ON DATABASE app FROM PUBLIC;
 SELECT multitenant.create_tenant('acme');
 CREATE SCHEMA shop AUTHORIZATION regress_mt_owner;
 GRANT USAGE ON SCHEMA shop TO regress_mt_app;
@@ -57,6 +58,28 @@ $session->stop;
 my $node = server('shared', 'shared');
 is($node->safe_psql('app', $bad), '', 'preloaded by the server, a protected database is clean');
 
+# ---- what was given away ----
+
+$node->safe_psql('app', q{SELECT multitenant.grant_access('regress_mt_app', 'application', allow => (SELECT array_agg(name) FROM multitenant._hardenings()))});
+is($node->safe_psql('app', q{SELECT string_agg(h.name, ' ') FROM multitenant._hardenings() h WHERE NOT EXISTS (SELECT FROM multitenant.lint() l
+	WHERE l.cache_key = 'hardening_allowed:regress_mt_app:' || h.name AND l.level IN ('high', 'medium'))}), '', 'each allowance is a finding');
+$node->safe_psql('app', "SELECT multitenant.grant_access('regress_mt_app', 'application')");
+$node->safe_psql('app', 'GRANT TRUNCATE ON multitenant.access TO regress_mt_app; GRANT EXECUTE ON FUNCTION multitenant._audit(text, uuid, text, text, jsonb) TO regress_mt_app');
+is($node->safe_psql('app', $bad), <<'TEXT' =~ s/\n\z//r, 'grants on the extension are findings');
+high|own_object_exposed:multitenant._audit(text,uuid,text,text,jsonb):regress_mt_app
+high|own_object_exposed:multitenant.access:regress_mt_app
+TEXT
+$node->safe_psql('app', $_) foreach split(/\n/, $node->safe_psql('app', "SELECT remediation FROM multitenant.lint() WHERE name = 'own_object_exposed'"));
+is($node->safe_psql('app', $bad), '', 'and taken back');
+$node->safe_psql('app', 'GRANT TEMPORARY ON DATABASE app TO regress_mt_app');
+my $residue = q{SELECT l.level FROM jsonb_populate_record(multitenant._lint_state(), '{"is_residue_removed": %s}') s CROSS JOIN LATERAL multitenant._lint_create(s) l WHERE l.lint = 'app_role_temp_privilege'};
+is(join(' ', map { $node->safe_psql('app', sprintf($residue, $_)) } qw(true false)), 'medium high', 'temporary tables are as bad as what becomes of them');
+$node->safe_psql('app', 'REVOKE TEMPORARY ON DATABASE app FROM regress_mt_app; CREATE INDEX line_order ON shop.line (order_id)');
+my $hidden = q{SELECT l.level FROM jsonb_populate_record(multitenant._lint_state(), '{"open_channels": [%s], "are_indexes_hidden": %s}') s CROSS JOIN LATERAL multitenant._lint_indexes(s) l WHERE l.object = 'shop.line:line_order'};
+is(join(' ', map { $node->safe_psql('app', sprintf($hidden, @$_)) } ([ '"explain"', 'false' ], [ '"explain"', 'true' ], [ '"statistics"', 'false' ], [ '"notify"', 'false' ])),
+	'high low high low', 'an index is as bad as what shows its use');
+$node->safe_psql('app', 'DROP INDEX shop.line_order');
+
 # ---- what belongs to others ----
 
 # Members of an extension, whatever they look like, are not the application's.
@@ -91,7 +114,7 @@ SKIP:
 $node->safe_psql('app', q{GRANT TRUNCATE ON shop.orders TO regress_mt_app; SELECT multitenant.accept_finding('truncate_privilege:shop.orders:regress_mt_app', 'for a while', now() + interval '1 day')});
 my $dump = $node->basedir . '/app.dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, 'app' ], 'pg_dump');
-$node->safe_psql('postgres', 'CREATE DATABASE copy');
+$node->safe_psql('postgres', 'CREATE DATABASE copy; REVOKE TEMPORARY ON DATABASE copy FROM PUBLIC');
 $node->command_ok([ 'pg_restore', '-d', 'copy', $dump ], 'pg_restore');
 is($node->safe_psql('copy', $keys), $node->safe_psql('app', $keys), 'findings have the same keys after a restore');
 is($node->safe_psql('copy', "SELECT cache_key FROM multitenant.lint() WHERE metadata ? 'accepted'"), 'truncate_privilege:shop.orders:regress_mt_app', 'and stay accepted');
@@ -109,7 +132,7 @@ is($node->safe_psql('copy', "SELECT count(*) FROM multitenant.lint() WHERE name 
 
 # ---- many tables ----
 
-$node->safe_psql('postgres', 'CREATE DATABASE many');
+$node->safe_psql('postgres', 'CREATE DATABASE many; REVOKE TEMPORARY ON DATABASE many FROM PUBLIC');
 $node->safe_psql('many', <<'SQL');
 CREATE EXTENSION multitenant;
 CREATE SCHEMA many AUTHORIZATION regress_mt_owner;
