@@ -51,5 +51,6 @@ _PG_init(void)
 		return;
 	MtRedactInit();
 	MtStatusInit();
+	MtHygieneInit();
 	MtHooksInit();
 }

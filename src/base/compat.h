@@ -119,6 +119,25 @@ MtPermissionOf(void *item, MtPermission *out)
 }
 #endif
 
+/* All settings, which were sorted in one array until 15; the caller may free them. */
+#if PG_VERSION_NUM >= 160000
+#define MtGucVariables(count) get_guc_variables(count)
+#else
+#define MtGucVariables(count) (*(count) = GetNumConfigOptions(), get_guc_variables())
+#endif
+#if PG_VERSION_NUM >= 190000
+#define MtGucEnumName(setting, value) config_enum_lookup_by_value((setting), (value))
+#else
+#define MtGucEnumName(setting, value) config_enum_lookup_by_value((struct config_enum *) (setting), (value))
+#endif
+
+/* A setting that cannot be reset on its own: from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define MT_GUC_KEPT (GUC_NO_RESET_ALL | GUC_NO_RESET)
+#else
+#define MT_GUC_KEPT GUC_NO_RESET_ALL
+#endif
+
 /* Foreign keys that are not enforced and do nothing, and those over periods: from 18 on. */
 #if PG_VERSION_NUM >= 180000
 #define MtForeignKeyIsEnforced(key) ((key)->conenforced)

@@ -18,9 +18,17 @@ char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
 bool		mt_guc_guard_enabled = true;
 int			mt_guc_maximum_inline_rows = 1000000;
+int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
 int			mt_guc_superuser_access = MT_SUPERUSER_AUDIT;
 char	   *mt_guc_system_reason = NULL;
 char	   *mt_guc_token = NULL;
+
+static const struct config_enum_entry session_hygiene_options[] = {
+	{"off", MT_HYGIENE_OFF, false},
+	{"clean", MT_HYGIENE_CLEAN, false},
+	{"strict", MT_HYGIENE_STRICT, false},
+	{NULL, 0, false}
+};
 
 static const struct config_enum_entry superuser_access_options[] = {
 	{"allow", MT_SUPERUSER_ALLOW, false},
@@ -69,6 +77,15 @@ MtSettingsInit(void)
 							"multitenant.plan() prints.",
 							&mt_guc_maximum_inline_rows, 1000000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("multitenant.session_hygiene",
+							 "What happens to what one tenant leaves in a session "
+							 "before the next one's context begins.",
+							 "off, clean (it is removed) or strict (the next "
+							 "context is refused).",
+							 &mt_guc_session_hygiene, MT_HYGIENE_CLEAN,
+							 session_hygiene_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("multitenant.superuser_access",
 							 "What a superuser may do with protected tables.",

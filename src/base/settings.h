@@ -7,6 +7,13 @@
 
 #include "postgres.h"
 
+typedef enum MtSessionHygiene
+{
+	MT_HYGIENE_OFF,
+	MT_HYGIENE_CLEAN,
+	MT_HYGIENE_STRICT
+} MtSessionHygiene;
+
 typedef enum MtSuperuserAccess
 {
 	MT_SUPERUSER_ALLOW,
@@ -18,6 +25,7 @@ extern char *mt_guc_audience;
 extern int	mt_guc_clock_leeway;
 extern bool mt_guc_guard_enabled;
 extern int	mt_guc_maximum_inline_rows;
+extern int	mt_guc_session_hygiene;
 extern int	mt_guc_superuser_access;
 extern char *mt_guc_system_reason;
 extern char *mt_guc_token;

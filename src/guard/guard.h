@@ -114,6 +114,51 @@ extern void MtGuardCheckFunctionDefinition(Node *statement);
 /* copy.c: executes COPY table FROM under row security; false: not its business. */
 extern bool MtGuardCopyFrom(PlannedStmt *planned, const char *text, QueryCompletion *completion);
 
+/*
+ * hygiene.c: whose leftovers are in this session, and what the next tenant's
+ * context does about them. A set of bits says which kinds there may be.
+ */
+typedef enum MtResidue
+{
+	MT_RESIDUE_TEMP = 1 << 0,	/* objects in the temporary schema */
+	MT_RESIDUE_STATEMENTS = 1 << 1, /* made by PREPARE */
+	MT_RESIDUE_CURSORS = 1 << 2,	/* held over a COMMIT */
+	MT_RESIDUE_SETTINGS = 1 << 3,	/* the seed of random() is one */
+	MT_RESIDUE_DISCARDED = 1 << 4	/* DISCARD ALL: there is nothing */
+} MtResidue;
+
+#define MT_RESIDUE_ALL \
+	((uint32) (MT_RESIDUE_TEMP | MT_RESIDUE_STATEMENTS | MT_RESIDUE_CURSORS | MT_RESIDUE_SETTINGS))
+
+extern void MtHygieneInit(void);
+
+/* What may the statement leave behind once it has been executed? */
+extern uint32 MtHygieneResidueOf(Node *statement);
+extern void MtHygieneNote(uint32 residue);
+extern void MtHygieneNoteFunction(Oid function);
+
+/* Goes on with what could not be cleaned while a function had set it. */
+extern void MtHygieneAfterRun(void);
+
+/*
+ * residue.c: what is in this session that was not there at its baseline, kind
+ * by kind. Needs a transaction.
+ */
+extern void MtResidueTakeBaseline(void);
+extern void MtResidueForgetBaseline(void);
+
+/* Which of the kinds are there? */
+extern uint32 MtResidueFind(uint32 kinds);
+
+/*
+ * Removes what MtResidueFind() would find. False: a setting is
+ * hidden by a SET LOCAL or a function's SET clause; try again later.
+ */
+extern bool MtResidueRemove(uint32 kinds);
+
+/* The name of a temporary table with rows that this transaction wrote; NULL: none. */
+extern const char *MtResidueFilledTable(void);
+
 /* removal.c: throws if the object must not be dropped now. */
 extern void MtGuardCheckDrop(Oid class, Oid object);
 

@@ -97,6 +97,7 @@ run_executor(MT_EXECUTOR_RUN_PARAMS)
 	step = MtGuardEnterRun(queryDesc);
 	run(MT_EXECUTOR_RUN_ARGS);
 	MtGuardLeave(step);
+	MtHygieneAfterRun();
 }
 
 /* Only a statement that writes has triggers left to run. */
@@ -126,6 +127,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	ProcessUtility_hook_type process = previous_process_utility ?
 	previous_process_utility : standard_ProcessUtility;
 	MtUtility	previous;
+	uint32		residue;
 
 	if (!MtIsActive())
 	{
@@ -135,12 +137,14 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	/* No step of the executor: a CALL outlives its transaction. */
 	previous = MtGuardEnterUtility(pstmt->utilityStmt, context);
+	residue = MtHygieneResidueOf(pstmt->utilityStmt);
 	PG_TRY();
 	{
 		MtGuardCheckUtility(pstmt->utilityStmt);
 		if (!IsA(pstmt->utilityStmt, CopyStmt) || !MtGuardIsOn() ||
 			!MtGuardCopyFrom(pstmt, queryString, qc))
 			process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		MtHygieneNote(residue);
 	}
 	PG_FINALLY();
 	{
@@ -172,7 +176,10 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 			  void *arg)
 {
 	if (access == OAT_FUNCTION_EXECUTE)
+	{
 		MtGuardCheckFunction(objectId);
+		MtHygieneNoteFunction(objectId);
+	}
 	else if (access == OAT_DROP && classId == ConstraintRelationId)
 		MtGuardNoteDroppedConstraint(objectId);
 	else if (access == OAT_DROP)

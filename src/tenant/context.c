@@ -51,6 +51,7 @@ static char *context_value = NULL;
 static char *session_context_value = NULL;
 static const MtContext *being_written = NULL;	/* by set_context() */
 static ContextLock lock = {.lxid = InvalidLocalTransactionId};
+static MtContextListener tenant_listener = NULL;
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
@@ -455,6 +456,20 @@ refuse_against_binding(const MtContext *context)
 		raise_conflict("The role of this session is bound to one tenant.");
 }
 
+void
+MtContextOnTenant(MtContextListener listener)
+{
+	Assert(tenant_listener == NULL);
+	tenant_listener = listener;
+}
+
+static void
+announce(const MtContext *context)
+{
+	if (context->state == MT_STATE_TENANT && tenant_listener)
+		tenant_listener(context);
+}
+
 /*
  * Sets the context and takes the lock. The tenant's state is checked after the
  * slot in shared memory names it (see MtSlotsEpoch()); if it is not active the
@@ -466,6 +481,7 @@ adopt(const MtContext *context)
 	ContextLock before = lock;
 	MtDenial	denial;
 
+	announce(context);
 	set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
 	take_lock(context);
 	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
@@ -670,8 +686,15 @@ MtContextMaterialise(void)
 		return;
 	if (lock_is_held() && !is_same_identity(&lock.identity, &context))
 		return;
+	announce(&context);
 	set_context(CONTEXT_GUC, &context, GUC_ACTION_LOCAL);
 	take_lock(&context);
+}
+
+bool
+MtContextIsOffered(void)
+{
+	return !nothing_to_offer();
 }
 
 int

@@ -22,6 +22,21 @@ extern const MtContext *MtContextGet(void);
 extern const pg_uuid_t *MtContextTenant(void);
 
 /*
+ * Who wants to know before a transaction enters a tenant registers here. Called
+ * each time, also after a rollback to a savepoint; what it throws keeps the
+ * context from beginning.
+ */
+typedef void (*MtContextListener) (const MtContext *context);
+extern void MtContextOnTenant(MtContextListener listener);
+
+/*
+ * Has this session a context of its own to offer - bound role, startup token,
+ * session-scoped context - so that whoever uses it is the same tenant? Only in a
+ * transaction that has no context.
+ */
+extern bool MtContextIsOffered(void);
+
+/*
  * Makes *context the context of this transaction. Throws MT005 on a conflict
  * with what the transaction already is, 55000 while planning or in parallel
  * mode. The caller has decided that the session may have this context.
