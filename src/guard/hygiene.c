@@ -32,8 +32,8 @@ typedef struct Session
 	bool		has_owner;		/* false: nobody's */
 	pg_uuid_t	owner;
 	bool		has_baseline;
-	bool		offers_context; /* when last asked: whoever uses it is one
-								 * tenant */
+	bool		offers_context; /* when last asked: whoever uses it is the
+								 * same tenant */
 } Session;
 
 /* What this transaction does. */
@@ -178,7 +178,8 @@ before_tenant(const MtContext *context)
 	transaction.has_tenant = true;
 	transaction.tenant = context->tenant;
 	session.offers_context = context->source == MT_SOURCE_BINDING ||
-		context->source == MT_SOURCE_CONNECTION || context->source == MT_SOURCE_SESSION;
+		context->source == MT_SOURCE_CONNECTION || context->source == MT_SOURCE_SESSION ||
+		MtAccessHas(MT_MAY_KEEP_SESSION);
 }
 
 /* What a function's SET clause hides is there again when the function returns. */
@@ -267,7 +268,8 @@ settle_commit(void)
 {
 	if (transaction.is_discarded)
 	{
-		session.marks = transaction.marks;
+		/* The seed is not discarded. */
+		session.marks = transaction.marks | MT_RESIDUE_SETTINGS;
 		session.has_owner = session.has_baseline = false;
 		MtResidueForgetBaseline();
 	}

@@ -299,7 +299,7 @@ statements(void)
 
 	foreach(cell, listed(F_PG_PREPARED_STATEMENT, "from_sql", "prepare_time"))
 		if (((Named *) lfirst(cell))->since < GetCurrentTransactionStartTimestamp())
-			result = lappend(result, lfirst(cell));
+		result = lappend(result, lfirst(cell));
 	return result;
 }
 
@@ -403,7 +403,11 @@ is_watched(const struct config_generic *setting)
 {
 	if (setting->context != PGC_USERSET && setting->context != PGC_SUSET)
 		return false;
-	/* A superuser's connection is no pool's; tests and scripts use it as many roles. */
+
+	/*
+	 * A superuser's connection is no pool's; tests and scripts use it as many
+	 * roles.
+	 */
 	if (is_role(setting))
 		return !superuser_arg(GetSessionUserId());
 	if ((setting->flags & MT_GUC_KEPT) != 0 || strncmp(setting->name, "multitenant.", 12) == 0)
@@ -433,15 +437,13 @@ baseline_value(const char *name)
 static bool
 is_residue(const struct config_generic *setting)
 {
-	const char *known;
+	const char *known = baseline_value(setting->name);
 	const char *value;
 
-	if (setting->source != PGC_S_SESSION && setting->stack == NULL &&
-		baseline_settings == NIL)
+	if (setting->source != PGC_S_SESSION && setting->stack == NULL && known == NULL)
 		return false;
 	if (!is_watched(setting) || is_set_here(setting))
 		return false;
-	known = baseline_value(setting->name);
 	value = session_value(setting);
 	if (value == NULL && known != NULL)
 	{

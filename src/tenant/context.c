@@ -694,7 +694,8 @@ MtContextMaterialise(void)
 bool
 MtContextIsOffered(void)
 {
-	return !nothing_to_offer();
+	return !nothing_to_offer() &&
+		(session_context->state == MT_STATE_NONE || !is_session_forsaken);
 }
 
 int
