@@ -33,6 +33,13 @@ sub is_missing
 	return 1;
 }
 
+# Does the program run?
+sub has
+{
+	my @command = @_;
+	return eval { IPC::Run::run(\@command, '>', \my $out, '2>', \my $err) };
+}
+
 # A PgBouncer with one session for all; returns its port.
 sub start_bouncer
 {
@@ -94,10 +101,10 @@ foreach my $way (grep { $port{$_} } qw(direct session transaction))
 	my $host = $way eq 'direct' ? $node->host : '127.0.0.1';
 	# PgBouncer knows nothing of prepared statements in transaction mode before 1.21.
 	my $mode = $way eq 'transaction' ? 'plain' : 'prepare';
-	my @drivers = (
-		[ 'psycopg 3', $python, "$pool/pool3.py", @tokens, $mode ],
-		[ 'psycopg2', $python, "$pool/pool2.py", @tokens ],
-		[ 'DBD::Pg', 'perl', "$pool/pool.pl", @tokens, $mode ]);
+	my @drivers;
+	push @drivers, [ 'psycopg 3', $python, "$pool/pool3.py", @tokens, $mode ] unless is_missing('psycopg 3', has($python, '-c', 'import psycopg'));
+	push @drivers, [ 'psycopg2', $python, "$pool/pool2.py", @tokens ] unless is_missing('psycopg2', has($python, '-c', 'import psycopg2'));
+	push @drivers, [ 'DBD::Pg', 'perl', "$pool/pool.pl", @tokens, $mode ] unless is_missing('DBD::Pg', has('perl', '-MDBD::Pg', '-e', '1'));
 	push @drivers, [ 'pgjdbc', $ENV{JAVA} || 'java', '-cp', $jar, "$pool/Pool.java",
 		"jdbc:postgresql://127.0.0.1:$port{$way}/app?prepareThreshold=" . ($mode eq 'plain' ? 0 : 1), 'regress_mt_app', @tokens ]
 	  if $way ne 'direct' && !is_missing('pgjdbc', -e $jar);
@@ -109,7 +116,7 @@ foreach my $way (grep { $port{$_} } qw(direct session transaction))
 }
 
 # ---- two clients of one session ----
-if ($port{transaction})
+if ($port{transaction} && has($python, '-c', 'import psycopg'))
 {
 	my %shown = (ACME => 'Asia/Tokyo first', BETA => 'America/Lima second');
 	is(output_of('127.0.0.1', $port{transaction}, $python, "$pool/turns.py", @tokens),
