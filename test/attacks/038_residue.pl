@@ -48,10 +48,10 @@ sub poisoned
 
 # ---- S1: objects that take the place of the table ----
 my $mine = "INSERT INTO invoice (note) VALUES ('new'); SELECT count(*) FROM public.invoice WHERE note = 'new'";
-poisoned('S1: a temporary table takes the INSERT', 'CREATE TEMP TABLE invoice (LIKE public.invoice)', $mine, '1');
+poisoned('S1: a temporary table takes the INSERT', 'CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)', $mine, '1');
 poisoned('S1: a temporary view answers the query', "CREATE TEMP VIEW invoice AS SELECT 'planted' AS note", 'SELECT note FROM invoice', 'SECRET-BETA');
 poisoned('S1: a temporary view on a temporary table takes the INSERT',
-	'CREATE TEMP TABLE taken (LIKE public.invoice); CREATE TEMP VIEW invoice AS SELECT * FROM taken', $mine, '1', is_many => 1);
+	'CREATE TEMP TABLE taken (id uuid, tenant_id uuid, note text); CREATE TEMP VIEW invoice AS SELECT * FROM taken', $mine, '1', is_many => 1);
 poisoned('S1: a function of the temporary schema', "CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS \$f\$SELECT 'planted'\$f\$", 'SELECT pg_temp.f()', '42883');
 poisoned('S1: a temporary type', 'CREATE TYPE pg_temp.uuid AS (x int)', 'SELECT (NULL::uuid) IS NULL', 't');
 poisoned('S1: a table in a schema of the attacker, by search_path',
@@ -66,10 +66,10 @@ $mt->steps('S1: by a function in FROM', $app, {},
 
 # ---- S1: planted in a connection that had no context yet, where it counts as the connection's ----
 $mt->steps('S1: a table of a fresh connection takes the INSERT, and COMMIT is refused', $app, {},
-	'CREATE TEMP TABLE invoice (LIKE public.invoice)' => '', begin('beta') . "INSERT INTO invoice (note) VALUES ('new')" => '', 'COMMIT' => 'MT010',
+	'CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)' => '', begin('beta') . "INSERT INTO invoice (note) VALUES ('new')" => '', 'COMMIT' => 'MT010',
 	'SELECT count(*) FROM invoice' => '0');
 $mt->steps('S1: or the first context, with strict', 'regress_mt_strict', {},
-	'CREATE TEMP TABLE invoice (LIKE public.invoice)' => '', "BEGIN; SELECT multitenant.authenticate('" . $mt->token('beta', exp => time + 1800) . "')" => 'MT010');
+	'CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)' => '', "BEGIN; SELECT multitenant.authenticate('" . $mt->token('beta', exp => time + 1800) . "')" => 'MT010');
 
 # ---- S1: data that is carried ----
 foreach my $case (
