@@ -38,6 +38,7 @@ SQL_FILES = \
 	lint_keys.sql \
 	lint_code.sql \
 	lint_report.sql \
+	new_tables.sql \
 	status.sql \
 	removal.sql \
 	grants.sql

@@ -77,4 +77,7 @@ GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_
 -- Say only whether this database was copied, and how many findings are accepted.
 GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_count() TO PUBLIC;
 
+-- Says only what happens to new tables.
+GRANT EXECUTE ON FUNCTION multitenant._new_tables() TO PUBLIC;
+
 GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables TO PUBLIC;

@@ -28,9 +28,11 @@ DECLARE
 	library record;
 	sql_version text;
 	counts record;
+	new_tables record;
 BEGIN
 	SELECT * INTO library FROM multitenant._library();
 	SELECT e.extversion INTO sql_version FROM pg_extension e WHERE e.extname = 'multitenant';
+	SELECT * INTO new_tables FROM multitenant._new_tables();
 	SELECT count(*) FILTER (WHERE t.class IN ('tenant', 'shared_rows')) AS protected,
 		count(*) FILTER (WHERE t.class = 'shared') AS shared,
 		count(*) FILTER (WHERE t.class = 'exempt') AS exempt,
@@ -58,6 +60,10 @@ BEGIN
 		 NOT multitenant._is_copy(),
 		 CASE WHEN multitenant._is_copy() THEN
 			'This database is a copy: call multitenant.adopt_clone().' END),
+		('new tables', new_tables.mode || CASE WHEN new_tables.is_in_force THEN '' ELSE ', suspended' END,
+		 new_tables.is_in_force,
+		 CASE WHEN NOT new_tables.is_in_force THEN
+			'A restore has not been ended: call multitenant.post_restore().' END),
 		('tables protected', counts.protected::text, true, NULL),
 		('tables shared', counts.shared::text, true, NULL),
 		('tables exempt', counts.exempt::text, true, NULL),

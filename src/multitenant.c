@@ -14,6 +14,7 @@
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "policy/label.h"
+#include "policy/newtable.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 	MtLifecycleInit();
 	MtLabelInit();
 	MtProtectionInit();
+	MtNewTableInit();
 	MarkGUCPrefixReserved("multitenant");
 
 	/* A server that is being upgraded only restores; nothing is enforced. */

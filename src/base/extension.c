@@ -31,7 +31,8 @@ typedef enum ExtensionState
 } ExtensionState;
 
 static const char *const table_names[MT_TABLE_COUNT] = {
-	"tenant", "access", "signing_key", "installation", "member", "audit_event"
+	"tenant", "access", "signing_key", "installation", "member", "audit_event",
+	"new_table_rule", "pending_protection"
 };
 
 static const char *const accessor_names[MT_ACCESSOR_COUNT] = {

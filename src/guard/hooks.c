@@ -16,7 +16,9 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_operator.h"
 #include "executor/executor.h"
 #include "fmgr.h"
@@ -26,6 +28,7 @@
 #include "parser/analyze.h"
 #include "policy/checks.h"
 #include "policy/label.h"
+#include "policy/newtable.h"
 #include "tcop/utility.h"
 #include "tenant/context.h"
 
@@ -171,6 +174,30 @@ check_permissions(MT_CHECK_PERMS_PARAMS)
 	return previous_check_perms ? previous_check_perms(MT_CHECK_PERMS_ARGS) : true;
 }
 
+/*
+ * What the library itself does to a table on behalf of its owner makes none, and
+ * neither does what the server does inside of another command.
+ */
+static void
+note_table(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *arg)
+{
+	bool		is_new = access == OAT_POST_CREATE;
+
+	if (is_new ? ((ObjectAccessPostCreate *) arg)->is_internal :
+		((ObjectAccessPostAlter *) arg)->is_internal)
+		return;
+	if (!MtIsActive() || MtGuardOwnersCommand() != NULL)
+		return;
+	if (classId == InheritsRelationId)
+		MtNewTableNoteParent(objectId);
+	else if (subId != 0)
+		MtNewTableNoteColumn(objectId, (AttrNumber) subId, is_new);
+	else if (is_new)
+		MtNewTableNoteCreated(objectId);
+	else
+		MtNewTableNoteAltered(objectId);
+}
+
 static void
 access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 			  void *arg)
@@ -190,6 +217,9 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		MtGuardCheckConstraint(objectId);
 	else if (access == OAT_POST_CREATE && classId == OperatorRelationId)
 		MtGuardCheckOperator(objectId);
+	else if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) &&
+			 (classId == RelationRelationId || classId == InheritsRelationId))
+		note_table(access, classId, objectId, subId, arg);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 }
