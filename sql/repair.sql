@@ -210,6 +210,16 @@ BEGIN
 	PERFORM multitenant._check_policies(table_name, class);
 	column_name := multitenant._column_to_repair(table_name);
 	PERFORM multitenant._check_column(table_name, column_name);
+	-- Without label and policies a tenant's table still has NOT NULL; what has not was one of shared rows, or is none.
+	IF multitenant._class_of(table_name) IS NULL AND NOT multitenant._is_large(table_name)
+	   AND (SELECT NOT a.attnotnull FROM pg_catalog.pg_attribute a WHERE a.attrelid = table_name AND a.attname = column_name)
+	   AND multitenant._query_as_owner(table_name, format('SELECT count(*) FROM ONLY %s WHERE %I IS NULL', table_name,
+														  column_name))::bigint > 0 THEN
+		RAISE EXCEPTION 'column % of table % contains null values', quote_ident(column_name), table_name
+			USING ERRCODE = '23502',
+				  HINT = format('If those rows are everybody''s, call multitenant.shared_rows(%L, %L); else give every row its tenant.',
+								table_name, column_name);
+	END IF;
 	FOREACH s IN ARRAY ARRAY(SELECT p FROM multitenant._repair_steps(table_name, class, column_name) p) LOOP
 		CONTINUE WHEN s.command IS NULL;
 		-- Isolation must not wait for an index.
@@ -227,5 +237,5 @@ $$;
 COMMENT ON FUNCTION multitenant.repair(regclass) IS
 'Brings back whatever of a table''s protection is missing: policies, row security, NOT NULL, default, index, labels; and ends a pause.
 table_name: a table of the caller. Returns the commands it executed, no rows when everything was there.
-The tenant column is known from its label; where the table has no label either, from the policies that are left, else from the default, else by its name tenant_id.
+The tenant column is known from its label; where the table has no label either, from the policies that are left, else from the default, else by its name tenant_id. A default is enough to know that a table of which nothing else is left was protected, as after pg_restore --table.
 Errors: 42501 not the owner, or ending a pause or labelling the column of a labelled table without being superuser or profile migrator; 55000 nothing says which column carries the tenant, the labelled column of a table with rows is gone, or a restrictive policy sorts before ours; 23502 rows without a tenant.';

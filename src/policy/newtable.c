@@ -104,6 +104,9 @@ static int	note_space = 0;
 /* How many of them mode auto has been told of. */
 static int	told_count = 0;
 
+/* Is protect() at work? Its own commands are no reason to call it again. */
+static bool is_protecting = false;
+
 /* ---- notes ---- */
 
 static void
@@ -162,14 +165,37 @@ MtNewTableNoteAltered(Oid relid)
 }
 
 /*
+ * Has anything above the relation a class? Not asked of the cache of
+ * protections, which must not learn what is true only until the end of this
+ * command.
+ */
+static bool
+is_below_class(Oid relid)
+{
+	List	   *pending = MtParentsOf(relid);
+
+	/* The list grows while it is walked; each relation comes once. */
+	for (int i = 0; i < list_length(pending); i++)
+	{
+		Oid			parent = list_nth_oid(pending, i);
+		MtLabel		label;
+
+		MtLabelOf(parent, &label);
+		if (label.class != MT_CLASS_NONE || MtProtectionIsOwn(parent))
+			return true;
+		pending = list_concat_unique_oid(pending, MtParentsOf(parent));
+	}
+	return false;
+}
+
+/*
  * What was decided through its parent becomes a table of its own. What nobody
  * has decided about is no newer than it was.
  */
 void
 MtNewTableNoteParent(Oid relid)
 {
-	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
-		MtProtectionOf(relid)->class != MT_CLASS_NONE)
+	if (is_below_class(relid))
 		note_new(relid);
 }
 
@@ -509,8 +535,9 @@ mt_after_ddl(PG_FUNCTION_ARGS)
 	if (!MtIsActive())
 		PG_RETURN_NULL();
 	note_statement(data->parsetree);
-	if (told_count < note_count && find_undecided(told_count, false, &rule) != NIL &&
-		rule.mode == MODE_AUTO)
+	if (is_protecting || told_count == note_count)
+		PG_RETURN_NULL();
+	if (find_undecided(told_count, false, &rule) != NIL && rule.mode == MODE_AUTO)
 		run_as(owner_of(MtTableOid(MT_TABLE_PENDING_PROTECTION)),
 			   "INSERT INTO multitenant.pending_protection DEFAULT VALUES", 0, NULL, NULL);
 	told_count = note_count;
@@ -541,6 +568,22 @@ protect(Oid relid, Rule *rule)
 	error_context_stack = callback.previous;
 }
 
+static void
+protect_all(List *tables, Rule *rule)
+{
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		Oid			relid = lfirst_oid(cell);
+
+		/* A table above it may have taken it along. */
+		if (is_undecided(relid) && get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE &&
+			get_attnum(relid, NameStr(rule->tenant_column)) != InvalidAttrNumber)
+			protect(relid, rule);
+	}
+}
+
 /*
  * Deferred trigger of multitenant.pending_protection. One call does all there is
  * to do; what has no tenant column is left to the check before the commit.
@@ -551,23 +594,26 @@ mt_protect_new_tables(PG_FUNCTION_ARGS)
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	Rule		rule;
 	List	   *undecided;
-	ListCell   *cell;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "mt_protect_new_tables: not called as a trigger");
+	/* The row may be of this command. */
+	CommandCounterIncrement();
 	simple_heap_delete(data->tg_relation, &data->tg_trigtuple->t_self);
-	if (!MtIsActive())
+	if (!MtIsActive() || is_protecting)
 		PG_RETURN_POINTER(NULL);
 	undecided = find_undecided(0, false, &rule);
 	if (rule.mode != MODE_AUTO)
 		PG_RETURN_POINTER(NULL);
-	foreach(cell, undecided)
+	PG_TRY();
 	{
-		/* A table above it may have taken it along. */
-		if (is_undecided(lfirst_oid(cell)) &&
-			get_rel_relkind(lfirst_oid(cell)) != RELKIND_FOREIGN_TABLE &&
-			get_attnum(lfirst_oid(cell), NameStr(rule.tenant_column)) != InvalidAttrNumber)
-			protect(lfirst_oid(cell), &rule);
+		is_protecting = true;
+		protect_all(undecided, &rule);
 	}
+	PG_FINALLY();
+	{
+		is_protecting = false;
+	}
+	PG_END_TRY();
 	PG_RETURN_POINTER(NULL);
 }

@@ -8,6 +8,7 @@ CREATE ROLE regress_mt_owner;
 CREATE ROLE regress_mt_other;
 CREATE SCHEMA mt_new AUTHORIZATION regress_mt_owner;
 CREATE SCHEMA mt_free AUTHORIZATION regress_mt_owner;
+GRANT ALL ON SCHEMA mt_free TO regress_mt_other;
 GRANT CREATE ON DATABASE :DBNAME TO regress_mt_owner;
 SELECT multitenant.grant_access('regress_mt_owner', 'migrator');
 SELECT multitenant.create_tenant('acme', id => '00000000-0000-0000-0000-00000000000a');
@@ -111,7 +112,8 @@ ALTER SCHEMA mt_free RENAME TO mt_new;
 COMMIT;
 -- below a parent that is decided, until it leaves
 CREATE TABLE mt_new.child (n int) INHERITS (mt_new.plain);
-SELECT * FROM multitenant.repair('mt_new.plain') WHERE false;
+ALTER TABLE mt_new.child NO INHERIT mt_new.plain;
+SELECT table_name, class, is_intact FROM multitenant.tables WHERE table_name = 'mt_new.child';
 DROP TABLE mt_new.child;
 
 -- ---- error: decided in the same transaction ----
@@ -147,8 +149,19 @@ SELECT multitenant.set_new_tables('error');
 CREATE SCHEMA mt_made CREATE TABLE inside (id int);
 CREATE TABLE mt_free.t3 (id int);
 CREATE TABLE pg_temp.t (id int);
-CREATE EXTENSION pgtap SCHEMA mt_free;
-DROP EXTENSION pgtap;
+SET ROLE regress_mt_other;
+CREATE TABLE mt_free.t4 (id int);
+RESET ROLE;
+-- members of extensions
+BEGIN;
+CREATE TABLE mt_new.member (id int);
+ALTER EXTENSION plpgsql ADD TABLE mt_new.member;
+COMMIT;
+ALTER EXTENSION plpgsql DROP TABLE mt_new.member;
+BEGIN;
+ALTER EXTENSION plpgsql DROP TABLE mt_new.member;
+DROP TABLE mt_new.member;
+COMMIT;
 
 -- ---- foreign tables cannot be decided about ----
 SELECT multitenant.set_new_tables('error', '{mt_new}');
@@ -196,6 +209,18 @@ SELECT class FROM mt_free.class WHERE table_name = 'mt_new.c1';
 COMMIT;
 ALTER TABLE mt_new.old RENAME tenant_id TO t;
 ALTER TABLE mt_new.old RENAME t TO tenant_id;
+-- above and below a savepoint
+BEGIN;
+CREATE TABLE mt_new.c2 (tenant_id uuid);
+SAVEPOINT s;
+CREATE TABLE mt_new.c3 (tenant_id uuid);
+ROLLBACK TO s;
+COMMIT;
+DO $$ BEGIN
+	CREATE TABLE mt_new.c4 (tenant_id uuid);
+	BEGIN CREATE TABLE mt_new.c5 (tenant_id uuid); RAISE 'undone'; EXCEPTION WHEN OTHERS THEN NULL; END;
+	BEGIN CREATE TABLE mt_new.c6 (tenant_id uuid); EXCEPTION WHEN OTHERS THEN NULL; END;
+END $$;
 SELECT * FROM mt_free.class;
 RESET SESSION AUTHORIZATION;
 SELECT count(*) FROM multitenant.pending_protection;
@@ -215,10 +240,27 @@ CREATE TABLE mt_new."E 3" (id int PRIMARY KEY, up int REFERENCES mt_new."E 1");
 SELECT table_name, class, tenant_column FROM multitenant.tables WHERE table_name ~ 'E ';
 RESET SESSION AUTHORIZATION;
 
--- the library's own column is no new decision
+-- commands of the library itself decide nothing
+SELECT multitenant.set_new_tables('off');
+SET SESSION AUTHORIZATION regress_mt_owner;
+CREATE TABLE mt_new.top (id int PRIMARY KEY, tenant_id uuid NOT NULL);
+CREATE TABLE mt_new.kid (id int PRIMARY KEY, top int NOT NULL REFERENCES mt_new.top);
+INSERT INTO mt_new.top VALUES (1, '00000000-0000-0000-0000-00000000000a');
+INSERT INTO mt_new.kid VALUES (1, 1);
+RESET SESSION AUTHORIZATION;
 SELECT multitenant.set_new_tables('error', '{mt_new}');
 SET SESSION AUTHORIZATION regress_mt_owner;
-SELECT multitenant.unprotect('mt_new.a1');
+CALL multitenant.add_tenant_column('mt_new.kid');
+SELECT * FROM mt_new.kid;
+SELECT multitenant.unprotect('mt_new.a3');
+-- leaving a parent through which it had its class
+CREATE TABLE mt_new.a7_2 PARTITION OF mt_new.a7 FOR VALUES IN (2);
+RESET SESSION AUTHORIZATION;
+SET multitenant.guard_enabled = off;
+ALTER TABLE mt_new.a7 DETACH PARTITION mt_new.a7_2;
+RESET multitenant.guard_enabled;
+SET SESSION AUTHORIZATION regress_mt_owner;
+ALTER TABLE mt_new.a7 DETACH PARTITION mt_new.a7_1;
 
 -- ---- suspended ----
 RESET SESSION AUTHORIZATION;
