@@ -253,7 +253,7 @@ is_watched(Oid relid, const Rule *rule)
 		return true;
 	foreach(cell, rule->schemas)
 		if (schema != NULL && strcmp(schema, lfirst(cell)) == 0)
-			return true;
+		return true;
 	return false;
 }
 

@@ -73,6 +73,9 @@ SELECT set_eq(
 	('add_tenant_column', 'IN table_name regclass, IN tenant_column name DEFAULT ''tenant_id''::name, IN through name DEFAULT NULL::name, IN batch_size integer DEFAULT 10000', '', 'procedure', 'unsafe', 'invoker'),
 	('pause_protection', 'table_name regclass, reason text, until timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
 	('repair', 'table_name regclass', 'TABLE(command text)', 'volatile', 'unsafe', 'invoker'),
+	('set_new_tables', 'mode text, schemas text[] DEFAULT NULL::text[], tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
+	('pre_restore', '', 'void', 'volatile', 'unsafe', 'invoker'),
+	('post_restore', '', 'TABLE(table_name text, finding text, hint text)', 'volatile', 'unsafe', 'invoker'),
 	-- audit and status
 	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
 	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker'),
@@ -118,6 +121,10 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	('multitenant._access_profiles()'), ('multitenant._accepted_findings()'),
 	-- say only whether this database was copied, and how many findings are accepted
 	('multitenant._is_copy()'), ('multitenant._accepted_finding_count()') $$,
+	-- says only whether this database was copied
+	('multitenant._is_copy()'),
+	-- says only what happens to new tables
+	('multitenant._new_tables()') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
@@ -139,7 +146,8 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND proisstrict
 	'no public function with arguments is strict');
 SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
-		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()') $$,
+		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()'),
+		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
 
@@ -147,6 +155,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no func
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
 	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,new_table_rule,pending_protection}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
@@ -165,6 +174,7 @@ SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.
 SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
 SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding') AND NOT EXISTS (SELECT FROM pg_trigger t
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'pending_protection') AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
 SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file')
@@ -181,6 +191,13 @@ SELECT is_empty($$ SELECT o.name FROM (SELECT 'pg_proc'::regclass AS class, oid,
 SELECT is((SELECT concat_ws(' ', evtevent, evtenabled, evttags) FROM pg_event_trigger WHERE evtname = 'multitenant_removal'),
 	'ddl_command_start O {"DROP EXTENSION","DROP OWNED","DROP SCHEMA","ALTER EXTENSION"}',
 	'an event trigger keeps the extension from being dropped');
+SELECT set_eq($$ SELECT evtname::text, evtevent::text, evtenabled::text FROM pg_event_trigger WHERE evtfoid::regproc::text ~ 'multitenant._(before|after)_ddl' $$,
+	$$ VALUES ('multitenant_before_ddl', 'ddl_command_start', 'A'), ('multitenant_after_ddl', 'ddl_command_end', 'A') $$,
+	'event triggers that nobody turns off for himself hear of new tables');
+SELECT set_eq($$ SELECT tgname::text, tgenabled::text FROM pg_trigger WHERE tgname IN ('new_table_rule_waits', 'pending_protection_due') $$,
+	$$ VALUES ('new_table_rule_waits', 'A'), ('pending_protection_due', 'A') $$, 'nor the triggers behind them');
+SELECT is((SELECT e.extcondition[i] FROM pg_extension e, generate_subscripts(e.extconfig, 1) i
+	WHERE e.extname = 'multitenant' AND e.extconfig[i] = 'multitenant.pending_protection'::regclass), 'WHERE false', 'what is pending is not dumped');
 
 SELECT * FROM finish();
 ROLLBACK;
