@@ -10,7 +10,7 @@ use Test::More;
 
 my ($app, $owner) = qw(regress_mt_app regress_mt_owner);
 my $acme = '00000000-0000-0000-0000-00000000000a';
-my $mt = MtTest->new('new_tables');
+my $mt = MtTest->new('new_tables', conf => 'max_prepared_transactions = 5');
 
 $mt->superuser(<<"SQL");
 GRANT CREATE ON DATABASE app TO $app;
@@ -57,6 +57,7 @@ closed('with a label that says nothing', "BEGIN; CREATE TABLE watched.t (n int);
 closed('by turning constraints around', 'BEGIN; SET CONSTRAINTS ALL DEFERRED; CREATE TABLE watched.t (n int); SET CONSTRAINTS ALL IMMEDIATE; COMMIT');
 closed('by dropping the event trigger', 'DROP EVENT TRIGGER multitenant_after_ddl; CREATE TABLE watched.t (n int)', '42501');
 closed('by the replica role', 'SET session_replication_role = replica; CREATE TABLE watched.t (n int)');
+$mt->refused('postgres', "BEGIN; CREATE TABLE watched.t (n int); PREPARE TRANSACTION 't'", 'MT010', 'by a prepared transaction');
 $mt->refused('postgres', "BEGIN; CREATE TABLE watched.m (n int); ALTER EXTENSION plpgsql ADD TABLE watched.m; COMMIT; ALTER EXTENSION plpgsql DROP TABLE watched.m", 'MT010', 'out of an extension');
 $mt->superuser("BEGIN; ALTER EXTENSION plpgsql DROP TABLE watched.m; DROP TABLE watched.m; COMMIT");
 
@@ -69,7 +70,8 @@ GRANT INSERT ON witness TO PUBLIC;
 SQL
 # An index expression is code of the table's owner; a superuser makes the table his or builds it in his transaction.
 $mt->run($app, <<'SQL');
-CREATE FUNCTION free.spy(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN INSERT INTO public.witness VALUES (current_user, session_user); RETURN $1; END $$;
+CREATE FUNCTION free.spy(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM free.note(); RETURN $1; END $$;
+CREATE FUNCTION free.note() RETURNS void LANGUAGE sql VOLATILE AS 'INSERT INTO public.witness VALUES (current_user, session_user)';
 CREATE TABLE free.bait (tenant_id uuid NOT NULL, n int, UNIQUE (n));
 CREATE UNIQUE INDEX ON free.bait (free.spy(n));
 SQL
