@@ -40,6 +40,8 @@ SQL_FILES = \
 	lint_report.sql \
 	new_tables.sql \
 	status.sql \
+	explain_access.sql \
+	test_isolation.sql \
 	removal.sql \
 	grants.sql
 

@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text),
-	multitenant._blocks_of(regclass)
+	multitenant._blocks_of(regclass), multitenant._is_volatile_policy(oid)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().

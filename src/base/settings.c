@@ -21,6 +21,7 @@ int			mt_guc_maximum_inline_rows = 1000000;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
 int			mt_guc_superuser_access = MT_SUPERUSER_AUDIT;
 char	   *mt_guc_system_reason = NULL;
+bool		mt_guc_test_database = false;
 char	   *mt_guc_token = NULL;
 
 static const struct config_enum_entry session_hygiene_options[] = {
@@ -103,6 +104,13 @@ MtSettingsInit(void)
 							   &mt_guc_system_reason, "", PGC_BACKEND,
 							   GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
 							   NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("multitenant.test_database",
+							 "Whether this database may be used for tests.",
+							 "multitenant.test_isolation() runs where it is on, "
+							 "as ALTER DATABASE .. SET makes it.",
+							 &mt_guc_test_database, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 
 	/*
 	 * Security: a show hook would still print the value in

@@ -28,6 +28,7 @@ extern int	mt_guc_maximum_inline_rows;
 extern int	mt_guc_session_hygiene;
 extern int	mt_guc_superuser_access;
 extern char *mt_guc_system_reason;
+extern bool mt_guc_test_database;
 extern char *mt_guc_token;
 
 extern void MtSettingsInit(void);

@@ -88,6 +88,8 @@ static const struct
 	{"isolation", MT_MAY_CHANGE_ISOLATION},
 	{"audit", MT_MAY_READ_AUDIT},
 	{"lint", MT_MAY_LINT},
+	{"write_shared", MT_MAY_WRITE_SHARED},
+	{"bypass_read", MT_MAY_BYPASS_READ},
 	{"superuser", MT_IS_SUPERUSER},
 };
 

@@ -566,6 +566,52 @@ MtContextReset(void)
 		set_context(CONTEXT_GUC, &no_context, GUC_ACTION_LOCAL);
 }
 
+/* ---- one context for a while ---- */
+
+/*
+ * Security: a cursor that was opened under this transaction's own context must not
+ * go on beside another, nor may its rows be read under it. So there must not have
+ * been one, and what is open around the push was not filtered by one.
+ */
+void
+MtContextPush(const MtContext *context, MtContextStack *stack)
+{
+	refuse_where_impossible();
+	if (lock_is_held() || current_context->state != MT_STATE_NONE)
+		raise_conflict("Another context can be tried only in a transaction that has none.");
+	stack->last_lxid = last_context_lxid;
+	stack->nest_level = NewGUCNestLevel();
+	stack->is_pushed = true;
+	if (context->state == MT_STATE_NONE)
+		return;
+	set_context(CONTEXT_GUC, context, GUC_ACTION_SAVE);
+	take_lock(context);
+	if (context->state == MT_STATE_TENANT)
+	{
+		MtDenial	denial;
+
+		if (!tenant_is_active(&denial))
+			MtDenialRaise(&denial);
+	}
+}
+
+void
+MtContextPop(MtContextStack *stack)
+{
+	AtEOXact_GUC(false, stack->nest_level);
+	MtContextPopAfterError(stack);
+}
+
+void
+MtContextPopAfterError(MtContextStack *stack)
+{
+	if (!stack->is_pushed)
+		return;
+	stack->is_pushed = false;
+	lock.lxid = InvalidLocalTransactionId;
+	last_context_lxid = stack->last_lxid;
+}
+
 /* ---- contexts that the session brings along ---- */
 
 static bool

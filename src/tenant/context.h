@@ -52,6 +52,26 @@ extern void MtContextForsakeSession(void);
 /* Ends the context; the transaction's identity stays what it was. */
 extern void MtContextReset(void);
 
+/* What MtContextPush() has changed; begin with zeros. */
+typedef struct MtContextStack
+{
+	bool		is_pushed;
+	int			nest_level;
+	LocalTransactionId last_lxid;
+} MtContextStack;
+
+/*
+ * Makes *context (or none, MT_STATE_NONE) that of what runs until the pop; settings
+ * changed in between are put back with it. Throws MT005 unless this transaction has
+ * had no context, MT006 for a tenant that is not active. The caller is a superuser,
+ * runs other code only as somebody else, and pushes in a subtransaction of its own;
+ * after an error there, before that subtransaction is rolled back, only the lock is
+ * left to pop.
+ */
+extern void MtContextPush(const MtContext *context, MtContextStack *stack);
+extern void MtContextPop(MtContextStack *stack);
+extern void MtContextPopAfterError(MtContextStack *stack);
+
 /*
  * If there is no context but the session has one to offer - bound role, startup
  * token, session-scoped context - establishes it. Cheap if there is nothing.
