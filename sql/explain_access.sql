@@ -80,8 +80,11 @@ BEGIN
 	SELECT k.name INTO unknown FROM jsonb_each(key) AS k(name, value)
 		WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
 						  WHERE a.attrelid = rel AND a.attname = k.name AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1;
-	IF FOUND OR key = '{}' THEN
-		RAISE EXCEPTION 'column "%" of table % does not exist', coalesce(unknown, ''), rel
+	IF key = '{}' THEN
+		RAISE EXCEPTION 'the key names no column'
+			USING ERRCODE = '22023', HINT = 'Pass the key as jsonb: {"column": value, ...}.';
+	ELSIF FOUND THEN
+		RAISE EXCEPTION 'column "%" of table % does not exist', unknown, rel
 			USING ERRCODE = '42703', HINT = 'Pass the key as jsonb: {"column": value, ...}.';
 	END IF;
 	RETURN key;
@@ -311,7 +314,8 @@ BEGIN
 	IF is_there THEN
 		layer := (6, 'row', 'pass', 'a row with this key is visible');
 	ELSE
-		layer := (6, 'row', 'stop', 'no row with this key is visible: there is none, it is another tenant''s, or a policy hides it');
+		layer := (6, 'row', 'stop', 'no row with this key is visible'
+			|| CASE WHEN row_security_active(rel) THEN ': there is none, it is another tenant''s, or a policy hides it' ELSE '' END);
 	END IF;
 END
 $$;
@@ -329,7 +333,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET s
 		WHEN (stopped).layer = 'context' THEN 'Call multitenant.authenticate() first in this transaction.'
 		WHEN (stopped).layer = 'tenant' THEN 'Ask the operator of this service why the tenant is not active.'
 		WHEN (stopped).layer = 'row' AND (stopped).detail ~ '^no row' THEN
-			'Check the key and the tenant; an administrator can ask for this role and tenant, and learns more.'
+			'Check the key and the tenant; an administrator who asks in the name of this role and tenant learns more.'
 		WHEN (stopped).layer = 'row' AND (stopped).detail ~ '^there is no' THEN 'Check the key: no tenant has such a row.'
 		WHEN (stopped).layer = 'row' THEN 'Use a credential of the tenant whose row it is, if that is what is meant.'
 		WHEN (stopped).layer ~ '^policy ' THEN format('Look at %s: it decides against this row.', (stopped).layer)
@@ -371,7 +375,7 @@ DECLARE
 BEGIN
 	layers := ARRAY[multitenant._explain_privilege(rel, command), multitenant._explain_protection(rel, command),
 					multitenant._explain_row_security(rel)];
-	IF is_protected AND layers[3].detail !~ '^it does not' THEN
+	IF is_protected AND layers[3].detail !~ 'it does not filter' THEN
 		layers := layers || ARRAY(SELECT multitenant._explain_context(command));
 	END IF;
 	SELECT array_agg(p) INTO policies FROM multitenant._policies(rel, current_user, command) p WHERE row_security_active(rel);
@@ -445,7 +449,7 @@ DECLARE
 	is_foreign boolean := false;
 	is_virtual boolean := EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = found_in AND a.attgenerated = 'v');
 BEGIN
-	FOR p IN SELECT * FROM unnest(policies) p ORDER BY NOT p.is_generated, p.is_permissive, p.name LOOP
+	FOR p IN SELECT * FROM unnest(policies) q ORDER BY NOT q.is_generated, q.is_permissive, q.name LOOP
 		IF p.expression IS NULL THEN
 			p.value := 'true';
 		ELSIF is_foreign AND NOT p.is_generated THEN
@@ -495,7 +499,7 @@ BEGIN
 				(SELECT t.state FROM multitenant.tenant t WHERE t.id = asked_tenant), 'gone'))::multitenant._layer], '{}', 'refused');
 			RETURN;
 		ELSIF trial.sqlstate <> '00000' THEN
-			RAISE EXCEPTION '%', trial.message USING ERRCODE = trial.sqlstate, HINT = 'The question could not be asked as this role.';
+			RAISE EXCEPTION '%', trial.message USING ERRCODE = trial.sqlstate, HINT = 'Ask in a transaction that has no context.';
 		END IF;
 		SELECT array_agg(e ORDER BY e.step) FILTER (WHERE e.layer <> 'advice' AND e.layer !~ '^policy '), min(e.verdict) FILTER (WHERE e.layer = 'advice')
 			INTO layers, verdict FROM jsonb_populate_recordset(NULL::multitenant._layer, trial.value::jsonb) e;

@@ -208,6 +208,7 @@ mt_try(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	require_administrator();
+	MtContextRequireNone();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	context = context_of(PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1));

@@ -571,28 +571,37 @@ MtContextReset(void)
 /*
  * Security: a cursor that was opened under this transaction's own context must not
  * go on beside another, nor may its rows be read under it. So there must not have
- * been one, and what is open around the push was not filtered by one.
+ * been one with a tenant or principal, and what is open around the push was not
+ * filtered by one.
  */
+void
+MtContextRequireNone(void)
+{
+	refuse_where_impossible();
+	if (lock_is_held() ? lock.identity.state != MT_STATE_SYSTEM :
+		current_context->state != MT_STATE_NONE)
+		raise_conflict("Other contexts can be tried only in a transaction that has none.");
+}
+
 void
 MtContextPush(const MtContext *context, MtContextStack *stack)
 {
-	refuse_where_impossible();
-	if (lock_is_held() || current_context->state != MT_STATE_NONE)
-		raise_conflict("Another context can be tried only in a transaction that has none.");
+	MtDenial	denial;
+
+	MtContextRequireNone();
+	stack->lock_lxid = lock.lxid;
+	stack->identity = lock.identity;
 	stack->last_lxid = last_context_lxid;
 	stack->nest_level = NewGUCNestLevel();
 	stack->is_pushed = true;
+
+	lock.lxid = InvalidLocalTransactionId;
+	set_context(CONTEXT_GUC, context, GUC_ACTION_SAVE);
 	if (context->state == MT_STATE_NONE)
 		return;
-	set_context(CONTEXT_GUC, context, GUC_ACTION_SAVE);
 	take_lock(context);
-	if (context->state == MT_STATE_TENANT)
-	{
-		MtDenial	denial;
-
-		if (!tenant_is_active(&denial))
-			MtDenialRaise(&denial);
-	}
+	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
+		MtDenialRaise(&denial);
 }
 
 void
@@ -608,7 +617,9 @@ MtContextPopAfterError(MtContextStack *stack)
 	if (!stack->is_pushed)
 		return;
 	stack->is_pushed = false;
-	lock.lxid = InvalidLocalTransactionId;
+	lock.lxid = stack->lock_lxid;
+	lock.identity = stack->identity;
+	lock.is_used = false;
 	last_context_lxid = stack->last_lxid;
 }
 

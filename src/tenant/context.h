@@ -52,25 +52,30 @@ extern void MtContextForsakeSession(void);
 /* Ends the context; the transaction's identity stays what it was. */
 extern void MtContextReset(void);
 
-/* What MtContextPush() has changed; begin with zeros. */
+/* What was before MtContextPush(); begin with zeros. */
 typedef struct MtContextStack
 {
 	bool		is_pushed;
 	int			nest_level;
+	LocalTransactionId lock_lxid;
 	LocalTransactionId last_lxid;
+	MtContext	identity;
 } MtContextStack;
 
 /*
  * Makes *context (or none, MT_STATE_NONE) that of what runs until the pop; settings
- * changed in between are put back with it. Throws MT005 unless this transaction has
- * had no context, MT006 for a tenant that is not active. The caller is a superuser,
- * runs other code only as somebody else, and pushes in a subtransaction of its own;
- * after an error there, before that subtransaction is rolled back, only the lock is
- * left to pop.
+ * changed in between are put back with it. Throws MT005 if this transaction has had
+ * a context other than a system context, MT006 for a tenant that is not active. The
+ * caller is a superuser, runs other code only as somebody else, and pushes in a
+ * subtransaction of its own; after an error there, before that subtransaction is
+ * rolled back, only the lock is left to pop.
  */
 extern void MtContextPush(const MtContext *context, MtContextStack *stack);
 extern void MtContextPop(MtContextStack *stack);
 extern void MtContextPopAfterError(MtContextStack *stack);
+
+/* Throws MT005, 55000 where no context can be pushed. */
+extern void MtContextRequireNone(void);
 
 /*
  * If there is no context but the session has one to offer - bound role, startup

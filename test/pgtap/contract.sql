@@ -76,6 +76,11 @@ SELECT set_eq(
 	('set_new_tables', 'mode text, schemas text[] DEFAULT NULL::text[], tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
 	('pre_restore', '', 'void', 'volatile', 'unsafe', 'invoker'),
 	('post_restore', '', 'TABLE(table_name text, finding text, hint text)', 'volatile', 'unsafe', 'invoker'),
+	('explain_access', 'table_name regclass, key jsonb, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
+	('explain_access', 'table_name regclass, key text, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
+	('explain_access', 'table_name regclass, key bigint, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
+	('explain_access', 'table_name regclass, key uuid, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
+	('test_isolation', 'table_name regclass, tenants text[] DEFAULT NULL::text[], role name DEFAULT NULL::name, confirm name DEFAULT NULL::name', 'SETOF text', 'volatile', 'unsafe', 'invoker'),
 	-- audit and status
 	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
 	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker'),
@@ -137,7 +142,8 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 -- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
 SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT proisstrict AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
-		('multitenant._run_as_owner(regclass,text)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
+		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._run_as_owner(regclass,text)'),
+		('multitenant._try(name,uuid,text,boolean)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
 		('multitenant.authenticate(text)'), ('multitenant.use_tenant(text)'), ('multitenant.use_tenant(uuid)'), ('multitenant.use_tenant(bigint)'),
 		('multitenant.switch_tenant(text)'), ('multitenant.switch_tenant(uuid)'), ('multitenant.switch_tenant(bigint)') $$,
 	'C functions are strict, except these');
@@ -148,6 +154,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
 		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()'),
 		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()') $$,
+		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._try(name,uuid,text,boolean)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
 
