@@ -154,6 +154,7 @@ SELECT multitenant.test_isolation('mt_trial.invoice', role => 'regress_mt_free')
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.test_isolation('mt_trial.invoice', role => 'regress_mt_nobody');
 \echo :LAST_ERROR_SQLSTATE
+REVOKE ALL ON mt_trial.written FROM regress_mt_owner;
 SELECT multitenant.test_isolation('mt_trial.written');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.test_isolation('mt_trial.invoice_id_seq');
