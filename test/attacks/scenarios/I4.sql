@@ -1,0 +1,3 @@
+-- Time: hidden rows that an index or a leakproof condition finds take longer
+-- naive: none, time is measured, not asserted
+-- ours: documented how long something takes

@@ -1,0 +1,8 @@
+-- A colleague's policy that lets everything in
+-- naive: leak
+-- ours: filtered
+-- setup
+CREATE POLICY colleague ON account USING (true);
+-- attack
+{enter acme}
+SELECT secret FROM account;

@@ -1,0 +1,11 @@
+-- Literals of other sessions' utility statements in pg_stat_statements
+-- needs: pg_stat_statements
+-- naive: leak
+-- ours: lint raw_access_extension
+-- setup
+CREATE EXTENSION pg_stat_statements;
+-- victim
+SET application_name = 'SECRET-BETA';
+-- attack
+{enter acme}
+SELECT query FROM pg_stat_statements;
