@@ -1,6 +1,6 @@
 -- The record emptied by its owner
 -- naive: leak
--- ours: refused 42501
+-- ours: refused MT010
 -- role naive: regress_mt_owner
 -- role ours: postgres
 -- setup naive

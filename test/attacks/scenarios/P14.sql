@@ -1,6 +1,6 @@
 -- A row without a tenant, read by whoever has none
 -- naive: leak
--- ours: refused 23502
+-- ours: refused 42501
 -- setup
 CREATE TABLE draft (tenant_id uuid, secret text);
 ALTER TABLE draft OWNER TO regress_mt_owner;

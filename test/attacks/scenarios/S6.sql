@@ -7,4 +7,5 @@ BEGIN;
 SELECT count(*) FROM account;
 -- attack
 {enter acme}
-SELECT upper('leak') FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid() AND pg_terminate_backend(pid);
+WITH v AS MATERIALIZED (SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid())
+SELECT upper('leak') FROM v WHERE pg_terminate_backend(pid);

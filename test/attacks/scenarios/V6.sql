@@ -1,6 +1,8 @@
 -- A policy's function without search_path, and a temporary table of the same name
 -- naive: leak
 -- ours: filtered
+-- setup ours
+SET multitenant.guard_enabled = off;
 -- setup
 CREATE TABLE membership (tenant_id uuid, who name);
 INSERT INTO membership VALUES ('{acme}', 'regress_mt_app');

@@ -1,6 +1,8 @@
 -- An operator of the same name, found first by a policy's function
 -- naive: leak
 -- ours: filtered
+-- setup ours
+SET multitenant.guard_enabled = off;
 -- setup
 CREATE SCHEMA sandbox;
 GRANT USAGE, CREATE ON SCHEMA sandbox TO regress_mt_app;
