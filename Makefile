@@ -59,7 +59,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -153,7 +153,12 @@ endif
 ## check-SUITE: one of crypto regress isolation pgtap tap attacks clients
 $(SUITES:%=check-%): check-%:
 	@test/tools/requirements check
-	@$(THROWAWAY) test/tools/run-suites $*
+	@$(THROWAWAY) $(if $(filter attacks,$*),--edition attacks) test/tools/run-suites $*
+
+## attack-matrix: run the matrix of attacks and write it into docs/security-model.md
+attack-matrix:
+	@test/tools/requirements check
+	@test/tools/attack-matrix
 
 ## check-mutants: break the library on purpose, one defect at a time, and see that a test notices each
 check-mutants:

@@ -13,12 +13,15 @@
 #include "base/settings.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 
 char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
 bool		mt_guc_guard_enabled = true;
+int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
 int			mt_guc_maximum_inline_rows = 1000000;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
+int			mt_guc_statistics_exposure = MT_EXPOSURE_ALLOW;
 int			mt_guc_superuser_access = MT_SUPERUSER_AUDIT;
 char	   *mt_guc_system_reason = NULL;
 bool		mt_guc_test_database = false;
@@ -37,6 +40,19 @@ static const struct config_enum_entry superuser_access_options[] = {
 	{"deny", MT_SUPERUSER_DENY, false},
 	{NULL, 0, false}
 };
+
+static const struct config_enum_entry exposure_options[] = {
+	{"allow", MT_EXPOSURE_ALLOW, false},
+	{"hide", MT_EXPOSURE_HIDE, false},
+	{NULL, 0, false}
+};
+
+/* Plans that were made before would go on using what is hidden now. */
+static void
+forget_plans(int newval, void *extra)
+{
+	ResetPlanCache();
+}
 
 /* Whoever switches the guard off leaves a trace. */
 static void
@@ -71,6 +87,19 @@ MtSettingsInit(void)
 							 &mt_guc_guard_enabled, true, PGC_SUSET,
 							 GUC_NOT_IN_SAMPLE, NULL, log_guard, NULL);
 
+	/*
+	 * Security: what a plan uses of other tenants' rows shows in its order of
+	 * rows, its time and the server's counters.
+	 */
+	DefineCustomEnumVariable("multitenant.index_exposure",
+							 "Whether queries on protected tables may use indexes "
+							 "that do not begin with the tenant column.",
+							 "allow or hide. Hidden indexes still serve unique "
+							 "keys, ON CONFLICT and foreign keys.",
+							 &mt_guc_index_exposure, MT_EXPOSURE_ALLOW,
+							 exposure_options, PGC_SUSET, 0,
+							 NULL, forget_plans, NULL);
+
 	DefineCustomIntVariable("multitenant.maximum_inline_rows",
 							"Number of rows above which protect() does not scan "
 							"or index a table itself.",
@@ -87,6 +116,15 @@ MtSettingsInit(void)
 							 &mt_guc_session_hygiene, MT_HYGIENE_CLEAN,
 							 session_hygiene_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("multitenant.statistics_exposure",
+							 "Whether queries on protected tables are planned with "
+							 "statistics of all tenants' values.",
+							 "allow or hide. Without them the planner assumes "
+							 "defaults.",
+							 &mt_guc_statistics_exposure, MT_EXPOSURE_ALLOW,
+							 exposure_options, PGC_SUSET, 0,
+							 NULL, forget_plans, NULL);
 
 	DefineCustomEnumVariable("multitenant.superuser_access",
 							 "What a superuser may do with protected tables.",

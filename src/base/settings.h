@@ -21,11 +21,20 @@ typedef enum MtSuperuserAccess
 	MT_SUPERUSER_DENY
 } MtSuperuserAccess;
 
+/* May plans use what tells of other tenants' rows? */
+typedef enum MtExposure
+{
+	MT_EXPOSURE_ALLOW,
+	MT_EXPOSURE_HIDE
+} MtExposure;
+
 extern char *mt_guc_audience;
 extern int	mt_guc_clock_leeway;
 extern bool mt_guc_guard_enabled;
+extern int	mt_guc_index_exposure;
 extern int	mt_guc_maximum_inline_rows;
 extern int	mt_guc_session_hygiene;
+extern int	mt_guc_statistics_exposure;
 extern int	mt_guc_superuser_access;
 extern char *mt_guc_system_reason;
 extern bool mt_guc_test_database;

@@ -64,6 +64,9 @@ extern void MtGuardCheckFunction(Oid function);
 /* The same of the function of an operator that was just made. */
 extern void MtGuardCheckOperator(Oid operator);
 
+/* inference.c: keeps from the planner what tells of other tenants' rows. */
+extern void MtGuardInferenceInit(void);
+
 /*
  * utility.c: throws MT010 where application roles are denied something, unless
  * this session is allowed it or the database has no protected table.

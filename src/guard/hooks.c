@@ -256,5 +256,6 @@ MtHooksInit(void)
 	MtGuardExecutorInit();
 	MtGuardPermissionInit();
 	MtGuardFunctionInit();
+	MtGuardInferenceInit();
 	are_hooks_installed = true;
 }
