@@ -1,4 +1,4 @@
-# Attacks V11, I6 to I9 of docs/internals/attacks.md: what runs below a statement - triggers, cascades, the statements
+# Attacks V11, I9 to I12 of docs/internals/attacks.md: what runs below a statement - triggers, cascades, the statements
 # that foreign keys generate - and foreign keys that are validated or point out of the tenant.
 use strict;
 use warnings;
