@@ -60,6 +60,7 @@ SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
 OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage fuzz fuzz-short fuzz-mutants check-fuzz check-fuzz-short demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -202,6 +203,16 @@ fuzz-short:
 fuzz-mutants:
 	@test/tools/requirements fuzz
 	@test/tools/fuzz --mutants
+
+## check-fuzz: random statements of an application role for CHECK_FUZZ_SECONDS (1200), another tenant's rows as bait
+check-fuzz:
+	@test/tools/requirements random
+	@$(THROWAWAY) test/random/run $(or $(CHECK_FUZZ_SECONDS),1200)
+
+## check-fuzz-short: the same for two minutes
+check-fuzz-short:
+	@test/tools/requirements random
+	@$(THROWAWAY) test/random/run $(or $(CHECK_FUZZ_SECONDS),120)
 
 ## demo: the two-minute tour, on a throw-away server
 demo:
