@@ -520,6 +520,8 @@ BEGIN
 		PERFORM multitenant._check_size(ARRAY(SELECT s FROM multitenant._protect_steps(rel, column_name, together) s), column_name);
 	END IF;
 	IF NOT multitenant._is_protected(rel) AND NOT multitenant._is_large(rel) THEN
+		-- Measuring it has waited for whoever was dropping it.
+		PERFORM multitenant._check_table(rel);
 		PERFORM multitenant._check_rows(rel, column_name, false);
 		PERFORM multitenant._check_references(rel, column_name, together);
 	END IF;
