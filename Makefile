@@ -61,6 +61,7 @@ SUITES = crypto regress isolation pgtap tap attacks clients
 # Targets for which PGXS is not read.
 OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage fuzz fuzz-short fuzz-mutants check-fuzz check-fuzz-short demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -179,6 +180,22 @@ check-core check-core-short:
 ## check-assert: suites on a server with assertions, the cache-heavy ones with no cache lasting (check-assert-short: fewer)
 check-assert check-assert-short:
 	@test/tools/check-assert $(if $(filter %-short,$@),--short)
+
+## check-valgrind: suites with every server under valgrind's memcheck; takes hours (check-valgrind-short: fewer tests)
+check-valgrind check-valgrind-short:
+	@test/tools/requirements valgrind
+	@test/tools/check-valgrind $(if $(filter %-short,$@),--short)
+
+## check-sanitizers: suites with the library under clang's sanitizers, in a Debian trixie (check-sanitizers-short: fewer tests)
+check-sanitizers check-sanitizers-short:
+	@test/tools/requirements systems
+	@test/tools/check-sanitizers $(if $(filter %-short,$@),--short)
+
+## check-plants: plant defects that valgrind, the sanitizers and assertions must report (PLANTS="vg-leak": these only)
+check-plants:
+	@test/tools/requirements valgrind
+	@test/tools/requirements systems
+	@test/tools/check-plants $(PLANTS)
 
 ## check-bare: build, demo and check in a bare Debian made for it (as root; needs debootstrap)
 check-bare:

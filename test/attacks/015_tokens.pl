@@ -207,7 +207,7 @@ my @claims = (
 	[ 'MT002', 'neither tenant nor principal', tenant => undef ], [ 'MT002', 'a long principal', sub => 's' x 300 ], [ 'MT002', 'an empty principal', tenant => undef, sub => '' ],
 	[ 'MT004', 'a key that is over', kid => 'past' ], [ 'MT004', 'a key that is not yet valid', kid => 'future' ], [ 'MT004', 'a revoked key', kid => 'revoked' ],
 	[ 'MT008', "a tenant that is not the key's", kid => 'acme-only' ], [ 'MT008', 'a key for no tenant', kid => 'no-tenant' ], [ 'MT008', "no such tenant, for the same key", kid => 'acme-only', tenant => 'nobody' ],
-	[ 'MT004', 'a key for another role', kid => 'trusted-only' ], [ 'MT002', 'a lifetime beyond that of another key', kid => 'overlap', exp => $now + 400 ],
+	[ 'MT004', 'a key for another role', kid => 'trusted-only' ], [ 'MT002', 'a lifetime beyond that of another key', kid => 'overlap', iat => $now, exp => $now + 4000 ],
 	[ 'MT004', 'a tenant token of a key for systems', kid => 'machine' ], [ '42501', 'a system token in the hands of an application', kid => 'machine', kind => 'system', tenant => undef, sub => 'job' ]);
 my %said;
 foreach my $case (@claims)
