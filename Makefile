@@ -191,7 +191,7 @@ check-sanitizers check-sanitizers-short:
 	@test/tools/requirements systems
 	@test/tools/check-sanitizers $(if $(filter %-short,$@),--short)
 
-## check-plants: plant defects that valgrind, the sanitizers and assertions must report (PLANTS="vg-leak": these only)
+## check-plants: plant defects that valgrind, the sanitizers and assertions must report (PLANTS="leak%": these only)
 check-plants:
 	@test/tools/requirements valgrind
 	@test/tools/requirements systems
