@@ -1200,7 +1200,7 @@ test_damage(void)
 		"{\"aud\":[\"a\",\"\\ud83d\\ude00\"],\"x\":[1.5e3,{\"y\":null}],\"exp\":-12}"
 	};
 	static const char bytes[] = "{}[]\",:\\u0dDeE+-.19 tfn\x80\xC3\xF0";
-	unsigned	state = 1;
+	unsigned long long state = 1;
 	MtClaims	claims;
 	int			accepted = 0;
 
@@ -1213,7 +1213,7 @@ test_damage(void)
 		memcpy(copy, seed, length);
 		for (int j = 0; j <= i % 4; j++)
 		{
-			state = state * 1103515245U + 12345U;
+			state = (state * 1103515245U + 12345U) % (1ULL << 32);
 			copy[(state >> 8) % length] = bytes[(state >> 20) % sizeof(bytes)];
 		}
 		if (MtClaimsParse(copy, length, &claims) == MT_JWS_OK)
