@@ -181,7 +181,7 @@ check-core check-core-short:
 check-assert check-assert-short:
 	@test/tools/check-assert $(if $(filter %-short,$@),--short)
 
-## check-valgrind: suites with every server under valgrind's memcheck; takes hours (check-valgrind-short: fewer tests)
+## check-valgrind: suites with every server under valgrind's memcheck, thirty times as slow (check-valgrind-short: fewer tests)
 check-valgrind check-valgrind-short:
 	@test/tools/requirements valgrind
 	@test/tools/check-valgrind $(if $(filter %-short,$@),--short)
