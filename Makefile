@@ -59,9 +59,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short coverage fuzz fuzz-short fuzz-mutants check-fuzz check-fuzz-short demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
