@@ -6,7 +6,7 @@
 #	-- The title, as it stands in the matrix
 #	-- naive: leak				or "none, REASON" where a naive setup is not open to it; then it must not leak there, either
 #	-- ours: refused MT010		an error with this SQLSTATE ("connection": the connection is refused), and no leak
-#	         filtered			no leak
+#	         filtered			no leak, and no error of this extension
 #	         lint NAME			nothing stops it, lint() has a finding of this name
 #	         documented PHRASE	nothing stops it, docs/security-model.md says so in these words
 #	         masked in the log		no leak, in the server's log neither
@@ -280,6 +280,8 @@ sub judge_ours
 	my %is_open = map { $_ => 1 } @open;
 	my $holds = !$leaks;
 	$holds &&= $result->{states}{$what} if $verdict eq 'refused';
+	# Whoever did not get in has seen nothing, and proved nothing.
+	$holds &&= !grep { /^MT/ } keys %{ $result->{states} } if $verdict eq 'filtered';
 	$holds &&= $result->{log} =~ /$what/ if $verdict eq 'kept in the log,';
 	if ($is_open{$id})
 	{
