@@ -119,6 +119,10 @@ $mt->steps('what was made before the first context: strict takes settings, nothi
 	"SET statement_timeout = '93s'" => '', whole('acme') => '', 'DISCARD ALL; CREATE TEMP TABLE thing (i int)' => '', asked('acme') => 'MT010',
 	'ROLLBACK' => '', 'DISCARD ALL; PREPARE p AS SELECT 1' => '', asked('acme') => 'MT010');
 
+$mt->steps('a temporary table of the same transaction stays, one of an earlier tenant goes', $app, {},
+	whole('acme', 'CREATE TEMP TABLE old (i int)') => '', 'BEGIN; CREATE TEMP TABLE thing (i int)' => '',
+	substr(begin('beta'), 7) . "SELECT to_regclass('pg_temp.old') IS NULL, to_regclass('pg_temp.thing') IS NULL" => 't|f');
+
 # ---- what does not roll back ----
 $mt->steps('a statement prepared in a transaction that fails', $app, {},
 	whole('acme') => '', begin('beta') . 'PREPARE left_here AS SELECT 1' => '', 'SELECT 1/0' => '22012', 'ROLLBACK' => '', seen('acme', $statements, ''));

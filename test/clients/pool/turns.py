@@ -21,10 +21,10 @@ for turn in range(4):
     client = clients[turn % 2]
     client.execute("SELECT multitenant.authenticate(%s)", (tokens[turn % 2],))
     print(one(client, "SELECT note FROM invoice"), one(client, "SHOW TimeZone"), one(client, "SHOW application_name"),
-          one(client, "SHOW search_path"), one(client, "SELECT coalesce(current_setting('app.left', true), '')"),
+          one(client, "SHOW search_path"), one(client, "SELECT coalesce(current_setting('app.customer', true), '')"),
           one(client, "SELECT count(*) FROM pg_prepared_statements WHERE from_sql"))
     if turn % 2 == 0:
-        for leave in ("SET search_path = evil, public", "SET app.left = 'x'", "PREPARE left_here AS SELECT 1",
+        for leave in ("SET search_path = evil, public", "SET app.customer = 'x'", "PREPARE left_here AS SELECT 1",
                       "CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)"):
             client.execute(leave)
     client.commit()
