@@ -52,7 +52,7 @@ COMMENT ON FUNCTION multitenant._is_volatile_policy(oid) IS
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- The columns of the primary key without the tenant's; NULL without a primary key.
-CREATE FUNCTION multitenant._key_columns(rel regclass) RETURNS name[]
+CREATE FUNCTION multitenant._row_key_columns(rel regclass) RETURNS name[]
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT array_agg(a.attname ORDER BY k.position) FROM pg_catalog.pg_constraint c
 	CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k(attnum, position)
@@ -64,7 +64,7 @@ $$;
 CREATE FUNCTION multitenant._key_object(rel regclass, key jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	columns name[] := multitenant._key_columns(rel);
+	columns name[] := multitenant._row_key_columns(rel);
 	unknown text;
 BEGIN
 	IF key IS NULL OR jsonb_typeof(key) = 'null' THEN
@@ -107,7 +107,7 @@ $$;
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- The policies that the server asks of a role and a command. Who changes or removes a row looks for it first.
-CREATE FUNCTION multitenant._policies(rel regclass, role name, command text) RETURNS SETOF multitenant._policy
+CREATE FUNCTION multitenant._policies_for(rel regclass, role name, command text) RETURNS SETOF multitenant._policy
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT p.oid, p.polname, p.polpermissive, p.polname = ANY (multitenant._policy_names()), f.phase,
 		CASE WHEN command = 'insert' THEN coalesce(e.checks, e.uses) ELSE e.uses END,
@@ -378,7 +378,7 @@ BEGIN
 	IF is_protected AND layers[3].detail !~ 'it does not filter' THEN
 		layers := layers || ARRAY(SELECT multitenant._explain_context(command));
 	END IF;
-	SELECT array_agg(p) INTO policies FROM multitenant._policies(rel, current_user, command) p WHERE row_security_active(rel);
+	SELECT array_agg(p) INTO policies FROM multitenant._policies_for(rel, current_user, command) p WHERE row_security_active(rel);
 	policies := coalesce(policies, '{}');
 
 	IF 'stop' = ANY (SELECT (l).verdict FROM unnest(layers) l) THEN
@@ -529,7 +529,7 @@ BEGIN
 							 CASE WHEN found.tenant IS NULL THEN 'the row is there; it belongs to no tenant'
 								  ELSE format('the row is there; it belongs to tenant %s', coalesce(owner_name, 'that the registry does not know')) END);
 		IF role IS NOT NULL AND NOT 'stop' = ANY (SELECT (l).verdict FROM unnest(layers[1:position - 1]) l) THEN
-			policies := ARRAY(SELECT multitenant._policies(rel, role, command));
+			policies := ARRAY(SELECT multitenant._policies_for(rel, role, command));
 			policies := ARRAY(SELECT multitenant._ask_policies_as(policies, role, asked_tenant, found.found_in, found.row_text,
 																  (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = rel)));
 			verdict := multitenant._verdict(policies, command);

@@ -4,6 +4,8 @@
 \set VERBOSITY terse
 \pset format unaligned
 \pset tuples_only on
+-- Its prepared statements outlive contexts.
+SET multitenant.session_hygiene = off;
 SET client_min_messages = warning;
 CREATE EXTENSION multitenant;
 RESET client_min_messages;
