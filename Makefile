@@ -39,6 +39,7 @@ SQL_FILES = \
 	lint_code.sql \
 	lint_report.sql \
 	new_tables.sql \
+	observe.sql \
 	status.sql \
 	explain_access.sql \
 	test_isolation.sql \

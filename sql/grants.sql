@@ -59,6 +59,10 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text),
 	multitenant._blocks_of(regclass), multitenant._is_volatile_policy(oid)
+	multitenant._blocks_of(regclass),
+	multitenant._observe_row(internal, "any"), multitenant._observe_copied("any"),
+	multitenant._observations(), multitenant._observations_lost(),
+	multitenant._require_observations(), multitenant._forget_observations(regclass)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().

@@ -18,10 +18,10 @@
  * Both rebuild the old key from the present one by leaving out the tenant column, so undo is only names.
  */
 
--- The class of a table by its label, or by its policies where a restore lost the label.
+-- The class of a table by its label, or by its policies where a restore lost the label. What is only observed has none.
 CREATE FUNCTION multitenant._class_of(rel regclass) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(multitenant._label_class(rel),
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(CASE WHEN NOT multitenant._is_observed(rel) THEN multitenant._label_class(rel) END,
 		(SELECT CASE WHEN bool_or(p.polname = 'multitenant_isolation_insert') THEN 'shared_rows'
 				WHEN count(*) > 0 THEN 'tenant' END
 		 FROM pg_catalog.pg_policy p WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names())))

@@ -279,7 +279,7 @@ BEGIN
 		IF NOT m.relrowsecurity THEN
 			RETURN NEXT (format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', m.member), 'ACCESS EXCLUSIVE', true,
 						 NULL, undo, m.member, NULL, NULL)::multitenant._step;
-		ELSIF undo IS NOT NULL AND multitenant._label(m.member) IS NULL THEN
+		ELSIF undo IS NOT NULL AND (multitenant._label(m.member) IS NULL OR multitenant._is_observed(m.member)) THEN
 			RETURN NEXT (NULL, NULL, NULL, NULL, undo, m.member, NULL, NULL)::multitenant._step;
 		END IF;
 		IF NOT m.relforcerowsecurity THEN
@@ -390,14 +390,32 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY t.depth, t.member::text COLLATE "C", w.n
 $$;
 
+-- What an observed table's label remembers from an earlier enforcement, and what of this one it does not; NULL for nothing.
+CREATE FUNCTION multitenant._merged_undo(rel regclass, undo jsonb) RETURNS jsonb
+LANGUAGE sql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	WITH old(entry, n) AS (
+		SELECT * FROM jsonb_path_query(multitenant._label_json(rel), '$.undo[*]') WITH ORDINALITY
+	), new(entry, n) AS (
+		SELECT * FROM jsonb_path_query(undo, '$[*]') WITH ORDINALITY
+	)
+	SELECT jsonb_agg(x.entry ORDER BY x.age, x.n) FROM (
+		SELECT 1, entry, n FROM old
+		UNION ALL
+		SELECT 2, entry, n FROM new WHERE NOT EXISTS (
+			SELECT FROM old WHERE (old.entry -> 'kind', old.entry -> 'name', old.entry -> 'schema', old.entry -> 'table')
+				IS NOT DISTINCT FROM (new.entry -> 'kind', new.entry -> 'name', new.entry -> 'schema', new.entry -> 'table'))
+	) AS x(age, entry, n)
+$$;
+
 -- Labels come last, for only then it is known what unprotect() has to give back. A label that is there stays: its
--- owner may not change it, and what it remembers is the older truth. A partition that came after its parent was
+-- owner may not change it, and what it remembers is the older truth; only that the table was observed ends here, and what
+-- such a label remembers comes first. A partition that came after its parent was
 -- protected had NOT NULL from the parent, and loses it with the parent.
 CREATE FUNCTION multitenant._label_steps(rel regclass, class text, steps multitenant._step[])
 RETURNS SETOF multitenant._step
 LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ROW(format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', t.member,
-					  class || coalesce(' {"undo": ' || u.undo::text || '}', '')),
+					  class || coalesce(' {"undo": ' || multitenant._merged_undo(t.member, u.undo)::text || '}', '')),
 			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
 	FROM multitenant._tree(rel) t
 	CROSS JOIN LATERAL (SELECT jsonb_agg(x.undo ORDER BY x.n) FROM (
@@ -407,7 +425,7 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 		UNION ALL
 		SELECT '{"kind": "not_null"}', 0
 		WHERE t.depth > 0 AND multitenant._label_json(rel) -> 'undo' @> '[{"kind": "not_null"}]') AS x) AS u(undo)
-	WHERE multitenant._label(t.member) IS NULL
+	WHERE multitenant._label(t.member) IS NULL OR multitenant._is_observed(t.member)
 	ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 

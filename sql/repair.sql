@@ -22,6 +22,9 @@ BEGIN
 	IF coalesce(multitenant._class_of(rel) <> class, false) THEN
 		RAISE EXCEPTION 'table % already is of class %', rel, multitenant._class_of(rel)
 			USING ERRCODE = '55000', HINT = format('Give it back with multitenant.unprotect(%L) first.', rel);
+	ELSIF multitenant._is_observed(rel) THEN
+		RAISE EXCEPTION 'table % is observed', rel
+			USING ERRCODE = '55000', HINT = format('End that with multitenant.unprotect(%L) first.', rel);
 	ELSIF multitenant._label(rel) IS DISTINCT FROM label THEN
 		PERFORM multitenant._set_label(rel, label);
 	END IF;
@@ -118,7 +121,8 @@ BEGIN
 	ELSIF until IS NULL OR until <= now() OR until > now() + interval '7 days' THEN
 		RAISE EXCEPTION 'the pause must end within seven days from now'
 			USING ERRCODE = '22023', HINT = 'Give the third argument as, for example, now() + interval ''1 hour''.';
-	ELSIF coalesce(multitenant._label_class(table_name), '') NOT IN ('tenant', 'shared_rows') THEN
+	ELSIF coalesce(multitenant._label_class(table_name), '') NOT IN ('tenant', 'shared_rows')
+		  OR multitenant._is_observed(table_name) THEN
 		RAISE EXCEPTION 'table % is not protected', table_name
 			USING ERRCODE = '55000', HINT = 'Only a protected and labelled table can be paused; see the view multitenant.tables.';
 	END IF;
@@ -203,6 +207,10 @@ DECLARE
 BEGIN
 	PERFORM multitenant._check_table(table_name);
 	PERFORM multitenant._check_tree(table_name);
+	-- Nothing is missing where nothing has been made yet.
+	IF multitenant._is_observed(table_name) AND NOT multitenant._is_protected(table_name) THEN
+		RETURN;
+	END IF;
 	class := coalesce(multitenant._class_of(table_name), 'tenant');
 	IF class NOT IN ('tenant', 'shared_rows') THEN
 		RETURN;

@@ -33,7 +33,8 @@ BEGIN
 	SELECT * INTO library FROM multitenant._library();
 	SELECT e.extversion INTO sql_version FROM pg_extension e WHERE e.extname = 'multitenant';
 	SELECT * INTO new_tables FROM multitenant._new_tables();
-	SELECT count(*) FILTER (WHERE t.class IN ('tenant', 'shared_rows')) AS protected,
+	SELECT count(*) FILTER (WHERE t.class IN ('tenant', 'shared_rows') AND t.mode <> 'observe') AS protected,
+		count(*) FILTER (WHERE t.mode = 'observe') AS observed,
 		count(*) FILTER (WHERE t.class = 'shared') AS shared,
 		count(*) FILTER (WHERE t.class = 'exempt') AS exempt,
 		count(*) FILTER (WHERE t.mode = 'paused') AS paused,
@@ -65,6 +66,8 @@ BEGIN
 		 CASE WHEN NOT new_tables.is_in_force THEN
 			'A restore has not been ended: call multitenant.post_restore().' END),
 		('tables protected', counts.protected::text, true, NULL),
+		('tables observed', counts.observed::text, counts.observed = 0,
+		 CASE WHEN counts.observed > 0 THEN 'Nothing is enforced on them: see multitenant.adoption_report(), then call protect().' END),
 		('tables shared', counts.shared::text, true, NULL),
 		('tables exempt', counts.exempt::text, true, NULL),
 		('tables paused', counts.paused::text, counts.paused = 0,

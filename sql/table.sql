@@ -43,6 +43,12 @@ EXCEPTION
 END
 $$;
 
+-- Is the label one that only observes the table?
+CREATE FUNCTION multitenant._is_observed(rel regclass) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(multitenant._label_json(rel) ->> 'mode' = 'observe', false)
+$$;
+
 -- The column that is labelled as the tenant's; NULL without one.
 CREATE FUNCTION multitenant._labelled_column(rel regclass) RETURNS name
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
@@ -112,10 +118,11 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		ORDER BY c.preference, c.attnum LIMIT 1))
 $$;
 
--- Is the table itself protected: by its label or by one of our policies? (Ancestors are the caller's business.)
+-- Is the table itself protected: by a label that not only observes it or by one of our policies? (Ancestors are the
+-- caller's business.)
 CREATE FUNCTION multitenant._is_protected(rel regclass) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT coalesce(multitenant._label_class(rel) IN ('tenant', 'shared_rows'), false)
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(multitenant._label_class(rel) IN ('tenant', 'shared_rows') AND NOT multitenant._is_observed(rel), false)
 		OR EXISTS (SELECT FROM pg_catalog.pg_policy p
 				   WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names()))
 $$;
@@ -279,8 +286,9 @@ BEGIN
 	IF present_class <> class THEN
 		RAISE EXCEPTION 'table % already is of class %', rel, present_class
 			USING ERRCODE = '55000', HINT = format('Give it back with multitenant.unprotect(%L) first.', rel);
-	ELSIF multitenant._is_protected(rel) AND present_column <> column_name THEN
-		RAISE EXCEPTION 'table % already is protected by its column %', rel, quote_ident(present_column)
+	ELSIF (multitenant._is_protected(rel) OR multitenant._is_observed(rel)) AND present_column <> column_name THEN
+		RAISE EXCEPTION 'table % already is % by its column %', rel,
+			CASE WHEN multitenant._is_protected(rel) THEN 'protected' ELSE 'observed' END, quote_ident(present_column)
 			USING ERRCODE = '55000',
 				  HINT = format('Name that column, or give the table back with multitenant.unprotect(%L) first.', rel);
 	ELSIF multitenant._label_json(rel) ->> 'mode' = 'paused' THEN

@@ -6,6 +6,7 @@
 
 #include "base/extension.h"
 #include "base/invalidation.h"
+#include "base/observations.h"
 #include "base/redact.h"
 #include "base/settings.h"
 #include "base/slots.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 	MtInvalidationInit();
 	MtExtensionInit();
 	MtSlotsInit();
+	MtObservationsInit();
 	MtRegistryInit();
 	MtAccessInit();
 	MtKeyringInit();

@@ -15,6 +15,7 @@
 #endif
 #include "executor/executor.h"
 #include "parser/parse_relation.h"
+#include "parser/parser.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -23,6 +24,10 @@
 #include "utils/json.h"
 #else
 #include "utils/jsonfuncs.h"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
 #endif
 
 /* The mark of a function that does not return; put first in a declaration. */
@@ -152,6 +157,13 @@ MtPermissionOf(void *item, MtPermission *out)
 typedef const struct JumbleState MtJumbleState;
 #else
 typedef struct JumbleState MtJumbleState;
+#endif
+
+/* Does a backslash in '..' mean itself? From 19 on always. */
+#if PG_VERSION_NUM >= 190000
+#define MtStringsConform() true
+#else
+#define MtStringsConform() standard_conforming_strings
 #endif
 
 /* The planner hook gained the ExplainState in 19. */

@@ -17,6 +17,7 @@
 #include "base/invalidation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -47,6 +48,7 @@ static Oid	extension_oid = InvalidOid;
 static Oid	schema_oid = InvalidOid;
 static Oid	table_oids[MT_TABLE_COUNT];
 static Oid	accessor_oids[MT_ACCESSOR_COUNT];
+static Oid	observer_oid = InvalidOid;
 
 static void
 forget_state(void)
@@ -96,7 +98,9 @@ MtExtensionInit(void)
 static void
 find_objects(void)
 {
+	static const Oid observer_types[] = {INTERNALOID, ANYOID};
 	oidvector  *no_arguments = buildoidvector(NULL, 0);
+	oidvector  *observer_arguments = buildoidvector(observer_types, lengthof(observer_types));
 
 	for (int i = 0; i < MT_TABLE_COUNT; i++)
 		table_oids[i] = get_relname_relid(table_names[i], schema_oid);
@@ -105,6 +109,11 @@ find_objects(void)
 										   CStringGetDatum(accessor_names[i]),
 										   PointerGetDatum(no_arguments),
 										   ObjectIdGetDatum(schema_oid));
+	observer_oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+								   CStringGetDatum("_observe_row"),
+								   PointerGetDatum(observer_arguments),
+								   ObjectIdGetDatum(schema_oid));
+	pfree(observer_arguments);
 	pfree(no_arguments);
 }
 
@@ -159,6 +168,12 @@ Oid
 MtAccessorOid(MtAccessor accessor)
 {
 	return accessor_oids[accessor];
+}
+
+Oid
+MtObserverOid(void)
+{
+	return observer_oid;
 }
 
 Oid

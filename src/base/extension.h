@@ -47,6 +47,9 @@ extern Oid	MtExtensionOid(void);
 extern Oid	MtTableOid(MtTable table);
 extern Oid	MtAccessorOid(MtAccessor accessor);
 
+/* The function that counts new rows of observed tables; InvalidOid when missing. */
+extern Oid	MtObserverOid(void);
+
 /* An index of the extension's schema by name; throws XX000 if it is missing. */
 extern Oid	MtIndexOid(const char *name);
 

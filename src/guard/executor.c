@@ -28,6 +28,7 @@
 #include "policy/reference.h"
 #include "tcop/dest.h"
 #include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -48,6 +49,7 @@ typedef struct Frame
 	bool		is_noforce;
 	bool		is_held;		/* in or below the query of a cursor WITH HOLD */
 	int			depth;
+	QueryDesc  *query;			/* NULL: none runs */
 } Frame;
 
 /* What was before a step. */
@@ -60,7 +62,7 @@ typedef struct Step
 } Step;
 
 static Start current_start = {NULL, 0, false, false};
-static Frame current_frame = {false, false, 0};
+static Frame current_frame = {false, false, 0, NULL};
 
 static Step *steps = NULL;		/* in TopMemoryContext */
 static int	step_count = 0;
@@ -268,7 +270,29 @@ MtGuardEnterRun(QueryDesc *query)
 	current_frame.is_held |= ActivePortal != NULL &&
 		(ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0;
 	current_frame.depth++;
+	current_frame.query = query;
 	return step;
+}
+
+void
+MtGuardTextOf(const QueryDesc *query, const char **text, int *length)
+{
+	const char *source;
+	int			location = -1;
+	int			given = 0;
+
+	if (query == NULL)
+		query = current_start.query != NULL ? current_start.query : current_frame.query;
+	source = query != NULL ? query->sourceText : debug_query_string;
+	if (source == NULL)
+		source = "";
+	if (query != NULL && query->plannedstmt != NULL)
+	{
+		location = query->plannedstmt->stmt_location;
+		given = query->plannedstmt->stmt_len;
+	}
+	*text = location > 0 ? source + location : source;
+	*length = location >= 0 && given > 0 ? given : (int) strlen(*text);
 }
 
 /*

@@ -54,6 +54,25 @@ extern const char *MtGuardReferenceText(void);
 /* Are permissions checked for COPY table, not for a query? */
 extern bool MtGuardIsCopy(void);
 
+/*
+ * The text of a statement; of NULL, of the one that is being started or is
+ * running. Valid as long as the statement.
+ */
+extern void MtGuardTextOf(const QueryDesc *query, const char **text, int *length);
+
+/*
+ * observe.c: counts what would be refused if observed tables were protected.
+ * Start: after the executor's own; Plan: of a finished plan; Statement: of one
+ * that names an observed table, and the capabilities it would need where row
+ * security does not filter it; Legacy: of a legacy role on a protected table;
+ * Copy: a COPY FROM that counts its rows if the table is observed, else the same.
+ */
+extern void MtGuardObserveStart(QueryDesc *query, int eflags);
+extern void MtGuardObservePlan(PlannedStmt *statement);
+extern void MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed);
+extern void MtGuardObserveLegacy(Oid relid);
+extern PlannedStmt *MtGuardObserveCopy(PlannedStmt *statement);
+
 /* status.c: remembers how the library was loaded. */
 extern void MtStatusInit(void);
 
@@ -83,12 +102,17 @@ typedef struct MtUtility
 	bool		is_held;		/* DECLARE .. WITH HOLD */
 	bool		is_owners;		/* a command of protect() or a companion .. */
 	MtOwnerCommand command;		/* .. then this one */
+	Oid			copied_to;		/* the observed table that a COPY FROM fills */
 } MtUtility;
 
 /* What Enter returns goes to Leave, also on errors; Enter does not throw. */
 extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext context);
 extern void MtGuardLeaveUtility(MtUtility previous);
 extern void MtGuardCheckUtility(Node *statement);
+
+/* The observed table that the innermost utility statement, a COPY FROM, fills. */
+extern void MtGuardSetCopiedTo(Oid relid);
+extern Oid	MtGuardCopiedTo(void);
 
 /* The command that the library runs for the owner of a table; NULL: none. */
 extern const MtOwnerCommand *MtGuardOwnersCommand(void);

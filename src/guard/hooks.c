@@ -63,6 +63,7 @@ plan_statement(MT_PLANNER_PARAMS)
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	MtChecksSimplify(result);
+	MtGuardObservePlan(result);
 	MtGuardCheckPrintedPlan();
 	return result;
 }
@@ -82,6 +83,7 @@ start_executor(QueryDesc *queryDesc, int eflags)
 	}
 	step = MtGuardEnterStart(queryDesc, eflags);
 	start(queryDesc, eflags);
+	MtGuardObserveStart(queryDesc, eflags);
 	MtGuardLeave(step);
 }
 
@@ -146,7 +148,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		MtGuardCheckUtility(pstmt->utilityStmt);
 		if (!IsA(pstmt->utilityStmt, CopyStmt) || !MtGuardIsOn() ||
 			!MtGuardCopyFrom(pstmt, queryString, qc))
-			process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+			process(MtGuardObserveCopy(pstmt), queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		MtHygieneNote(residue);
 	}
 	PG_FINALLY();

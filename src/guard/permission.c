@@ -98,6 +98,13 @@ record_bypass(const MtPermission *permission)
 	MtAuditEmit(&event);
 }
 
+static uint32
+needed_to_bypass(const MtPermission *permission)
+{
+	return MT_MAY_BYPASS_READ |
+		((permission->required & WRITE_RIGHTS) ? MT_MAY_BYPASS_WRITE : 0);
+}
+
 /*
  * May this session go past row security, as its role can?
  *
@@ -107,11 +114,8 @@ record_bypass(const MtPermission *permission)
 static bool
 may_bypass(const MtPermission *permission, MtDenial *denial)
 {
-	uint32		needed = MT_MAY_BYPASS_READ;
+	uint32		needed = needed_to_bypass(permission);
 	uint32		capabilities = MtAccessCapabilities();
-
-	if (permission->required & WRITE_RIGHTS)
-		needed |= MT_MAY_BYPASS_WRITE;
 
 	if (MtContextGet()->state == MT_STATE_TENANT)
 		return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
@@ -139,6 +143,8 @@ may_bypass(const MtPermission *permission, MtDenial *denial)
 	if (!(capabilities & MT_IS_SUPERUSER) ||
 		mt_guc_superuser_access != MT_SUPERUSER_ALLOW)
 		record_bypass(permission);
+	if (capabilities & MT_IS_LEGACY)
+		MtGuardObserveLegacy(permission->relid);
 	return true;
 }
 
@@ -312,6 +318,10 @@ check_relation(const MtPermission *permission, bool is_referential,
 		case MT_CLASS_SHARED:
 			return check_shared_table(permission, is_referential, denial);
 		case MT_CLASS_NONE:
+			if (OidIsValid(protection->observed_as) && !is_referential)
+				MtGuardObserveStatement(protection->observed_as, is_filtered(permission),
+										needed_to_bypass(permission));
+			break;
 		case MT_CLASS_EXEMPT:
 			break;
 	}

@@ -24,7 +24,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-static MtUtility current_utility = {false, false, {InvalidOid, false}};
+static MtUtility current_utility = {false, false, {InvalidOid, false}, InvalidOid};
 
 /*
  * Is this session free to do what applications are denied? Asked before
@@ -149,7 +149,20 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
+	current_utility.copied_to = InvalidOid;
 	return previous;
+}
+
+void
+MtGuardSetCopiedTo(Oid relid)
+{
+	current_utility.copied_to = relid;
+}
+
+Oid
+MtGuardCopiedTo(void)
+{
+	return current_utility.copied_to;
 }
 
 void

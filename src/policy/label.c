@@ -96,9 +96,15 @@ parse_members(const char *json, MtLabel *out, const char **reason)
 	mode = json_text_member(object, "mode");
 	if (mode == NULL || strcmp(mode, "enforce") == 0)
 		return true;
+	if (strcmp(mode, "observe") == 0)
+	{
+		*reason = "Only tables of class tenant can be observed";
+		out->is_observed = true;
+		return out->class == MT_CLASS_TENANT;
+	}
 	if (strcmp(mode, "paused") != 0)
 	{
-		*reason = "The mode must be \"enforce\" or \"paused\"";
+		*reason = "The mode must be \"enforce\", \"observe\" or \"paused\"";
 		return false;
 	}
 	until = json_text_member(object, "until");
@@ -231,6 +237,7 @@ MtLabelOf(Oid relid, MtLabel *out)
 	{
 		out->class = MT_CLASS_TENANT;
 		out->is_paused = false;
+		out->is_observed = false;
 	}
 	pfree(text);
 }
@@ -247,6 +254,36 @@ MtAnyLabel(void)
 				CStringGetTextDatum(MT_LABEL_PROVIDER));
 	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return found;
+}
+
+bool
+MtAnyActingLabel(void)
+{
+	Relation	relation = table_open(SecLabelRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_seclabel_provider, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(MT_LABEL_PROVIDER));
+	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		MtLabel		label;
+		const char *reason;
+		char	   *text;
+
+		/* The label of a column says nothing without that of its table. */
+		if (((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid != 0)
+			continue;
+		text = MtColumnText(tuple, RelationGetDescr(relation), Anum_pg_seclabel_label);
+		found = !MtLabelParse(text, &label, &reason) || !label.is_observed;
+		pfree(text);
+	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return found;
@@ -288,19 +325,21 @@ may_change_isolation(void)
 /*
  * May this session write this label?
  *
- * Security: the table's owner may say "this is tenants' data" once, which only
- * adds protection and is what a restore by the owner does. Changing or removing
- * a label, or saying anything weaker, takes a superuser's or migrator's session:
- * a definer function owned by one lends nothing.
+ * Security: the table's owner may say "this is tenants' data" once, to be
+ * protected or only observed, which takes nothing away and is what a restore by
+ * the owner does; and that what was observed is protected now. Changing or
+ * removing a label otherwise, or saying anything weaker, takes a superuser's or
+ * migrator's session: a definer function owned by one lends nothing.
  */
 static void
 check_right_to_label(Oid relid, const MtLabel *label, bool is_removal)
 {
-	char	   *old = label_text(relid);
+	MtLabel		old;
 
 	if (may_change_isolation())
 		return;
-	if (old != NULL || is_removal)
+	MtLabelOf(relid, &old);
+	if (is_removal || (old.class != MT_CLASS_NONE && (!old.is_observed || label->is_observed)))
 		refuse_label("the owner of a table cannot change or remove its multitenant label",
 					 "A role with profile migrator or a superuser can call multitenant.unprotect().");
 	if (label->class != MT_CLASS_TENANT || label->is_paused)
@@ -416,8 +455,9 @@ check_label(const ObjectAddress *object, const char *seclabel)
 
 	event.object = quote_qualified_identifier(get_namespace_name(get_rel_namespace(object->objectId)),
 											  get_rel_name(object->objectId));
-	event.detail = psprintf("{\"class\": \"%s\", \"paused\": %s}",
-							class_names[label.class], label.is_paused ? "true" : "false");
+	event.detail = psprintf("{\"class\": \"%s\", \"paused\": %s, \"observed\": %s}",
+							class_names[label.class], label.is_paused ? "true" : "false",
+							label.is_observed ? "true" : "false");
 	MtAuditEmit(&event);
 }
 

@@ -27,6 +27,7 @@ typedef struct MtLabel
 	MtClass		class;
 	bool		is_paused;
 	TimestampTz paused_until;	/* only if is_paused */
+	bool		is_observed;	/* protects nothing yet: class tenant only */
 } MtLabel;
 
 extern void MtLabelInit(void);
@@ -55,7 +56,13 @@ extern AttrNumber MtLabelledColumn(Oid relid);
 /* Direct parents in partition and inheritance trees, as a list of OIDs. */
 extern List *MtParentsOf(Oid relid);
 
-/* Is any table of this database labelled? Reads a catalog sequentially. */
+/* Is any table or column of this database labelled? Reads a catalog sequentially. */
 extern bool MtAnyLabel(void);
+
+/*
+ * Is there a label of a table that does more than observe? Reads a catalog
+ * sequentially.
+ */
+extern bool MtAnyActingLabel(void);
 
 #endif							/* MT_LABEL_H */

@@ -505,8 +505,9 @@ finding_below(Oid relid, const char *column)
 		depend_on(child);
 		MtLabelOf(child, &label);
 		if (column == NULL &&
-			(label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
-			 (label.class == MT_CLASS_NONE &&
+			((label.class == MT_CLASS_TENANT && !label.is_observed) ||
+			 label.class == MT_CLASS_SHARED_ROWS ||
+			 ((label.class == MT_CLASS_NONE || label.is_observed) &&
 			  class_from_policies(child) != MT_CLASS_NONE)))
 			return "a table below it is protected, it is not";
 		labelled = column == NULL ? 0 : MtLabelledColumn(child);
@@ -561,6 +562,36 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 	relation_close(relation, AccessShareLock);
 }
 
+/*
+ * Who is observed, if nothing protects it: itself, or the highest of its
+ * ancestors that are. Sets the tenant column, found by the ancestor's name where
+ * the relation has no label of its own.
+ */
+static void
+judge_observed(Oid relid, bool is_labelled, MtProtection *out)
+{
+	ListCell   *cell;
+	char	   *name;
+
+	foreach(cell, MtParentsOf(relid))
+	{
+		const MtProtection *parent = ancestor(lfirst_oid(cell));
+
+		if (OidIsValid(parent->observed_as))
+			out->observed_as = parent->observed_as;
+	}
+	if (!OidIsValid(out->observed_as) && is_labelled)
+		out->observed_as = relid;
+	if (!OidIsValid(out->observed_as))
+		return;
+	out->column = MtLabelledColumn(relid);
+	if (out->column != 0 || out->observed_as == relid)
+		return;
+	out->column = MtLabelledColumn(out->observed_as);
+	name = out->column == 0 ? NULL : get_attname(out->observed_as, out->column, true);
+	out->column = name == NULL ? 0 : get_attnum(relid, name);
+}
+
 /* Reads everything about one relation from the catalogs. */
 static void
 examine(Oid relid, MtProtection *out)
@@ -575,7 +606,8 @@ examine(Oid relid, MtProtection *out)
 	check_stack_depth();
 	CHECK_FOR_INTERRUPTS();
 	MtLabelOf(relid, &label);
-	out->class = label.class;
+	/* What is observed has no class of its own: nothing is refused on it. */
+	out->class = label.is_observed ? MT_CLASS_NONE : label.class;
 	out->is_paused = label.is_paused;
 	out->paused_until = label.paused_until;
 	inherited = class_from_ancestors(relid);
@@ -598,6 +630,8 @@ examine(Oid relid, MtProtection *out)
 		out->is_intact = (out->finding == NULL);
 		if (!out->is_intact)
 			out->class = MT_CLASS_TENANT;
+		else if (out->class == MT_CLASS_NONE)
+			judge_observed(relid, label.is_observed, out);
 	}
 }
 
@@ -663,8 +697,8 @@ MtProtectionIsOwn(Oid relid)
 	MtLabel		label;
 
 	MtLabelOf(relid, &label);
-	return label.class == MT_CLASS_TENANT || label.class == MT_CLASS_SHARED_ROWS ||
-		class_from_policies(relid) != MT_CLASS_NONE;
+	return (label.class == MT_CLASS_TENANT && !label.is_observed) ||
+		label.class == MT_CLASS_SHARED_ROWS || class_from_policies(relid) != MT_CLASS_NONE;
 }
 
 /* Does a policy call the accessor? A table whose label was lost has those. */
@@ -710,7 +744,7 @@ MtProtectionAny(void)
 		uint64		before = changes;
 		uint64		generation_before = MtExtensionGeneration();
 
-		any = MtAnyLabel() || any_policy();
+		any = MtAnyActingLabel() || any_policy();
 		seen_changes = before;
 		seen_generation = generation_before;
 	}
@@ -731,6 +765,7 @@ mt_protection(PG_FUNCTION_ARGS)
 	bool		nulls[5] = {false};
 	char	   *column;
 	NameData	column_name;
+	bool		is_observed;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -738,7 +773,8 @@ mt_protection(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	protection = MtProtectionOf(relid);
 
-	values[0] = CStringGetTextDatum(MtClassName(protection->class));
+	is_observed = OidIsValid(protection->observed_as);
+	values[0] = CStringGetTextDatum(MtClassName(is_observed ? MT_CLASS_TENANT : protection->class));
 	column = protection->column ? get_attname(relid, protection->column, true) : NULL;
 	nulls[1] = (column == NULL);
 	if (column != NULL)
@@ -746,7 +782,8 @@ mt_protection(PG_FUNCTION_ARGS)
 		namestrcpy(&column_name, column);
 		values[1] = NameGetDatum(&column_name);
 	}
-	values[2] = CStringGetTextDatum(protection->is_paused ? "paused" : "enforce");
+	values[2] = CStringGetTextDatum(protection->is_paused ? "paused" :
+									is_observed ? "observe" : "enforce");
 	values[3] = BoolGetDatum(protection->is_intact);
 	nulls[4] = (protection->finding == NULL);
 	if (protection->finding != NULL)

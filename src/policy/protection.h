@@ -21,6 +21,8 @@ typedef struct MtProtection
 	TimestampTz paused_until;
 	AttrNumber	column;			/* the tenant column; 0 if not known */
 	bool		has_row_security;	/* enabled, whatever else is missing */
+	Oid			observed_as;	/* the observed table that it is or is below;
+								 * only of class none */
 	bool		is_intact;		/* everything that protects it is there */
 	const char *finding;		/* what is not intact: a constant; NULL if
 								 * intact */
@@ -41,8 +43,8 @@ extern const MtProtection *MtProtectionOf(Oid relid);
 extern bool MtIsTenantEquality(Node *node, AttrNumber *column);
 
 /*
- * Has this database a protected table: anything labelled, or a policy that calls
- * an accessor? Reads catalogs after DDL only.
+ * Has this database a protected table: anything labelled that is not only
+ * observed, or a policy that calls an accessor? Reads catalogs after DDL only.
  */
 extern bool MtProtectionAny(void);
 

@@ -66,11 +66,14 @@ static const Profile profiles[] = {
 	MT_MAY_BYPASS_READ | MT_MAY_BYPASS_WRITE, MT_ALLOW_ALL},
 	{"bypass_read", MT_MAY_ENTER_SYSTEM | MT_MAY_SEE_TENANTS |
 	MT_MAY_BYPASS_READ, MT_ALLOW_ALL & ~MT_ALLOW_TRUNCATE},
+	/* until a date: grant_access() sees to that */
+	{"legacy", MT_MAY_WRITE_SHARED | MT_MAY_BYPASS_READ | MT_MAY_BYPASS_WRITE | MT_IS_LEGACY,
+	MT_ALLOW_ALL},
 };
 
 /* Everything, except what is granted to a role by name. */
 static const Profile superuser_profile = {
-	"superuser", ~(uint32) MT_MAY_KEEP_SESSION, MT_ALLOW_ALL
+	"superuser", ~(uint32) (MT_MAY_KEEP_SESSION | MT_IS_LEGACY), MT_ALLOW_ALL
 };
 
 /* Names that _require() and _has() take. */

@@ -26,7 +26,8 @@ typedef enum MtCapability
 	MT_MAY_READ_AUDIT = 1 << 10,	/* audit of every tenant */
 	MT_MAY_KEEP_SESSION = 1 << 11,	/* session-scoped context */
 	MT_IS_SUPERUSER = 1 << 12,
-	MT_MAY_LINT = 1 << 13		/* lint(): how the database is guarded */
+	MT_MAY_LINT = 1 << 13,		/* lint(): how the database is guarded */
+	MT_IS_LEGACY = 1 << 14		/* an application not adapted yet: counted */
 } MtCapability;
 
 /* The tenant a session's role is bound to. */
