@@ -48,7 +48,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	profiles constant text[] := '{application,trusted_application,tenant,provisioner,operator,auditor,migrator,bypass,bypass_read}';
+	profiles constant text[] := '{application,trusted_application,tenant,provisioner,operator,auditor,migrator,bypass,bypass_read,legacy}';
 	bound_tenant uuid;
 	unknown text;
 BEGIN
@@ -65,7 +65,7 @@ BEGIN
 		RAISE EXCEPTION 'profile "tenant" needs a tenant, and no other profile has one'
 			USING ERRCODE = '22023', HINT = 'A role of profile tenant is bound to the tenant that is given.';
 	END IF;
-	IF $2 IN ('bypass', 'bypass_read') AND coalesce(btrim($4), '') = '' THEN
+	IF $2 IN ('bypass', 'bypass_read', 'legacy') AND coalesce(btrim($4), '') = '' THEN
 		RAISE EXCEPTION 'a bypass needs a reason'
 			USING ERRCODE = '22023', HINT = 'Say what the role is for, such as ''nightly dump''; it is recorded.';
 	END IF;
@@ -76,6 +76,15 @@ BEGIN
 	IF $5 <= now() THEN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
+	END IF;
+	-- Security: an application that reaches every tenant is no profile to stay with.
+	IF $2 = 'legacy' AND ($5 IS NULL OR $5 > now() + interval '1 year') THEN
+		RAISE EXCEPTION 'profile "legacy" ends within a year'
+			USING ERRCODE = '22023', HINT = 'Give expires_at: the day on which the application has been adapted.';
+	END IF;
+	IF $2 = 'legacy' AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1 AND r.rolbypassrls) THEN
+		RAISE WARNING 'role "%" has no BYPASSRLS, so statements without a tenant stay refused on protected tables', $1
+			USING HINT = format('ALTER ROLE %I BYPASSRLS, and take it away when the application has been adapted.', $1);
 	END IF;
 	SELECT a.name INTO unknown FROM unnest($7) AS a(name)
 		WHERE NOT EXISTS (SELECT FROM multitenant._hardenings() h WHERE h.name = a.name) LIMIT 1;
@@ -97,7 +106,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.grant_access(name, text, text, text, timestamptz, boolean, text[]) IS
-'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read. reason: required for a bypass; expires_at: afterwards the role may do nothing; session_context: the context of an application lasts until it is replaced or the session is reset; allow: names of hardening() that are not denied to an application role. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
+'Gives a role a profile: application (the default of every role), trusted_application, tenant (bound to the tenant given), provisioner, operator, auditor, migrator, bypass, bypass_read, legacy (an application not adapted yet, with BYPASSRLS: it reaches every tenant, is counted in adoption_report(), and ends within a year). reason: required for a bypass and legacy; expires_at: afterwards the role may do nothing, required for legacy; session_context: the context of an application lasts until it is replaced or the session is reset; allow: names of hardening() that are not denied to an application role. Superusers only. Errors: 42501, 42704 unknown role, 22023 arguments do not fit, MT008 unknown tenant.';
 
 CREATE FUNCTION multitenant.revoke_access(role name)
 RETURNS void

@@ -188,7 +188,7 @@ MtObservationOf(Oid relid, const char *text, int length)
 	key.relid = relid;
 	if (text != NULL)
 	{
-		key.role = GetSessionUserId();
+		key.role = GetOuterUserId();
 		key.application = application_name == NULL ? 0 :
 			hash_bytes((const unsigned char *) application_name, strlen(application_name));
 		key.statement = MtWordingOf(text, length, wording, sizeof(wording));

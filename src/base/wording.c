@@ -44,6 +44,7 @@ typedef struct Wording
 	size_t		room;			/* the end of the string not included */
 	uint64		hash;
 	bool		is_space_due;
+	bool		is_end_due;		/* a semicolon that something must follow */
 	ListState	list;
 	bool		is_after_word;	/* was the last byte part of a name or number? */
 } Wording;
@@ -101,6 +102,13 @@ put(Wording *wording, char byte, bool is_literal)
 	bool		is_new = list == LIST_LITERAL && before == LIST_NONE;
 	bool		is_closing = list == LIST_CLOSED && before == LIST_LITERAL;
 
+	if (wording->is_end_due)
+	{
+		end_list(wording);
+		put_byte(wording, ';');
+		wording->is_end_due = false;
+		list = LIST_NONE;
+	}
 	if (list == LIST_NONE)
 	{
 		end_list(wording);
@@ -253,6 +261,11 @@ next(Wording *wording, const char *text)
 	if (byte == ' ' || (byte >= '\t' && byte <= '\r'))
 	{
 		wording->is_space_due = true;
+		wording->at++;
+	}
+	else if (byte == ';')
+	{
+		wording->is_end_due = true;
 		wording->at++;
 	}
 	else if (skip_comment(wording))

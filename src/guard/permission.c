@@ -143,8 +143,6 @@ may_bypass(const MtPermission *permission, MtDenial *denial)
 	if (!(capabilities & MT_IS_SUPERUSER) ||
 		mt_guc_superuser_access != MT_SUPERUSER_ALLOW)
 		record_bypass(permission);
-	if (capabilities & MT_IS_LEGACY)
-		MtGuardObserveLegacy(permission->relid);
 	return true;
 }
 
@@ -244,7 +242,11 @@ check_tenant_table(const MtPermission *permission,
 	if (!check_filter(permission, protection, &needs_context, denial))
 		return false;
 	if (!needs_context)
+	{
+		if ((MtAccessCapabilities() & (MT_IS_LEGACY | MT_IS_SUPERUSER)) == MT_IS_LEGACY)
+			MtGuardObserveLegacy(permission->relid);
 		return true;
+	}
 	MtGuardCheckHeldCursor();
 	MtGuardNoteRead();
 	return MtContextCheck(denial);

@@ -73,7 +73,7 @@ static const Profile profiles[] = {
 
 /* Everything, except what is granted to a role by name. */
 static const Profile superuser_profile = {
-	"superuser", ~(uint32) (MT_MAY_KEEP_SESSION | MT_IS_LEGACY), MT_ALLOW_ALL
+	"superuser", ~(uint32) MT_MAY_KEEP_SESSION, MT_ALLOW_ALL
 };
 
 /* Names that _require() and _has() take. */

@@ -81,6 +81,10 @@ SELECT set_eq(
 	('explain_access', 'table_name regclass, key bigint, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
 	('explain_access', 'table_name regclass, key uuid, command text DEFAULT ''select''::text, role name DEFAULT NULL::name, tenant text DEFAULT NULL::text', 'TABLE(step integer, layer text, verdict text, detail text)', 'volatile', 'unsafe', 'invoker'),
 	('test_isolation', 'table_name regclass, tenants text[] DEFAULT NULL::text[], role name DEFAULT NULL::name, confirm name DEFAULT NULL::name', 'SETOF text', 'volatile', 'unsafe', 'invoker'),
+	('observe', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
+	('observe_schema', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name', 'TABLE(table_name text, note text)', 'volatile', 'unsafe', 'invoker'),
+	('adoption_report', '', 'TABLE(table_name text, mode text, statements bigint, role_name name, application_name text, without_context bigint, bypassing bigint, legacy bigint, foreign_rows_read bigint, foreign_rows_written bigint, rows_without_tenant bigint, unseen_scans bigint, first_seen timestamp with time zone, last_seen timestamp with time zone, first_statement text, hint text)', 'volatile', 'unsafe', 'invoker'),
+	('forget_observations', 'table_name regclass DEFAULT NULL::regclass', 'void', 'volatile', 'unsafe', 'invoker'),
 	-- audit and status
 	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
 	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker'),
