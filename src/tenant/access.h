@@ -27,7 +27,8 @@ typedef enum MtCapability
 	MT_MAY_KEEP_SESSION = 1 << 11,	/* session-scoped context */
 	MT_IS_SUPERUSER = 1 << 12,
 	MT_MAY_LINT = 1 << 13,		/* lint(): how the database is guarded */
-	MT_IS_LEGACY = 1 << 14		/* an application not adapted yet, unless superuser */
+	MT_IS_LEGACY = 1 << 14		/* an application not adapted yet, unless
+								 * superuser */
 } MtCapability;
 
 /* The tenant a session's role is bound to. */
