@@ -139,7 +139,7 @@ COMMENT ON FUNCTION multitenant.pre_restore() IS
 CREATE FUNCTION multitenant._new_tables(
 	OUT mode text, OUT tenant_column name, OUT schemas text[], OUT is_in_force boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY DEFINER
 BEGIN ATOMIC
 	SELECT r.mode, r.tenant_column, r.schemas, r.is_in_force FROM multitenant.new_table_rule r
 	UNION ALL

@@ -85,13 +85,19 @@ $mt->superuser(<<"SQL");
 CREATE SCHEMA theirs AUTHORIZATION $owner;
 GRANT USAGE ON SCHEMA theirs TO $app;
 SET ROLE $owner;
-CREATE TABLE theirs.parent (id int PRIMARY KEY, tenant_id uuid NOT NULL);
+CREATE TABLE theirs.parent (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id uuid NOT NULL);
 SELECT multitenant.protect('theirs.parent');
-ALTER TABLE theirs.parent DROP CONSTRAINT parent_tenant_id_id_key;
+DO \$\$ DECLARE c name; BEGIN
+	FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = 'theirs.parent'::regclass AND contype = 'u' LOOP
+		EXECUTE format('ALTER TABLE theirs.parent DROP CONSTRAINT %I', c);
+	END LOOP;
+END \$\$;
 GRANT REFERENCES, SELECT ON theirs.parent TO $app;
 SQL
-my $before = $mt->superuser("SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = 'theirs.parent'::regclass");
-my ($out, $err) = $mt->run($app, 'CREATE TABLE watched.child (id int PRIMARY KEY, tenant_id uuid NOT NULL, parent int REFERENCES theirs.parent)');
+my $before = $mt->superuser("SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = 'theirs.parent'::regclass AND contype <> 'n'");
+like($before, qr/^PRIMARY KEY \(id\)$/, 'a table that needs another key to be referred to');
+my ($out, $err) = $mt->run($app, 'CREATE TABLE watched.child (id int PRIMARY KEY, tenant_id uuid NOT NULL, parent uuid REFERENCES theirs.parent)');
+like($err, qr/42501/, 'a reference to it that would need one is refused') or diag("$out\n$err");
 is($mt->superuser("SELECT string_agg(pg_get_constraintdef(oid), ',' ORDER BY conname) FROM pg_constraint WHERE conrelid = 'theirs.parent'::regclass AND contype <> 'n'"), $before,
 	'a table of another owner is not changed by creating one that refers to it') or diag($err);
 
