@@ -32,7 +32,7 @@ sub closed
 	my ($name, $sql, $state) = @_;
 	my (undef, $err) = $mt->run($app, $sql);
 	my $left = $mt->superuser("SELECT string_agg(table_name, ' ') FROM multitenant._undecided_tables() WHERE is_watched AND table_name <> 'watched.old'");
-	my $column = $mt->superuser("SELECT count(*) FROM pg_attribute WHERE attrelid = 'watched.old'::regclass AND attname = 'tenant_id'");
+	my $column = $mt->superuser("SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('watched.old') AND attname = 'tenant_id'");
 	my $wanted = $state // 'MT010';
 	ok($left eq '' && $column eq '0' && $err =~ /\b$wanted\b/, $name) or diag("left: $left $column\n$err");
 	return;
