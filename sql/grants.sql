@@ -58,8 +58,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text),
-	multitenant._blocks_of(regclass), multitenant._is_volatile_policy(oid)
-	multitenant._blocks_of(regclass),
+	multitenant._blocks_of(regclass), multitenant._is_volatile_policy(oid),
 	multitenant._observe_row(internal, "any"), multitenant._observe_copied("any"),
 	multitenant._observations(), multitenant._observations_lost(),
 	multitenant._require_observations(), multitenant._forget_observations(regclass)
