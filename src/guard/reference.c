@@ -20,6 +20,7 @@
 #include "commands/extension.h"
 #include "guard/guard.h"
 #include "policy/protection.h"
+#include "tenant/access.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -136,8 +137,9 @@ MtGuardCheckConstraint(Oid constraint)
 	Reference	reference;
 	bool		is_reference;
 
+	/* A restore makes the keys as the tables' owners. */
 	if (!MtIsActive() || !MtGuardIsOn() || creating_extension ||
-		MtGuardAllows(MT_ALLOW_REFERENCES))
+		MtAccessIsLent() || MtGuardAllows(MT_ALLOW_REFERENCES))
 		return;
 	catalog = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyInit(&key, Anum_pg_constraint_oid, BTEqualStrategyNumber, F_OIDEQ,

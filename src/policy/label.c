@@ -308,18 +308,13 @@ raise_invalid_label(const char *reason)
 			errhint("Use multitenant.protect() and its companions instead of SECURITY LABEL."));
 }
 
-/*
- * A restore with SET SESSION AUTHORIZATION labels tables as their owners; such a
- * session can become superuser again whenever it likes.
- */
+/* A restore with SET SESSION AUTHORIZATION labels tables as their owners. */
 static bool
 may_change_isolation(void)
 {
 	if (!MtIsActive())
 		return superuser();
-	return MtAccessHas(MT_MAY_CHANGE_ISOLATION) ||
-		(GetAuthenticatedUserId() != GetSessionUserId() &&
-		 superuser_arg(GetAuthenticatedUserId()));
+	return MtAccessHas(MT_MAY_CHANGE_ISOLATION) || MtAccessIsLent();
 }
 
 /*

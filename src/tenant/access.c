@@ -342,6 +342,13 @@ MtAccessHas(uint32 capability)
 }
 
 bool
+MtAccessIsLent(void)
+{
+	return GetAuthenticatedUserId() != GetSessionUserId() &&
+		superuser_arg(GetAuthenticatedUserId());
+}
+
+bool
 MtAccessBypassesRowSecurity(Oid role)
 {
 	return role_access(role).bypasses_row_security;

@@ -49,6 +49,12 @@ extern uint32 MtAccessCapabilities(void);
 /* All of the bits? */
 extern bool MtAccessHas(uint32 capability);
 
+/*
+ * Is this a superuser's connection that SET SESSION AUTHORIZATION has lent to
+ * another role, as a restore does? It can become superuser again at any time.
+ */
+extern bool MtAccessIsLent(void);
+
 /* May this session do what application roles are denied? Needs MtIsActive(). */
 extern bool MtAccessAllows(MtAllowance allowance);
 
