@@ -1,5 +1,5 @@
-# New tables: roles that want a table without a class where each has to have one, or want to use protect() at the commit
-# for what they may not do themselves.
+# Attack O4 of docs/internals/attacks.md, new tables: roles that want a table without a class where each has to have one,
+# or want to use protect() at the commit for what they may not do themselves.
 use strict;
 use warnings;
 use FindBin;
