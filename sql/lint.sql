@@ -127,7 +127,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		SELECT a.oid, a.rolname, coalesce(x.profile, 'application') AS profile, x.role_name IS NOT NULL AS is_recorded,
 			-- Security: a profile that this list does not know counts as an application.
 			NOT a.rolsuper AND a.oid >= 16384 AND coalesce(x.profile, 'application')
-				NOT IN ('provisioner', 'operator', 'auditor', 'migrator', 'bypass', 'bypass_read') AS is_application,
+				NOT IN ('provisioner', 'operator', 'auditor', 'migrator', 'bypass', 'bypass_read', 'legacy') AS is_application,
 			a.rolcanlogin, a.rolsuper, NOT a.rolsuper AND NOT a.rolbypassrls AS is_filtered, x.allowed
 		FROM pg_catalog.pg_roles a LEFT JOIN multitenant._access_profiles() x ON x.role_name = a.rolname
 	), exposed(oid) AS (

@@ -198,6 +198,11 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		multitenant._regrant(p.present, 'application', p.session_context, p.allowed), NULL
 	FROM p WHERE p.has_role AND p.profile = 'trusted_application'
 	UNION ALL
+	SELECT 'legacy_role', p.role_name::text, NULL, 'high',
+		format('%s reaches every tenant until %s.', p.role_name, to_char(p.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')),
+		format('SELECT multitenant.revoke_access(%L); ALTER ROLE %I NOBYPASSRLS', p.role_name, p.role_name), NULL
+	FROM p WHERE p.has_role AND p.profile = 'legacy' AND p.expires_at > now()
+	UNION ALL
 	SELECT 'session_context_granted', p.role_name::text, NULL, 'high',
 		format('The context of %s outlives its transactions: in a pooled session the next statement may be another tenant''s.', p.role_name),
 		multitenant._regrant(p.present, p.profile, false, p.allowed), NULL

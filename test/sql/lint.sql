@@ -126,6 +126,7 @@ BEGIN; CREATE ROLE regress_mt_gone; SELECT multitenant.grant_access('regress_mt_
 BEGIN; SELECT multitenant.grant_access('regress_mt_app', 'trusted_application', reason => 'it''s old', expires_at => '2100-01-01 UTC', session_context => true, allow => '{explain,notify}');
 	SELECT * FROM mt_lint.found; SELECT remediation FROM multitenant.lint() WHERE name = 'trusted_application'; SELECT * FROM mt_lint.mend();
 	SELECT profile, session_context, expires_at = '2100-01-01 UTC', allowed, reason FROM multitenant.access; ROLLBACK;
+BEGIN; ALTER ROLE regress_mt_app BYPASSRLS; SELECT multitenant.grant_access('regress_mt_app', 'legacy', reason => 'until release 9', expires_at => now() + interval '1 day'); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; SELECT multitenant.grant_access('regress_mt_app', 'application', session_context => true); SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; SELECT multitenant.grant_access('regress_mt_app', 'application', allow => (SELECT array_agg(name) FROM multitenant._hardenings())); SELECT * FROM mt_lint.found; ROLLBACK;
 BEGIN; SELECT multitenant.grant_access('regress_mt_app', 'application', allow => '{explain,signals}');
