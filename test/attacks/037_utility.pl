@@ -349,7 +349,13 @@ my @what = sort keys %weakening;
 foreach my $role ($owner, 'regress_mt_dbo', $migrator, 'postgres')
 {
 	my @reports = reports($role, map { $weakening{$_} } @what);
-	like($reports[$_], qr/(?:MT010: .* would break the protection|42501: must be owner of \w+ template)/, "breaking it: $what[$_] is refused to $role") foreach 0 .. $#what;
+	foreach (0 .. $#what)
+	{
+		# A superuser's restore brings the policies that were there before protect(); lint() finds them.
+		my $is_restored = $role eq 'postgres' && $weakening{$what[$_]} =~ /^CREATE POLICY wide/;
+		$is_restored ? unlike($reports[$_], qr/ERROR/, "breaking it: $what[$_] is left to lint() for $role")
+			: like($reports[$_], qr/(?:MT010: .* would break the protection|42501: must be owner of \w+ template)/, "breaking it: $what[$_] is refused to $role");
+	}
 	@reports = reports($role, map { "$system $weakening{$_}" } @what);
 	my $wanted = $role =~ /owner|dbo/ ? qr/42501: permission denied/ : qr/\A(?!.*(?:ERROR|nothing))/s;
 	like($reports[$_] // 'nothing', $wanted, "breaking it: $what[$_] in a system context of $role") foreach 0 .. $#what;

@@ -129,9 +129,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	('multitenant.remove_member(uuid,text)'),
 	('multitenant._access_profiles()'), ('multitenant._accepted_findings()'),
 	-- say only whether this database was copied, and how many findings are accepted
-	('multitenant._is_copy()'), ('multitenant._accepted_finding_count()') $$,
-	-- says only whether this database was copied
-	('multitenant._is_copy()'),
+	('multitenant._is_copy()'), ('multitenant._accepted_finding_count()'),
 	-- says only what happens to new tables
 	('multitenant._new_tables()') $$,
 	'definer functions are these and no others');
@@ -150,7 +148,6 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT prois
 		('multitenant._try(name,uuid,text,boolean)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
 		-- a null tenant is what they look for; null means every table
 		('multitenant._observe_row(internal,"any")'), ('multitenant._observe_copied("any")'), ('multitenant._forget_observations(regclass)'),
-		('multitenant._run_as_owner(regclass,text)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
 		('multitenant.authenticate(text)'), ('multitenant.use_tenant(text)'), ('multitenant.use_tenant(uuid)'), ('multitenant.use_tenant(bigint)'),
 		('multitenant.switch_tenant(text)'), ('multitenant.switch_tenant(uuid)'), ('multitenant.switch_tenant(bigint)') $$,
 	'C functions are strict, except these');
@@ -160,7 +157,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND proisstrict
 SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
 		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()'),
-		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()') $$,
+		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()'),
 		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._try(name,uuid,text,boolean)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
@@ -168,8 +165,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no func
 -- ---- tables ----
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
-	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding}'::text[], 'the tables are these');
-	'{tenant,member,access,signing_key,installation,audit_event,new_table_rule,pending_protection}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
@@ -187,8 +183,7 @@ SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'r' AND NOT relr
 SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.polrelid $$, 'and no policy opens one');
 SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
-SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding') AND NOT EXISTS (SELECT FROM pg_trigger t
-SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'pending_protection') AND NOT EXISTS (SELECT FROM pg_trigger t
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection') AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
 SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file')

@@ -171,6 +171,8 @@ $mt->steps('a function with a SET clause enters the tenant of a principal', $app
 	authenticate(undef, sub => 'ann') => '', "SELECT enter_tenant('acme')" => $id{acme}, $state => 'tenant acme', $rows => $acme, 'COMMIT' => '');
 $mt->steps('DO with COMMIT in a loop: each round its tenant', $trusted, {}, 'CALL note_all_tenants()' =>
 	"acme=$acme beta=$beta acme=$acme none", $state => 'none -', $rows => 'MT001');
+# What it has seen outlives its transactions in a temporary table.
+$mt->superuser("ALTER ROLE $trusted SET multitenant.session_hygiene = off");
 $mt->steps('an anonymous block with COMMIT', $trusted, {}, <<'SQL' => '', 'SELECT string_agg(seen, \' \' ORDER BY n) FROM seen' => "$acme $beta");
 CREATE TEMP TABLE seen (n serial, seen text);
 DO $$
@@ -184,6 +186,7 @@ BEGIN
 	END LOOP;
 END $$
 SQL
+$mt->superuser("ALTER ROLE $trusted RESET multitenant.session_hygiene");
 $mt->steps('ROLLBACK in a procedure opens the way for another tenant', $trusted, {}, 'CALL rolling_back()' => '', $rows => 'MT001');
 $mt->allowed($trusted, 'SET client_min_messages = notice; CALL rolling_back()', undef, 'and it sees only that one', tenant => 'beta');
 $mt->steps('no COMMIT, no second tenant', $trusted, {}, "DO \$\$ BEGIN PERFORM multitenant.use_tenant('acme'); PERFORM multitenant.use_tenant('beta'); END \$\$" => 'MT005',
@@ -217,9 +220,11 @@ SQL
 $mt->steps('plans inside functions serve one tenant after another', $app, {}, 'SET plan_cache_mode = force_generic_plan' => '',
 	(map { ('BEGIN' => '', authenticate($_) => $id{$_}, 'SELECT notes()' => "SECRET-\U$_", 'COMMIT' => '') } qw(acme beta acme)),
 	'SELECT notes()' => 'MT001');
+$mt->superuser("ALTER ROLE $app SET multitenant.session_hygiene = off");
 $mt->steps('a statement prepared under one tenant runs under another', $app, {}, 'BEGIN' => '', authenticate('acme') => $id{acme},
 	"PREPARE q AS $rows" => '', 'EXECUTE q' => $acme, 'COMMIT' => '', 'BEGIN' => '', authenticate('beta') => $id{beta},
 	'EXECUTE q' => $beta, 'COMMIT' => '');
+$mt->superuser("ALTER ROLE $app RESET multitenant.session_hygiene");
 
 # ---- cursors ----
 
