@@ -298,6 +298,7 @@ MtWordingOf(const char *text, int length, char *out, size_t size)
 	Wording		wording = {
 		.at = text,.end = text + Min(length, MAX_TEXT),.out = out,.room = size - 1,.hash = HASH_START
 	};
+	int			written;
 
 	/* White space before the statement is none of it. */
 	while (wording.at < wording.end)
@@ -308,8 +309,8 @@ MtWordingOf(const char *text, int length, char *out, size_t size)
 	}
 	end_list(&wording);
 	*wording.out = '\0';
-	/* A character that did not fit as a whole would be none. */
-	if (wording.room == 0)
-		out[pg_mbcliplen(out, strlen(out), size - 1)] = '\0';
+	/* Its last character may have been cut: by the room, or by MAX_TEXT. */
+	written = (int) strlen(out);
+	out[pg_mbcliplen(out, written, written)] = '\0';
 	return wording.hash == 0 ? 1 : wording.hash;
 }

@@ -71,6 +71,11 @@ like($kept, qr/SELECT note FROM ledger WHERE note = \? AND id = \?/, 'the statem
 $mt->run($app, qq{SELECT note AS "$token" FROM ledger LIMIT 1});
 unlike(report('application_name, first_statement'), qr/\Q$token\E/, 'no credential, not even as a name');
 forget();
+# The library looks at 64 kB; one byte of this name is the last of them.
+my $begin = 'SELECT note /*';
+$mt->run($app, $begin . 'x' x (65535 - length($begin) - 4) . "*/ \"\xc3\xa9\" FROM ledger LIMIT 1");
+is(report('first_statement'), 'SELECT note "', 'nor half a character, which would break the report');
+forget();
 
 # ---- there is an end, and it is told ----
 
