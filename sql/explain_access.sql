@@ -439,14 +439,18 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 	FROM pg_catalog.pg_attribute a, multitenant.tenant t WHERE a.attrelid = rel AND a.attname = column_name AND t.id = tenant
 $$;
 
--- What the policies say of a row that was found, asked as the role. Those of users are not shown another tenant's rows.
-CREATE FUNCTION multitenant._ask_policies_as(policies multitenant._policy[], role name, tenant uuid, found_in regclass, row_text text, relation_name name)
+-- What the policies say of a row that was found, asked as the role. Code of users is not shown another tenant's rows: the
+-- generated policies, which come first, get the tenant's column only, because a whole row calls the checks of its domains.
+CREATE FUNCTION multitenant._ask_policies_as(policies multitenant._policy[], role name, tenant uuid, found_in regclass, row_text text,
+	relation_name name, column_name name, row_tenant text)
 RETURNS SETOF multitenant._policy
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	p multitenant._policy;
 	trial record;
-	is_foreign boolean := false;
+	is_foreign boolean := tenant IS NOT NULL AND row_tenant <> multitenant._tenant_value(found_in, column_name, tenant);
+	only_tenant text := (SELECT format('SELECT %L::%s AS %I', row_tenant, format_type(a.atttypid, NULL), a.attname)
+		FROM pg_catalog.pg_attribute a WHERE a.attrelid = found_in AND a.attname = column_name);
 	is_virtual boolean := EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = found_in AND a.attgenerated = 'v');
 BEGIN
 	FOR p IN SELECT * FROM unnest(policies) q ORDER BY NOT q.is_generated, q.is_permissive, q.name LOOP
@@ -460,8 +464,8 @@ BEGIN
 			p.reason := 'it calls a volatile function';
 		ELSE
 			trial := multitenant._try(role, tenant, format(
-				'SELECT CASE (%s) WHEN true THEN ''true'' WHEN false THEN ''false'' ELSE ''null'' END FROM (SELECT (%L::%s).*) AS %I',
-				p.expression, row_text, found_in, relation_name));
+				'SELECT CASE (%s) WHEN true THEN ''true'' WHEN false THEN ''false'' ELSE ''null'' END FROM (%s) AS %I', p.expression,
+				CASE WHEN p.is_generated THEN only_tenant ELSE format('SELECT (%L::%s).*', row_text, found_in) END, relation_name));
 			IF trial.sqlstate = '00000' THEN
 				p.value := trial.value;
 				is_foreign := is_foreign OR (p.is_generated AND p.value <> 'true');
@@ -531,7 +535,8 @@ BEGIN
 		IF role IS NOT NULL AND NOT 'stop' = ANY (SELECT (l).verdict FROM unnest(layers[1:position - 1]) l) THEN
 			policies := ARRAY(SELECT multitenant._policies_for(rel, role, command));
 			policies := ARRAY(SELECT multitenant._ask_policies_as(policies, role, asked_tenant, found.found_in, found.row_text,
-																  (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = rel)));
+																  (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = rel),
+																  column_name, found.tenant));
 			verdict := multitenant._verdict(policies, command);
 		END IF;
 	END IF;

@@ -14,6 +14,9 @@ CREATE FUNCTION seen(text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN R
 CREATE FUNCTION acting() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGIN RAISE WARNING 'volatile policy called by %', current_user; RETURN true; END $$;
 CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'trigger called by %', current_user; RETURN NEW; END $$;
 CREATE FUNCTION folded(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE WARNING 'index called by %', current_user; RETURN $1; END $$;
+CREATE FUNCTION checked(text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE WARNING 'domain called by %', current_user; RETURN true; END $$;
+CREATE DOMAIN checked_text AS text CHECK (checked(VALUE));
+ALTER TABLE invoice ADD COLUMN checked checked_text;
 CREATE POLICY seen ON invoice AS RESTRICTIVE FOR SELECT USING (seen(note));
 CREATE POLICY volatile ON invoice AS RESTRICTIVE FOR DELETE USING (acting());
 RESET ROLE;
@@ -39,6 +42,7 @@ unlike($err, qr/volatile policy called/, 'volatile policies are not called');
 like($out, qr/^policy volatile\|unknown\|.*volatile function$/m, 'and the answer says so');
 ($out, $err) = $mt->run($superuser, $ask->($beta_row, ", role => 'regress_mt_app', tenant => 'acme'"));
 unlike($err, qr/policy called/, 'nor does a policy see another tenant\'s row');
+unlike($err, qr/domain called/, 'nor does the check of a domain');
 ($out, $err) = $mt->run($superuser, $test);
 like($err, qr/trigger called by regress_mt_app/, 'attempts are made as an application role');
 unlike($err, qr/called by \Q$superuser\E/, 'no code of the table is called by the superuser in a test');
