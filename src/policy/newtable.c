@@ -190,13 +190,23 @@ is_below_class(Oid relid)
 
 /*
  * What was decided through its parent becomes a table of its own. What nobody
- * has decided about is no newer than it was.
+ * has decided about is no newer than it was; but a partition was looked at where
+ * its parent is, and comes from there.
  */
 void
 MtNewTableNoteParent(Oid relid)
 {
+	ListCell   *cell;
+
 	if (is_below_class(relid))
 		note_new(relid);
+	else if (get_rel_relispartition(relid))
+		foreach(cell, MtParentsOf(relid))
+	{
+		Note		note = {.relid = relid,.schema_before = get_rel_namespace(lfirst_oid(cell))};
+
+		add_note(&note);
+	}
 }
 
 static void

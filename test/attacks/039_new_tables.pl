@@ -50,6 +50,9 @@ closed('a schema renamed', 'CREATE SCHEMA more; CREATE TABLE more.t (n int); BEG
 closed('the tenant column added', 'ALTER TABLE watched.old ADD COLUMN tenant_id uuid');
 closed('a column renamed to it', 'ALTER TABLE watched.old ADD COLUMN x uuid; ALTER TABLE watched.old RENAME x TO tenant_id; ALTER TABLE watched.old DROP COLUMN x');
 closed('a partition that leaves its parent', 'SET client_min_messages = error; CREATE TABLE watched.p PARTITION OF watched.parent FOR VALUES IN (1); ALTER TABLE watched.parent DETACH PARTITION watched.p; DROP TABLE watched.p');
+closed('a partition of a table elsewhere that leaves it', 'CREATE TABLE free.parent (n int) PARTITION BY LIST (n); CREATE TABLE watched.p PARTITION OF free.parent FOR VALUES IN (1); ALTER TABLE free.parent DETACH PARTITION watched.p; DROP TABLE free.parent');
+closed('the same, partitioned itself', 'CREATE TABLE free.parent (n int) PARTITION BY LIST (n); CREATE TABLE watched.p PARTITION OF free.parent FOR VALUES IN (1) PARTITION BY LIST (n); ALTER TABLE free.parent DETACH PARTITION watched.p; DROP TABLE free.parent');
+closed('the same, moved there as a partition', 'CREATE TABLE free.parent (n int) PARTITION BY LIST (n); CREATE TABLE free.p PARTITION OF free.parent FOR VALUES IN (1); ALTER TABLE free.p SET SCHEMA watched; ALTER TABLE free.parent DETACH PARTITION watched.p; DROP TABLE free.parent');
 $mt->superuser("SET multitenant.guard_enabled = off; CREATE TABLE watched.p PARTITION OF watched.parent FOR VALUES IN (1)");
 $mt->refused('postgres', 'SET multitenant.guard_enabled = off; ALTER TABLE watched.parent DETACH PARTITION watched.p', 'MT010', 'a partition leaves its parent while the guard is off');
 $mt->superuser("DROP TABLE watched.p");
