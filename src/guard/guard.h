@@ -171,7 +171,7 @@ extern void MtHygieneAfterRun(void);
  * residue.c: what is in this session that was not there at its baseline, kind
  * by kind. Needs a transaction.
  */
-extern void MtResidueTakeBaseline(void);
+extern void MtResidueTakeBaseline(bool is_discarded);
 extern void MtResidueForgetBaseline(void);
 
 /* Which of the kinds are there? */

@@ -32,6 +32,7 @@ typedef struct Session
 	bool		has_owner;		/* false: nobody's */
 	pg_uuid_t	owner;
 	bool		has_baseline;
+	bool		is_discarded;	/* a baseline, by DISCARD ALL, at some time */
 	bool		offers_context; /* when last asked: whoever uses it is the
 								 * same tenant */
 } Session;
@@ -166,7 +167,7 @@ before_tenant(const MtContext *context)
 		return;
 	if (!session.has_baseline)
 	{
-		MtResidueTakeBaseline();
+		MtResidueTakeBaseline(session.is_discarded);
 		session.has_baseline = true;
 	}
 	if (!is_owner(&context->tenant))
@@ -270,6 +271,7 @@ settle_commit(void)
 	{
 		/* The seed is not discarded. */
 		session.marks = transaction.marks | MT_RESIDUE_SETTINGS;
+		session.is_discarded |= session.has_baseline;
 		session.has_owner = session.has_baseline = false;
 		MtResidueForgetBaseline();
 	}

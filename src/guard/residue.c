@@ -30,6 +30,7 @@
 #include "funcapi.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
@@ -433,6 +434,14 @@ baseline_value(const char *name)
 	return NULL;
 }
 
+/* SET ROLE to the role that the session has anyway changes nothing. */
+static bool
+is_no_other_role(const char *name)
+{
+	return strcmp(name, "none") == 0 ||
+		get_role_oid(name, true) == GetSessionUserId();
+}
+
 /* Was it, when the transaction began, other than in the baseline? */
 static bool
 is_residue(const struct config_generic *setting)
@@ -451,7 +460,7 @@ is_residue(const struct config_generic *setting)
 		value = setting->stack ? NULL : GetConfigOption(setting->name, true, false);
 		return value == NULL || strcmp(value, known) != 0;
 	}
-	if (is_role(setting) && known == NULL && value != NULL && strcmp(value, "none") == 0)
+	if (is_role(setting) && known == NULL && value != NULL && is_no_other_role(value))
 		return false;
 	return value != NULL && (known == NULL || strcmp(value, known) != 0);
 }
@@ -577,13 +586,20 @@ remember_objects(List *all)
 	MemoryContextSwitchTo(before);
 }
 
+/*
+ * Security: everybody can say DISCARD ALL. What comes after it is a driver's
+ * settings, or those of an attacker; objects that take a table's place are no
+ * driver's.
+ */
 void
-MtResidueTakeBaseline(void)
+MtResidueTakeBaseline(bool is_discarded)
 {
 	MtResidueForgetBaseline();
 	baseline = AllocSetContextCreate(TopMemoryContext, "multitenant session baseline",
 									 ALLOCSET_SMALL_SIZES);
 	remember_settings();
+	if (is_discarded)
+		return;
 	remember_objects(temporary_objects(true));
 	baseline_statements = remembered(statements());
 	baseline_cursors = remembered(cursors());

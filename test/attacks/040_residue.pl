@@ -71,6 +71,17 @@ $mt->steps('S1: a table of a fresh connection takes the INSERT, and COMMIT is re
 $mt->steps('S1: or the first context, with strict', 'regress_mt_strict', {},
 	'CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)' => '', "BEGIN; SELECT multitenant.authenticate('" . $mt->token('beta', exp => time + 1800) . "')" => 'MT010');
 
+# ---- S1: planted after DISCARD ALL, which begins anew ----
+sub discarded
+{
+	my ($name, $leave, $sql, $wanted) = @_;
+	$mt->steps("$name after DISCARD ALL", $app, {}, whole('acme', 'SELECT') => '', 'DISCARD ALL' => '', $leave => '', begin('beta') . $sql => $wanted);
+	return;
+}
+discarded('S1: a temporary view', "CREATE TEMP VIEW invoice AS SELECT 'planted' AS note", 'SELECT note FROM invoice', 'SECRET-BETA');
+discarded('S1: a temporary table', 'CREATE TEMP TABLE invoice (id uuid, tenant_id uuid, note text)', $mine, '1');
+discarded('S2: a prepared statement', "PREPARE by_pool AS SELECT 'planted'", 'EXECUTE by_pool', '26000');
+
 # ---- S1: data that is carried ----
 foreach my $case (
 	'CREATE TEMP TABLE carried AS SELECT note FROM invoice', 'SELECT note INTO TEMP carried FROM invoice',
@@ -109,6 +120,7 @@ poisoned('S3: row_security', 'SET row_security = off', 'SELECT note FROM invoice
 poisoned('S3: read only', 'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', 'SHOW default_transaction_read_only', 'off');
 poisoned('S3: a time limit', "SET statement_timeout = '1ms'; SET statement_timeout = '90s'", 'SHOW statement_timeout', '0');
 poisoned('S3: what the application keeps in a setting', "SET app.tenant = 'acme'", "SELECT current_setting('app.tenant', true)", '');
+$mt->steps('S3: a role that is no other one locks nobody out', $app, {}, whole('beta', 'SELECT') => '', whole('acme', "SET ROLE $app") => '', begin('beta') . 'SELECT note FROM invoice' => 'SECRET-BETA');
 my $sow = 'SET seed = 0.25';
 my ($known) = $mt->run($app, "$sow; SELECT random()");
 poisoned('S3: the seed of random()', $sow, "SELECT random() = $known", 'f');
