@@ -438,7 +438,7 @@ baseline_value(const char *name)
 static bool
 is_no_other_role(const char *name)
 {
-	return strcmp(name, "none") == 0 ||
+	return name == NULL || strcmp(name, "none") == 0 ||
 		get_role_oid(name, true) == GetSessionUserId();
 }
 
@@ -454,14 +454,14 @@ is_residue(const struct config_generic *setting)
 	if (!is_watched(setting) || is_set_here(setting))
 		return false;
 	value = session_value(setting);
+	if (is_role(setting) && is_no_other_role(known) && is_no_other_role(value))
+		return false;
 	if (value == NULL && known != NULL)
 	{
 		/* RESET is a change, too, unless it comes to the same. */
 		value = setting->stack ? NULL : GetConfigOption(setting->name, true, false);
 		return value == NULL || strcmp(value, known) != 0;
 	}
-	if (is_role(setting) && known == NULL && value != NULL && is_no_other_role(value))
-		return false;
 	return value != NULL && (known == NULL || strcmp(value, known) != 0);
 }
 
@@ -479,8 +479,15 @@ set_back(const struct config_generic *setting)
 {
 	if (is_role(setting))
 		refuse_role();
-	(void) set_config_option(setting->name, baseline_value(setting->name),
-							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, ERROR, false);
+
+	/*
+	 * A setting may refuse what it took once. RESET asks no check; so the
+	 * next tenant is not locked out.
+	 */
+	if (set_config_option(setting->name, baseline_value(setting->name), PGC_SUSET,
+						  PGC_S_SESSION, GUC_ACTION_SET, true, DEBUG1, false) <= 0)
+		(void) set_config_option(setting->name, NULL, PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, ERROR, false);
 }
 
 /* Sets back what can be; false if something is hidden. */

@@ -121,6 +121,9 @@ poisoned('S3: read only', 'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY'
 poisoned('S3: a time limit', "SET statement_timeout = '1ms'; SET statement_timeout = '90s'", 'SHOW statement_timeout', '0');
 poisoned('S3: what the application keeps in a setting', "SET app.tenant = 'acme'", "SELECT current_setting('app.tenant', true)", '');
 $mt->steps('S3: a role that is no other one locks nobody out', $app, {}, whole('beta', 'SELECT') => '', whole('acme', "SET ROLE $app") => '', begin('beta') . 'SELECT note FROM invoice' => 'SECRET-BETA');
+$mt->steps('S3: nor where the connection had said so', $app, {}, "SET ROLE $app" => '', whole('beta', 'SELECT') => '', 'SET ROLE NONE' => '', begin('acme') . 'SELECT note FROM invoice' => 'SECRET-ACME');
+$mt->steps('S3: nor a setting that cannot be set back', $app, {}, 'SET temp_buffers = 900' => '', whole('beta', 'SELECT') => '',
+	'SET temp_buffers = 800; BEGIN; CREATE TEMP TABLE t (i int); INSERT INTO t VALUES (1); ROLLBACK' => '', begin('acme') . 'SELECT note FROM invoice; SHOW temp_buffers' => "SECRET-ACME\n8MB");
 my $sow = 'SET seed = 0.25';
 my ($known) = $mt->run($app, "$sow; SELECT random()");
 poisoned('S3: the seed of random()', $sow, "SELECT random() = $known", 'f');
