@@ -17,10 +17,12 @@
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
 #include "guard/guard.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "policy/owner.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
@@ -98,6 +100,28 @@ check_trigger(Node *statement)
 	MtGuardRequire(MT_ALLOW_TRIGGERS);
 }
 
+static void
+check_role_settings(Node *statement)
+{
+	MtGuardRequire(MT_ALLOW_ROLE_SETTINGS);
+}
+
+/*
+ * The role's own password, which locks out everybody else who uses it. What
+ * CREATEROLE lets a role do to others is not of this guard.
+ */
+static void
+check_alter_role(Node *statement)
+{
+	Oid			role;
+
+	if (MtGuardAllows(MT_ALLOW_ROLE_SETTINGS))
+		return;
+	role = get_rolespec_oid(((AlterRoleStmt *) statement)->role, true);
+	if (role == GetUserId() || role == GetSessionUserId())
+		MtGuardRequire(MT_ALLOW_ROLE_SETTINGS);
+}
+
 /* PREPARE TRANSACTION in a transaction that has failed is a ROLLBACK. */
 static void
 check_transaction(Node *statement)
@@ -125,6 +149,9 @@ static const struct
 	{T_LockStmt, check_lock},
 	{T_ListenStmt, check_notify},
 	{T_NotifyStmt, check_notify},
+	{T_AlterRoleSetStmt, check_role_settings},
+	{T_AlterDatabaseSetStmt, check_role_settings},
+	{T_AlterRoleStmt, check_alter_role},
 	{T_CreateTrigStmt, check_trigger},
 	{T_RuleStmt, check_trigger},
 	{T_AlterTableStmt, MtGuardCheckAlterTable},

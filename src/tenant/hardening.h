@@ -27,10 +27,11 @@ typedef enum MtAllowance
 	MT_ALLOW_SNAPSHOTS = 1 << 13,
 	MT_ALLOW_STATISTICS = 1 << 14,
 	MT_ALLOW_TRIGGERS = 1 << 15,
-	MT_ALLOW_TRUNCATE = 1 << 16
+	MT_ALLOW_TRUNCATE = 1 << 16,
+	MT_ALLOW_ROLE_SETTINGS = 1 << 17
 } MtAllowance;
 
-#define MT_ALLOW_ALL ((uint32) 0x1FFFF)
+#define MT_ALLOW_ALL ((uint32) 0x3FFFF)
 
 /* The name by which grant_access() allows it, and what it is, for messages. */
 extern const char *MtHardeningName(MtAllowance allowance);

@@ -120,8 +120,8 @@ foreach my $name ('context', 'session_context')
 }
 
 # ---- C4, C5: settings kept in the catalog ----
-shows($app, "ALTER ROLE $app SET multitenant.context = '$forged';", ' / 42501', 'C4: ALTER ROLE .. SET of oneself');
-shows('regress_mt_granted', "ALTER ROLE regress_mt_granted SET multitenant.context = '$forged';", ' / 42501', 'C4: the same with GRANT SET on it');
+shows($app, "ALTER ROLE $app SET multitenant.context = '$forged';", ' / MT010', 'C4: ALTER ROLE .. SET of oneself');
+shows('regress_mt_granted', "ALTER ROLE regress_mt_granted SET multitenant.context = '$forged';", ' / MT010', 'C4: the same with GRANT SET on it');
 foreach my $statement ("ALTER ROLE $app SET multitenant.context = '$forged'", "ALTER DATABASE app SET multitenant.session_context = '$forged'",
 	"ALTER ROLE ALL SET multitenant.context = '$forged'")
 {

@@ -269,6 +269,9 @@ switchable('sizes', calls('pg_relation_size()', "pg_relation_size('public.invoic
 	'pg_tablespace_size()' => "SELECT pg_tablespace_size('pg_default')", 'pg_tablespace_size(oid)' => "SELECT pg_tablespace_size(oid) FROM pg_tablespace WHERE spcname = 'pg_default'");
 switchable('snapshots', calls('pg_export_snapshot()', 'pg_export_snapshot()'));
 switchable('logical_messages', calls('pg_logical_emit_message()', "pg_logical_emit_message(false, 'a', 'b')"), 'of bytes' => "SELECT pg_logical_emit_message(true, 'a', 'b'::bytea)");
+switchable('role_settings', ways('ALTER ROLE', "ALTER ROLE $app SET search_path = yard, public"), 'by CURRENT_USER' => 'ALTER ROLE CURRENT_USER SET default_transaction_read_only = on',
+	'in a database' => "ALTER ROLE $app IN DATABASE app SET statement_timeout = '1ms'", 'RESET' => "ALTER ROLE $app RESET ALL", 'a password' => "ALTER ROLE $app PASSWORD 'mine'",
+	'a password of SESSION_USER' => "ALTER USER SESSION_USER PASSWORD 'mine'");
 switchable('row_versions', calls('currtid2()', "currtid2('public.invoice', '(0,1)')")) if $mt->superuser("SELECT count(*) FROM pg_proc WHERE proname = 'currtid2'");
 $tried{row_versions} = 1;
 is(join(' ', grep { !$tried{$_} } @all), '', 'everything that hardening() names was tried');

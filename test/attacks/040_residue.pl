@@ -133,7 +133,7 @@ $mt->refused($app, 'SET multitenant.session_hygiene = off', '42501', 'the mode i
 $mt->refused($app, "SELECT set_config('multitenant.session_hygiene', 'off', false)", '42501', 'nor by function');
 my ($out, $err) = $mt->run($app, 'SELECT 1', pgoptions => '-c multitenant.session_hygiene=off');
 like($err, qr/permission denied to set parameter "multitenant.session_hygiene"/, 'nor as an option of the connection');
-$mt->refused($app, "ALTER ROLE $app SET multitenant.session_hygiene = off", '42501', 'nor for its role');
+$mt->refused($app, "ALTER ROLE $app SET multitenant.session_hygiene = off", 'MT010', 'nor for its role');
 $mt->intact('and every tenant has its row');
 
 done_testing();
