@@ -190,8 +190,9 @@ switchable('explain', ways('EXPLAIN', 'EXPLAIN SELECT 1'), 'ANALYZE' => $in_acme
 	'EXECUTE' => 'PREPARE p AS SELECT 1; EXPLAIN EXECUTE p', 'CREATE TABLE AS' => 'EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1',
 	'in a loop' => 'DO $x$ DECLARE l text; BEGIN FOR l IN EXPLAIN SELECT 1 LOOP RAISE NOTICE $y$%$y$, l; END LOOP; END $x$',
 	'debug_print_plan' => 'SET debug_print_plan = on; SET client_min_messages = log; SELECT 1',
-	'debug_print_plan while planning' => q{CREATE FUNCTION pg_temp.on() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $x$ BEGIN PERFORM set_config('debug_print_plan', 'on', true);
-		PERFORM set_config('client_min_messages', 'debug1', true); RETURN 1; END $x$; SELECT pg_temp.on()},
+	# Both in the last expression: a later one would be refused while it is planned.
+	'debug_print_plan while planning' => q{CREATE FUNCTION pg_temp.on() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $x$ BEGIN
+		RETURN set_config('debug_print_plan', 'on', true) || set_config('client_min_messages', 'debug1', true); END $x$; SELECT pg_temp.on()},
 	'debug_print_plan in a function' => q{CREATE FUNCTION pg_temp.printed() RETURNS bigint LANGUAGE plpgsql SET debug_print_plan = on SET client_min_messages = log
 		AS $x$ BEGIN RETURN (SELECT count(*) FROM yard.plain); END $x$; SELECT pg_temp.printed()});
 free('SET debug_print_plan = on; SELECT 1', 'a plan for the server\'s log');

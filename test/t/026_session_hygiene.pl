@@ -145,7 +145,7 @@ $mt->steps('a connect-time SET that a tenant changes or resets', $app, {},
 $mt->steps('one below a SET LOCAL of the first transaction', $app, {},
 	"SET statement_timeout = '93s'; SET seq_page_cost = 2.5; SET enable_sort = off; SET plan_cache_mode = force_custom_plan; SET search_path = public, pg_catalog" => '',
 	"BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL seq_page_cost = 3; SET LOCAL enable_sort = on; SET LOCAL plan_cache_mode = auto; SET LOCAL search_path = public" => '',
-	substr(begin('acme'), 7) . 'COMMIT' => '', whole('beta') => '',
+	substr(begin('acme'), 7) . 'COMMIT' => '', whole('acme', 'SET cursor_tuple_fraction = 0.5') => '', whole('beta') => '',
 	seen('acme', 'SHOW statement_timeout; SHOW seq_page_cost; SHOW enable_sort; SHOW plan_cache_mode; SHOW search_path', "93s\n2.5\noff\nforce_custom_plan\npublic, pg_catalog"));
 $mt->steps('options of the connection', $app, { pgoptions => '-c statement_timeout=93s' },
 	whole('acme', "SET statement_timeout = '5s'") => '', seen('beta', 'SHOW statement_timeout', '93s'));
