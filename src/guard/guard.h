@@ -100,6 +100,8 @@ extern bool MtGuardIsTenantsData(Oid relid);
 typedef struct MtUtility
 {
 	bool		is_held;		/* DECLARE .. WITH HOLD */
+	int			executions;		/* EXECUTEs of prepared statements that it is
+								 * or is below */
 	bool		is_owners;		/* a command of protect() or a companion .. */
 	MtOwnerCommand command;		/* .. then this one */
 	Oid			copied_to;		/* the observed table that a COPY FROM fills */
@@ -108,6 +110,9 @@ typedef struct MtUtility
 /* What Enter returns goes to Leave, also on errors; Enter does not throw. */
 extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext context);
 extern void MtGuardLeaveUtility(MtUtility previous);
+
+/* Is a statement made by PREPARE being executed, whose memory must stay? */
+extern bool MtGuardIsExecuting(void);
 extern void MtGuardCheckUtility(Node *statement);
 
 /* The observed table that the innermost utility statement, a COPY FROM, fills. */

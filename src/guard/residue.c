@@ -65,10 +65,12 @@ static List *baseline_cursors = NIL;
  * The server reports these to the client. PgBouncer has just set them for the
  * client that it gave the session to; setting them back would change them for
  * that one, behind its back.
+ *
+ * Security: standard_conforming_strings is one of them, and is set back: off, it
+ * turns the next client's escaping into a way to inject.
  */
 static const char *const reported[] = {
-	"application_name", "client_encoding", "DateStyle", "IntervalStyle",
-	"standard_conforming_strings", "TimeZone"
+	"application_name", "client_encoding", "DateStyle", "IntervalStyle", "TimeZone"
 };
 
 /* In strict mode only settings are taken for granted. */
@@ -641,11 +643,27 @@ MtResidueFind(uint32 kinds)
 	return found;
 }
 
+/*
+ * Security: EXECUTE uses the memory of its statement while it evaluates the
+ * parameters and plans, where a context can begin.
+ */
+static void
+refuse_while_executing(void)
+{
+	if (MtGuardIsExecuting() && statement_residue() != NIL)
+		ereport(ERROR,
+				errcode(MT_ERRCODE_REFUSED_BY_GUARD),
+				errmsg("a context cannot begin inside EXECUTE while an earlier user's statements are to be removed"),
+				errhint("Begin the context in a statement of its own."));
+}
+
 bool
 MtResidueRemove(uint32 kinds)
 {
 	ListCell   *cell;
 
+	if (kinds & MT_RESIDUE_STATEMENTS)
+		refuse_while_executing();
 	if (kinds & MT_RESIDUE_CURSORS)
 		foreach(cell, cursor_residue())
 			PortalDrop(GetPortalByName(((Named *) lfirst(cell))->name), false);

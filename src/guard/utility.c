@@ -22,11 +22,12 @@
 #include "policy/owner.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
+#include "tenant/context.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
-static MtUtility current_utility = {false, false, {InvalidOid, false}, InvalidOid};
+static MtUtility current_utility = {.copied_to = InvalidOid};
 
 /*
  * Is this session free to do what applications are denied? Asked before
@@ -163,6 +164,23 @@ static const struct
 	{T_AlterFunctionStmt, MtGuardCheckFunctionDefinition},
 };
 
+/* EXECUTE, also as the query of EXPLAIN and CREATE TABLE AS. */
+static bool
+is_execute(Node *statement)
+{
+	Node	   *query = NULL;
+
+	if (IsA(statement, ExecuteStmt))
+		return true;
+	if (IsA(statement, ExplainStmt))
+		query = ((ExplainStmt *) statement)->query;
+	else if (IsA(statement, CreateTableAsStmt))
+		query = ((CreateTableAsStmt *) statement)->query;
+	if (query == NULL || !IsA(query, Query) || ((Query *) query)->utilityStmt == NULL)
+		return false;
+	return is_execute(((Query *) query)->utilityStmt);
+}
+
 /*
  * What a statement is executed as belongs to it and its parts, not to what it
  * calls.
@@ -176,8 +194,15 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
+	current_utility.executions += is_execute(statement);
 	current_utility.copied_to = InvalidOid;
 	return previous;
+}
+
+bool
+MtGuardIsExecuting(void)
+{
+	return current_utility.executions > 0;
 }
 
 void
@@ -208,6 +233,16 @@ MtGuardOwnersCommand(void)
 void
 MtGuardCheckUtility(Node *statement)
 {
+	/*
+	 * A context that the connection brings begins before what it removes is
+	 * used.
+	 */
+	if (is_execute(statement) && !IsAbortedTransactionBlockState())
+	{
+		current_utility.executions--;
+		MtContextMaterialise();
+		current_utility.executions++;
+	}
 	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
 		return;
 	for (size_t i = 0; i < lengthof(checks); i++)

@@ -115,7 +115,15 @@ $mt->steps('C16: below a block', $app, {}, begin('acme') .
 	"CREATE TEMP TABLE copy ON COMMIT DROP AS SELECT note FROM invoice; DO \$d\$ BEGIN EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT note FROM copy'; END \$d\$" => '',
 	'COMMIT' => 'MT010', 'FETCH ALL FROM held' => '34000');
 
+# ---- S2: below EXECUTE, which goes on using what would be removed ----
+my $late = "multitenant.authenticate('" . $mt->token('acme', exp => time + 1800) . "')";
+$mt->steps('S2: a context that begins below EXECUTE', $app, {}, whole('beta', 'SELECT') => '', "PREPARE p(text) AS SELECT 'run'" => '',
+	"EXECUTE p($late)" => 'MT010', "BEGIN; SELECT $late IS NOT NULL" => 't', 'ROLLBACK' => '');
+$mt->steps('S2: and below its query', $app, {}, whole('beta', 'SELECT') => '', "PREPARE q AS SELECT $late" => '', 'EXECUTE q' => 'MT010',
+	'CREATE TEMP TABLE t ON COMMIT DROP AS EXECUTE q' => 'MT010', whole('acme', 'SELECT') => '', 'EXECUTE q' => '26000');
+
 # ---- S3: settings ----
+poisoned('S3: how strings are read', 'SET standard_conforming_strings = off', 'SHOW standard_conforming_strings', 'on');
 poisoned('S3: row_security', 'SET row_security = off', 'SELECT note FROM invoice', 'SECRET-BETA');
 poisoned('S3: read only', 'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', 'SHOW default_transaction_read_only', 'off');
 poisoned('S3: a time limit', "SET statement_timeout = '1ms'; SET statement_timeout = '90s'", 'SHOW statement_timeout', '0');

@@ -1,6 +1,6 @@
 -- A temporary table of the same name catches what the session's next tenant writes
 -- naive: leak
--- ours: refused MT010
+-- ours: filtered
 -- attack
 {enter acme}
 CREATE TEMP TABLE account (LIKE public.account);
