@@ -124,19 +124,29 @@ finish_executor(QueryDesc *queryDesc)
 	MtGuardLeave(step);
 }
 
+/* No variable of a PG_TRY holds the hook, so that none is clobbered. */
+static void
+next_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+					 ProcessUtilityContext context, ParamListInfo params,
+					 QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	ProcessUtility_hook_type process = previous_process_utility ?
+	previous_process_utility : standard_ProcessUtility;
+
+	process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
-	ProcessUtility_hook_type process = previous_process_utility ?
-	previous_process_utility : standard_ProcessUtility;
 	MtUtility	previous;
 	uint32		residue;
 
 	if (!MtIsActive())
 	{
-		process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		return;
 	}
 
@@ -148,7 +158,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		MtGuardCheckUtility(pstmt->utilityStmt);
 		if (!IsA(pstmt->utilityStmt, CopyStmt) || !MtGuardIsOn() ||
 			!MtGuardCopyFrom(pstmt, queryString, qc))
-			process(MtGuardObserveCopy(pstmt), queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+			next_process_utility(MtGuardObserveCopy(pstmt), queryString, readOnlyTree, context,
+								 params, queryEnv, dest, qc);
 		MtHygieneNote(residue);
 	}
 	PG_FINALLY();
