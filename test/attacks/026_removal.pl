@@ -177,7 +177,8 @@ sub past_the_event_trigger
 	{
 		foreach my $drop (@forced)
 		{
-			if ($preload ne 'none')
+			# Without preloading, the event triggers for new tables load the library at a DDL command.
+			if ($preload ne 'none' || $drop =~ /^ALTER/)
 			{
 				$mt->refused('postgres', "$ways{$way}[0] $drop;", 'MT010', "$way, then $drop: refused at the drop");
 				$mt->superuser($ways{$way}[1]) if $ways{$way}[1];
