@@ -40,6 +40,24 @@ AS 'MODULE_PATHNAME', 'mt_has_capability';
 COMMENT ON FUNCTION multitenant._has(text) IS
 'Internal: does the session''s profile have the capability?';
 
+CREATE FUNCTION multitenant._check_role(role name) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = role) THEN
+		RAISE EXCEPTION 'role "%" does not exist', role
+			USING ERRCODE = '42704', HINT = 'Create the role first.';
+	END IF;
+END
+$$;
+
+-- Is it the profile of an application, from which arbitrary SQL may come? Without one, a role is an application.
+-- Security: a profile that this list does not know is one, too.
+CREATE FUNCTION multitenant._is_application(profile text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT coalesce(profile NOT IN ('provisioner', 'operator', 'auditor', 'migrator', 'bypass', 'bypass_read', 'legacy'), true);
+END;
+
 CREATE FUNCTION multitenant.grant_access(
 	role name, profile text, tenant text DEFAULT NULL, reason text DEFAULT NULL,
 	expires_at timestamptz DEFAULT NULL, session_context boolean DEFAULT false, allow text[] DEFAULT NULL)
@@ -53,10 +71,7 @@ DECLARE
 	unknown text;
 BEGIN
 	PERFORM multitenant._require('superuser', 'granting access');
-	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = $1) THEN
-		RAISE EXCEPTION 'role "%" does not exist', $1
-			USING ERRCODE = '42704', HINT = 'Create the role first.';
-	END IF;
+	PERFORM multitenant._check_role($1);
 	IF $2 IS NULL OR $2 <> ALL (profiles) THEN
 		RAISE EXCEPTION 'unknown profile "%"', $2
 			USING ERRCODE = '22023', HINT = format('The profiles are %s.', array_to_string(profiles, ', '));

@@ -221,6 +221,8 @@ DECLARE
 BEGIN
 	SELECT * INTO p FROM multitenant._protection(rel);
 	CASE
+		WHEN p.mode = 'observe' THEN
+			detail := 'the table is only observed: nothing is refused on it';
 		WHEN p.class IS NULL OR p.class = 'none' THEN
 			detail := 'the table is not protected: its rows belong to no tenant';
 		WHEN p.class = 'exempt' THEN
@@ -421,7 +423,7 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 	JOIN pg_catalog.pg_class c ON c.oid = rel
 	LEFT JOIN multitenant.access a ON a.role_name = r.rolname
 	WHERE NOT r.rolsuper AND NOT r.rolbypassrls AND r.rolname !~ '^pg_'
-	  AND coalesce(a.profile, 'application') IN ('application', 'trusted_application', 'tenant')
+	  AND multitenant._is_application(a.profile)
 	  AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AND has_any_column_privilege(r.oid, rel, 'SELECT')
 	ORDER BY (SELECT count(*) FROM unnest('{INSERT,UPDATE,DELETE}'::text[]) AS p(privilege) WHERE has_table_privilege(r.oid, rel, p.privilege))
 			 - CASE WHEN pg_has_role(r.oid, c.relowner, 'USAGE') THEN 4 ELSE 0 END DESC,
@@ -593,8 +595,8 @@ BEGIN
 				USING ERRCODE = '22023', HINT = 'Name the role that is meant.';
 		END IF;
 	END IF;
-	IF as_role IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = as_role) THEN
-		RAISE EXCEPTION 'role "%" does not exist', as_role USING ERRCODE = '42704', HINT = 'Create the role first.';
+	IF as_role IS NOT NULL THEN
+		PERFORM multitenant._check_role(as_role);
 	END IF;
 	RETURN QUERY SELECT * FROM multitenant._explain_to_administrator($1, $2, asked, as_role, multitenant._asked_tenant(as_role, $5));
 END

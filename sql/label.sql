@@ -29,9 +29,16 @@ AS 'MODULE_PATHNAME', 'mt_blocks_of';
 COMMENT ON FUNCTION multitenant._blocks_of(regclass) IS
 'Internal: the pages of one relation without those below it; null for who does not own it.';
 
+-- Neither the server's nor ours?
+CREATE FUNCTION multitenant._is_application_schema(schema_name name) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT schema_name !~ '^pg_' AND schema_name NOT IN ('information_schema', 'multitenant');
+END;
+
 CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
 	SELECT format('%I.%I', n.nspname, c.relname) AS table_name,
-		p.class,
+		CASE WHEN p.mode = 'observe' THEN 'tenant' ELSE p.class END AS class,
 		p.tenant_column,
 		format_type(a.atttypid, NULL) AS column_type,
 		p.mode,
@@ -42,7 +49,7 @@ CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
 	CROSS JOIN LATERAL multitenant._protection(c.oid) p
 	LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = p.tenant_column
 	WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-	AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'multitenant')
-	AND p.class <> 'none';
+	AND multitenant._is_application_schema(n.nspname)
+	AND (p.class <> 'none' OR p.mode = 'observe');
 COMMENT ON VIEW multitenant.tables IS
 'Every table that is protected, shared or exempt, and whether its protection is intact.';

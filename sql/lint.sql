@@ -125,9 +125,7 @@ CREATE FUNCTION multitenant._lint_roles(is_guarded boolean) RETURNS SETOF multit
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE r AS MATERIALIZED (
 		SELECT a.oid, a.rolname, coalesce(x.profile, 'application') AS profile, x.role_name IS NOT NULL AS is_recorded,
-			-- Security: a profile that this list does not know counts as an application.
-			NOT a.rolsuper AND a.oid >= 16384 AND coalesce(x.profile, 'application')
-				NOT IN ('provisioner', 'operator', 'auditor', 'migrator', 'bypass', 'bypass_read', 'legacy') AS is_application,
+			NOT a.rolsuper AND a.oid >= 16384 AND multitenant._is_application(x.profile) AS is_application,
 			a.rolcanlogin, a.rolsuper, NOT a.rolsuper AND NOT a.rolbypassrls AS is_filtered, x.allowed
 		FROM pg_catalog.pg_roles a LEFT JOIN multitenant._access_profiles() x ON x.role_name = a.rolname
 	), exposed(oid) AS (
@@ -156,12 +154,6 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	LEFT JOIN unnest(roles) r ON r.id = g.grantee
 	WHERE strpos(kinds, c.relkind::text) > 0 AND c.oid >= 16384 AND g.grantee <> c.relowner AND (g.grantee = 0 OR r.is_exposed)
 $$;
-
-CREATE FUNCTION multitenant._is_application_schema(schema_name name) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT schema_name !~ '^pg_' AND schema_name NOT IN ('information_schema', 'multitenant');
-END;
 
 -- Objects of other extensions are those extensions' business.
 CREATE FUNCTION multitenant._extension_members(catalog regclass) RETURNS SETOF oid

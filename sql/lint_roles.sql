@@ -213,7 +213,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		format('%s may %s. %s', p.role_name, h.denies, h.reason),
 		multitenant._regrant(p.present, p.profile, p.session_context, array_remove(p.allowed, h.name)), jsonb_build_object('hardening', h.name)
 	FROM p JOIN multitenant._hardenings() h ON h.name = ANY (p.allowed)
-	WHERE p.has_role AND p.profile IN ('application', 'trusted_application', 'tenant')
+	WHERE p.has_role AND multitenant._is_application(p.profile)
 	UNION ALL
 	SELECT 'tenant_names_in_catalog', p.role_name::text, NULL, 'low',
 		format('%s is bound to one tenant, and everybody can read the names of roles.', p.role_name),

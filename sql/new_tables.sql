@@ -100,7 +100,7 @@ BEGIN
 			USING ERRCODE = '22023', HINT = 'Name the schemas to be watched, or give null for all schemas of the application.';
 	END IF;
 	SELECT s.name INTO stranger FROM unnest($2) AS s(name)
-	WHERE s.name IS NULL OR s.name ~ '^pg_' OR s.name IN ('information_schema', 'multitenant')
+	WHERE s.name IS NULL OR NOT multitenant._is_application_schema(s.name)
 	   OR to_regnamespace(quote_ident(s.name)) IS NULL LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'there is no schema "%" of the application', coalesce(stranger, 'null')
@@ -164,10 +164,10 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path = pg_ca
 	CROSS JOIN multitenant._new_tables() r
 	CROSS JOIN LATERAL (SELECT multitenant._tenant_column(c.oid)) AS t(traced)
 	WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND NOT c.relispartition
-	AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'multitenant')
+	AND multitenant._is_application_schema(n.nspname)
 	AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
 					AND d.objid = c.oid AND d.deptype = 'e')
-	AND (multitenant._protection(c.oid)).class = 'none'
+	AND EXISTS (SELECT FROM multitenant._protection(c.oid) p WHERE p.class = 'none' AND p.mode <> 'observe')
 $$;
 COMMENT ON FUNCTION multitenant._undecided_tables() IS
 'Internal: tables without a class; whether set_new_tables() watches their schema, which column could be the tenant''s, and whether the table lost a protection that it had.';

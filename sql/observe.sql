@@ -160,8 +160,8 @@ BEGIN
 	WITH counted AS MATERIALIZED (SELECT * FROM multitenant._observations()),
 	known(relid, mode) AS (
 		SELECT c.oid, p.mode FROM pg_catalog.pg_class c CROSS JOIN LATERAL multitenant._protection(c.oid) p
-		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND p.class <> 'none'
-		  AND (p.mode = 'observe' OR EXISTS (SELECT FROM counted o WHERE o.relid = c.oid AND o.role <> 0))
+		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+		  AND (p.mode = 'observe' OR (p.class <> 'none' AND EXISTS (SELECT FROM counted o WHERE o.relid = c.oid AND o.role <> 0)))
 	)
 	SELECT k.relid::regclass::text, k.mode, coalesce(w.statements, 0), r.rolname, o.application, o.without_context, o.bypassing,
 		o.legacy, o.foreign_rows_read, o.foreign_rows_written, o.rows_without_tenant, o.unseen_scans, o.first_seen, o.last_seen,

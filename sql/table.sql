@@ -229,7 +229,7 @@ BEGIN
 	ELSIF c.relpersistence = 't' THEN
 		RAISE EXCEPTION '% is a temporary table', rel
 			USING ERRCODE = '22023', HINT = 'Name a permanent table; a temporary one is seen by its session alone.';
-	ELSIF c.nspname ~ '^pg_' OR c.nspname IN ('information_schema', 'multitenant') THEN
+	ELSIF NOT multitenant._is_application_schema(c.nspname) THEN
 		RAISE EXCEPTION '% is a system table', rel
 			USING ERRCODE = '22023', HINT = 'Name a table of the application.';
 	ELSIF c.relispartition THEN

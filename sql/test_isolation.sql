@@ -381,7 +381,8 @@ BEGIN
 	SELECT * INTO p FROM multitenant._protection(rel);
 	lines := ARRAY[multitenant._tap_text(format('# table %s, as role %s', rel, role))] || multitenant._tap(
 		p.class IN ('tenant', 'shared_rows') AND p.is_intact AND p.mode = 'enforce', 'the table is protected, and the protection intact',
-		CASE WHEN p.class NOT IN ('tenant', 'shared_rows') THEN format('Its class is %s.', p.class)
+		CASE WHEN p.mode = 'observe' THEN 'It is only observed.'
+			 WHEN p.class NOT IN ('tenant', 'shared_rows') THEN format('Its class is %s.', p.class)
 			 WHEN p.mode <> 'enforce' THEN 'The protection is paused.' ELSE format('Finding: %s.', p.finding) END);
 	lines[1] := regexp_replace(lines[1], '^\\#', '#');
 	IF column_name IS NULL THEN
@@ -435,8 +436,8 @@ LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SE
 BEGIN
 	IF role IS NULL THEN
 		role := multitenant._application_role(rel);
-	ELSIF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = role) THEN
-		RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = '42704', HINT = 'Create the role first.';
+	ELSE
+		PERFORM multitenant._check_role(role);
 	END IF;
 	IF role IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = role AND (r.rolsuper OR r.rolbypassrls)) THEN
 		RAISE EXCEPTION 'there is no application role to test table % with', rel

@@ -239,17 +239,21 @@ MtObservationAdd(MtObservation observation, MtCount count, uint64 number)
 
 /* ---- reports ---- */
 
+uint64
+MtObservationsLost(void)
+{
+	return shared == NULL ? 0 : pg_atomic_read_u64(&shared->lost);
+}
+
 MtObserved *
-MtObservationsRead(int *number, uint64 *lost)
+MtObservationsRead(int *number)
 {
 	MtObserved *result = palloc(sizeof(MtObserved) * PLACES);
 
 	*number = 0;
-	*lost = 0;
 	if (shared == NULL)
 		return result;
 	LWLockAcquire(lock, LW_SHARED);
-	*lost = pg_atomic_read_u64(&shared->lost);
 	for (int i = 0; i < PLACES; i++)
 	{
 		Place	   *place = &shared->places[i];

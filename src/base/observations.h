@@ -62,8 +62,11 @@ extern MtObservation MtObservationOf(Oid relid, const char *text, int length);
 /* Counts. May be called while a transaction is being cleaned up; never throws. */
 extern void MtObservationAdd(MtObservation observation, MtCount count, uint64 number);
 
-/* All observations of this database, palloc'd; *lost: what found no room. */
-extern MtObserved *MtObservationsRead(int *number, uint64 *lost);
+/* All observations of this database, palloc'd. */
+extern MtObserved *MtObservationsRead(int *number);
+
+/* How often something found no room to be counted, in all databases. */
+extern uint64 MtObservationsLost(void);
 
 /* Forgets the observations of this database: all, or those of one table. */
 extern void MtObservationsForget(Oid relid);

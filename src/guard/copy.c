@@ -16,6 +16,7 @@
 #include "access/table.h"
 #include "base/compat.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "catalog/pg_authid.h"
 #include "commands/copy.h"
 #include "commands/copyfrom_internal.h"
@@ -52,9 +53,7 @@
 static bool
 is_for_us(const CopyStmt *statement, Relation relation)
 {
-	MtClass		class = MtProtectionOf(RelationGetRelid(relation))->class;
-
-	return (class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS) &&
+	return MtClassIsFiltered(MtProtectionOf(RelationGetRelid(relation))->class) &&
 		(relation->rd_rel->relkind == RELKIND_RELATION ||
 		 relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
 		(statement->filename == NULL ||
@@ -200,8 +199,7 @@ insert_command(Relation relation, List *columns)
 						 quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation),
 																lfirst_int(cell) - 1)->attname)));
 	return psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s",
-					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
-											   RelationGetRelationName(relation)),
+					MtQualifiedName(RelationGetRelid(relation)),
 					names.data, names.data, ROWS);
 }
 

@@ -226,12 +226,9 @@ touches_tenants(const PlannedStmt *statement)
 	foreach(cell, statement->rtable)
 	{
 		RangeTblEntry *entry = lfirst(cell);
-		MtClass		class;
 
-		if (entry->rtekind != RTE_RELATION || entry->relid < FirstNormalObjectId)
-			continue;
-		class = MtProtectionOf(entry->relid)->class;
-		if (class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS)
+		if (entry->rtekind == RTE_RELATION && entry->relid >= FirstNormalObjectId &&
+			MtClassIsFiltered(MtProtectionOf(entry->relid)->class))
 			return true;
 	}
 	return false;

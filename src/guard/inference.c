@@ -44,12 +44,8 @@ filtered_by(PlannerInfo *root, Index varno)
 		if (entry == NULL || entry->rtekind != RTE_RELATION || entry->relid < FirstNormalObjectId)
 			return InvalidOid;
 		if (entry->securityQuals != NIL)
-		{
-			MtClass		class = MtProtectionOf(entry->relid)->class;
-
-			return class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS ?
+			return MtClassIsFiltered(MtProtectionOf(entry->relid)->class) ?
 				entry->relid : InvalidOid;
-		}
 		if (root->append_rel_array == NULL || root->append_rel_array[varno] == NULL)
 			return InvalidOid;
 		varno = root->append_rel_array[varno]->parent_relid;

@@ -609,11 +609,10 @@ mt_observations(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	MtObserved *observed;
 	int			number;
-	uint64		lost;
 
 	require_report();
 	InitMaterializedSRF(fcinfo, 0);
-	observed = MtObservationsRead(&number, &lost);
+	observed = MtObservationsRead(&number);
 	for (int i = 0; i < number; i++)
 	{
 		Datum		values[6 + MT_COUNTS];
@@ -636,12 +635,8 @@ mt_observations(PG_FUNCTION_ARGS)
 Datum
 mt_observations_lost(PG_FUNCTION_ARGS)
 {
-	int			number;
-	uint64		lost;
-
 	require_report();
-	pfree(MtObservationsRead(&number, &lost));
-	PG_RETURN_INT64((int64) lost);
+	PG_RETURN_INT64((int64) MtObservationsLost());
 }
 
 /* multitenant._forget_observations(table_name regclass) */

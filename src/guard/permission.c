@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "base/settings.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
@@ -34,13 +35,6 @@
 
 /* SELECT .. FOR UPDATE and its kin need ACL_UPDATE: locking counts as writing. */
 #define WRITE_RIGHTS (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
-
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
 
 /* ---- recorded bypasses ---- */
 
@@ -91,7 +85,7 @@ record_bypass(const MtPermission *permission)
 
 	if (is_recorded(permission))
 		return;
-	event.object = qualified_name(permission->relid);
+	event.object = MtQualifiedName(permission->relid);
 	event.detail = psprintf("{\"profile\": \"%s\", \"write\": %s}",
 							MtAccessProfileName(),
 							(permission->required & WRITE_RIGHTS) ? "true" : "false");
@@ -120,14 +114,14 @@ may_bypass(const MtPermission *permission, MtDenial *denial)
 	if (MtContextGet()->state == MT_STATE_TENANT)
 		return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 					  psprintf("row security does not apply to this statement on table %s",
-							   qualified_name(permission->relid)),
+							   MtQualifiedName(permission->relid)),
 					  "It runs with the rights of a role that row security does not filter, "
 					  "under the context of one tenant.",
 					  "Use a role without SUPERUSER and BYPASSRLS, and security_invoker views.");
 	if ((capabilities & needed) != needed)
 		return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 					  psprintf("row security does not apply to this statement on table %s",
-							   qualified_name(permission->relid)),
+							   MtQualifiedName(permission->relid)),
 					  "It runs with the rights of a role that row security does not filter, "
 					  "and the session has no recorded bypass that permits it.",
 					  "Use security_invoker views and functions, or record the role with "
@@ -137,7 +131,7 @@ may_bypass(const MtPermission *permission, MtDenial *denial)
 		MtContextGet()->state != MT_STATE_SYSTEM)
 		return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 					  psprintf("superusers have no access to table %s",
-							   qualified_name(permission->relid)),
+							   MtQualifiedName(permission->relid)),
 					  "The setting multitenant.superuser_access is \"deny\".",
 					  "Call multitenant.system_context() with a reason first.");
 	if (!(capabilities & MT_IS_SUPERUSER) ||
@@ -180,7 +174,7 @@ check_reference(const MtPermission *permission, const MtProtection *protection,
 		return true;
 	return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 				  psprintf("a foreign key would change rows of every tenant in table %s",
-						   qualified_name(permission->relid)),
+						   MtQualifiedName(permission->relid)),
 				  "It does not compare the tenant with that of a protected table.",
 				  "Protect or share() the referenced table, or let a role of profile migrator change it.");
 }
@@ -220,7 +214,7 @@ check_filter(const MtPermission *permission, const MtProtection *protection,
 		(MtAccessCapabilities() & MT_MAY_BYPASS_READ) == 0)
 		return MtDeny(denial, MT_ERRCODE_BYPASSES_ISOLATION,
 					  psprintf("the protection of table %s is not intact",
-							   qualified_name(permission->relid)),
+							   MtQualifiedName(permission->relid)),
 					  psprintf("%c%s.", pg_toupper((unsigned char) protection->finding[0]),
 							   protection->finding + 1),
 					  "The owner of the table can call multitenant.repair().");
@@ -263,7 +257,7 @@ check_shared_table(const MtPermission *permission, bool is_referential,
 		return true;
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
 				  psprintf("shared table %s is read-only for this session",
-						   qualified_name(permission->relid)),
+						   MtQualifiedName(permission->relid)),
 				  NULL,
 				  "Change shared data with a role of profile migrator.");
 }
@@ -340,13 +334,9 @@ check_relation(const MtPermission *permission, bool is_referential,
 static bool
 is_filtered_for_validation(const MtPermission *permission)
 {
-	const MtProtection *protection;
-
 	if (permission->required == 0 || permission->relid < FirstNormalObjectId)
 		return false;
-	protection = MtProtectionOf(permission->relid);
-	return protection->class == MT_CLASS_TENANT ||
-		protection->class == MT_CLASS_SHARED_ROWS;
+	return MtClassIsFiltered(MtProtectionOf(permission->relid)->class);
 }
 
 /*
@@ -365,8 +355,7 @@ check_before_planning(const MtPermission *permission)
 	if (permission->required == 0 || permission->relid < FirstNormalObjectId)
 		return;
 	protection = MtProtectionOf(permission->relid);
-	if ((protection->class == MT_CLASS_TENANT ||
-		 protection->class == MT_CLASS_SHARED_ROWS) &&
+	if (MtClassIsFiltered(protection->class) &&
 		!check_filter(permission, protection, &needs_context, &denial))
 		MtDenialRaise(&denial);
 }

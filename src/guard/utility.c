@@ -62,7 +62,7 @@ MtGuardIsTenantsData(Oid relid)
 	if (get_rel_relkind(relid) == RELKIND_VIEW)
 		return true;
 	class = MtProtectionOf(relid)->class;
-	return class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS || class == MT_CLASS_SHARED;
+	return MtClassIsFiltered(class) || class == MT_CLASS_SHARED;
 }
 
 /* ---- by kind of statement ---- */
@@ -194,7 +194,6 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
-	current_utility.executions += is_execute(statement);
 	current_utility.copied_to = InvalidOid;
 	return previous;
 }
@@ -237,10 +236,10 @@ MtGuardCheckUtility(Node *statement)
 	 * A context that the connection brings begins before what it removes is
 	 * used.
 	 */
-	if (is_execute(statement) && !IsAbortedTransactionBlockState())
+	if (is_execute(statement))
 	{
-		current_utility.executions--;
-		MtContextMaterialise();
+		if (!IsAbortedTransactionBlockState())
+			MtContextMaterialise();
 		current_utility.executions++;
 	}
 	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)

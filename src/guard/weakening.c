@@ -15,6 +15,7 @@
 
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "catalog/namespace.h"
 #include "commands/defrem.h"
 #include "guard/guard.h"
@@ -41,16 +42,8 @@ refuse(Oid relid, const char *what, const char *hint)
 		return;
 	ereport(ERROR,
 			errcode(MT_ERRCODE_REFUSED_BY_GUARD),
-			errmsg("%s would break the protection of table %s", what,
-				   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-											  get_rel_name(relid))),
+			errmsg("%s would break the protection of table %s", what, MtQualifiedName(relid)),
 			errhint("%s", hint));
-}
-
-static bool
-has_policies(MtClass class)
-{
-	return class == MT_CLASS_TENANT || class == MT_CLASS_SHARED_ROWS;
 }
 
 /* The relation that is named, if it is protected; else InvalidOid. */
@@ -62,7 +55,7 @@ protected_relation(RangeVar *name)
 	if (name == NULL || !MtProtectionAny())
 		return InvalidOid;
 	relid = RangeVarGetRelid(name, NoLock, true);
-	if (OidIsValid(relid) && has_policies(MtProtectionOf(relid)->class))
+	if (OidIsValid(relid) && MtClassIsFiltered(MtProtectionOf(relid)->class))
 		return relid;
 	return InvalidOid;
 }
@@ -125,7 +118,7 @@ check_member(Oid parent, RangeVar *name, bool is_coming)
 static void
 check_alter_command(AlterTableStmt *alter, Oid relid, AlterTableCmd *command)
 {
-	Oid			self = has_policies(MtProtectionOf(relid)->class) ? relid : InvalidOid;
+	Oid			self = MtClassIsFiltered(MtProtectionOf(relid)->class) ? relid : InvalidOid;
 
 	switch (command->subtype)
 	{

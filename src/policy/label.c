@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "base/tablescan.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -242,25 +243,9 @@ MtLabelOf(Oid relid, MtLabel *out)
 	pfree(text);
 }
 
-bool
-MtAnyLabel(void)
-{
-	Relation	relation = table_open(SecLabelRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&key, Anum_pg_seclabel_provider, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(MT_LABEL_PROVIDER));
-	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return found;
-}
-
-bool
-MtAnyActingLabel(void)
+/* Does one of the provider's labels fit? Reads the catalog until one does. */
+static bool
+any_label(bool (*fits) (HeapTuple tuple, TupleDesc desc))
 {
 	Relation	relation = table_open(SecLabelRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -272,21 +257,39 @@ MtAnyActingLabel(void)
 				CStringGetTextDatum(MT_LABEL_PROVIDER));
 	scan = systable_beginscan(relation, InvalidOid, false, NULL, 1, &key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		MtLabel		label;
-		const char *reason;
-		char	   *text;
-
-		/* The label of a column says nothing without that of its table. */
-		if (((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid != 0)
-			continue;
-		text = MtColumnText(tuple, RelationGetDescr(relation), Anum_pg_seclabel_label);
-		found = !MtLabelParse(text, &label, &reason) || !label.is_observed;
-		pfree(text);
-	}
+		found = fits == NULL || fits(tuple, RelationGetDescr(relation));
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return found;
+}
+
+bool
+MtAnyLabel(void)
+{
+	return any_label(NULL);
+}
+
+/* The label of a column says nothing without that of its table. */
+static bool
+is_acting(HeapTuple tuple, TupleDesc desc)
+{
+	MtLabel		label;
+	const char *reason;
+	char	   *text;
+	bool		result;
+
+	if (((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid != 0)
+		return false;
+	text = MtColumnText(tuple, desc, Anum_pg_seclabel_label);
+	result = !MtLabelParse(text, &label, &reason) || !label.is_observed;
+	pfree(text);
+	return result;
+}
+
+bool
+MtAnyActingLabel(void)
+{
+	return any_label(is_acting);
 }
 
 static void
@@ -448,8 +451,7 @@ check_label(const ObjectAddress *object, const char *seclabel)
 	check_right_to_label(object->objectId, &label, seclabel == NULL);
 	invalidate_tree(object->objectId);
 
-	event.object = quote_qualified_identifier(get_namespace_name(get_rel_namespace(object->objectId)),
-											  get_rel_name(object->objectId));
+	event.object = MtQualifiedName(object->objectId);
 	event.detail = psprintf("{\"class\": \"%s\", \"paused\": %s, \"observed\": %s}",
 							class_names[label.class], label.is_paused ? "true" : "false",
 							label.is_observed ? "true" : "false");

@@ -22,6 +22,9 @@ typedef enum MtClass
 	MT_CLASS_EXEMPT
 } MtClass;
 
+/* Do policies filter its rows by the tenant? */
+#define MtClassIsFiltered(class) ((class) == MT_CLASS_TENANT || (class) == MT_CLASS_SHARED_ROWS)
+
 typedef struct MtLabel
 {
 	MtClass		class;

@@ -17,6 +17,7 @@
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "base/settings.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
@@ -49,21 +50,13 @@ typedef struct Key
 	char	   *values[INDEX_MAX_KEYS];
 } Key;
 
-/*
- * Security: the same rights as for reading the table, and the current user counts,
- * too: a definer function that a superuser calls must not ask in his name.
- */
+/* Security: the same rights as for reading the table. */
 static void
 require_administrator(Oid relid)
 {
 	MtAuditEvent event = {.event = "access.explain",.outcome = "allowed"};
 
-	MtAccessRequire(MT_IS_SUPERUSER, "looking at rows of every tenant");
-	if (!superuser())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied for looking at rows of every tenant"),
-				errhint("Call it as a superuser, not inside a function of somebody else."));
+	MtAccessRequireSuperuser("looking at rows of every tenant");
 	if (mt_guc_superuser_access == MT_SUPERUSER_DENY &&
 		MtContextGet()->state != MT_STATE_SYSTEM)
 		ereport(ERROR,
@@ -71,8 +64,7 @@ require_administrator(Oid relid)
 				errmsg("superusers have no access to table %s", get_rel_name(relid)),
 				errdetail("The setting multitenant.superuser_access is \"deny\"."),
 				errhint("Call multitenant.system_context() with a reason first."));
-	event.object = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-											  get_rel_name(relid));
+	event.object = MtQualifiedName(relid);
 	MtAuditEmit(&event);
 }
 

@@ -27,6 +27,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/names.h"
 #include "base/tablescan.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -286,6 +287,7 @@ is_of_system(Oid schema)
 static bool
 is_undecided(Oid relid)
 {
+	const MtProtection *protection;
 	HeapTuple	tuple;
 	bool		is_table;
 	bool		is_foreign;
@@ -303,9 +305,12 @@ is_undecided(Oid relid)
 		!((Form_pg_class) GETSTRUCT(tuple))->relispartition;
 	schema = ((Form_pg_class) GETSTRUCT(tuple))->relnamespace;
 	ReleaseSysCache(tuple);
-	return is_table && !is_of_system(schema) &&
-		!OidIsValid(getExtensionOfObject(RelationRelationId, relid)) &&
-		MtProtectionOf(relid)->class == MT_CLASS_NONE;
+	if (!is_table || is_of_system(schema) ||
+		OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
+		return false;
+	/* That it is observed has been decided. */
+	protection = MtProtectionOf(relid);
+	return protection->class == MT_CLASS_NONE && !OidIsValid(protection->observed_as);
 }
 
 /* Has what the note is about come about, by the rule's measure? */
@@ -355,13 +360,6 @@ find_undecided(int first, bool lock, Rule *rule)
 	return found;
 }
 
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 static const char *
 next_step(Oid relid, const Rule *rule)
 {
@@ -392,7 +390,7 @@ check_new_tables(void)
 	foreach(cell, undecided)
 		ereport(rule.mode == MODE_WARN ? WARNING : ERROR,
 				errcode(rule.mode == MODE_WARN ? ERRCODE_WARNING : MT_ERRCODE_REFUSED_BY_GUARD),
-				errmsg("new table %s has no class", qualified_name(lfirst_oid(cell))),
+				errmsg("new table %s has no class", MtQualifiedName(lfirst_oid(cell))),
 				errdetail("The mode for new tables is %s.", mode_names[rule.mode]),
 				errhint("%s", next_step(lfirst_oid(cell), &rule)));
 	PopActiveSnapshot();
@@ -570,7 +568,7 @@ protect(Oid relid, Rule *rule)
 	ErrorContextCallback callback = {
 		.previous = error_context_stack,
 		.callback = explain_protect,
-		.arg = qualified_name(relid),
+		.arg = MtQualifiedName(relid),
 	};
 
 	error_context_stack = &callback;

@@ -451,7 +451,7 @@ class_from_ancestors(Oid relid)
 	{
 		MtClass		parent = ancestor(lfirst_oid(cell))->class;
 
-		if (parent == MT_CLASS_TENANT || parent == MT_CLASS_SHARED_ROWS ||
+		if (MtClassIsFiltered(parent) ||
 			(parent == MT_CLASS_SHARED && class == MT_CLASS_NONE))
 			class = parent;
 	}
@@ -474,6 +474,13 @@ depend_on(Oid relid)
 		entry->relid = relid;
 	}
 	entry->has_children = true;
+}
+
+/* Does the label filter rows, and not only observe them? */
+static bool
+protects(const MtLabel *label)
+{
+	return MtClassIsFiltered(label->class) && !label->is_observed;
 }
 
 /*
@@ -505,8 +512,7 @@ finding_below(Oid relid, const char *column)
 		depend_on(child);
 		MtLabelOf(child, &label);
 		if (column == NULL &&
-			((label.class == MT_CLASS_TENANT && !label.is_observed) ||
-			 label.class == MT_CLASS_SHARED_ROWS ||
+			(protects(&label) ||
 			 ((label.class == MT_CLASS_NONE || label.is_observed) &&
 			  class_from_policies(child) != MT_CLASS_NONE)))
 			return "a table below it is protected, it is not";
@@ -616,13 +622,12 @@ examine(Oid relid, MtProtection *out)
 	 * Security: an exempt or shared label on a partition of a protected table
 	 * exempts nothing, nor does an exempt one on a partition of a shared one.
 	 */
-	if (inherited != MT_CLASS_NONE && out->class != MT_CLASS_TENANT &&
-		out->class != MT_CLASS_SHARED_ROWS)
+	if (inherited != MT_CLASS_NONE && !MtClassIsFiltered(out->class))
 		out->class = inherited;
 	if (out->class == MT_CLASS_NONE)
 		out->class = class_from_policies(relid);
 
-	if (out->class == MT_CLASS_TENANT || out->class == MT_CLASS_SHARED_ROWS)
+	if (MtClassIsFiltered(out->class))
 		judge(relid, label.class == out->class, out);
 	else
 	{
@@ -697,8 +702,7 @@ MtProtectionIsOwn(Oid relid)
 	MtLabel		label;
 
 	MtLabelOf(relid, &label);
-	return (label.class == MT_CLASS_TENANT && !label.is_observed) ||
-		label.class == MT_CLASS_SHARED_ROWS || class_from_policies(relid) != MT_CLASS_NONE;
+	return protects(&label) || class_from_policies(relid) != MT_CLASS_NONE;
 }
 
 /* Does a policy call the accessor? A table whose label was lost has those. */
@@ -753,7 +757,8 @@ MtProtectionAny(void)
 
 /*
  * multitenant._protection(table_name regclass): what the guard knows. Columns:
- * class, tenant_column, mode, is_intact, finding.
+ * class, tenant_column, mode, is_intact, finding. What is observed has class none,
+ * since nothing protects it.
  */
 Datum
 mt_protection(PG_FUNCTION_ARGS)
@@ -765,7 +770,6 @@ mt_protection(PG_FUNCTION_ARGS)
 	bool		nulls[5] = {false};
 	char	   *column;
 	NameData	column_name;
-	bool		is_observed;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -773,8 +777,7 @@ mt_protection(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	protection = MtProtectionOf(relid);
 
-	is_observed = OidIsValid(protection->observed_as);
-	values[0] = CStringGetTextDatum(MtClassName(is_observed ? MT_CLASS_TENANT : protection->class));
+	values[0] = CStringGetTextDatum(MtClassName(protection->class));
 	column = protection->column ? get_attname(relid, protection->column, true) : NULL;
 	nulls[1] = (column == NULL);
 	if (column != NULL)
@@ -783,7 +786,7 @@ mt_protection(PG_FUNCTION_ARGS)
 		values[1] = NameGetDatum(&column_name);
 	}
 	values[2] = CStringGetTextDatum(protection->is_paused ? "paused" :
-									is_observed ? "observe" : "enforce");
+									OidIsValid(protection->observed_as) ? "observe" : "enforce");
 	values[3] = BoolGetDatum(protection->is_intact);
 	nulls[4] = (protection->finding == NULL);
 	if (protection->finding != NULL)

@@ -53,8 +53,7 @@ is_tied(const ForeignKeyCacheInfo *key, AttrNumber tenant_column)
 {
 	const MtProtection *referenced = MtProtectionOf(key->confrelid);
 
-	if ((referenced->class != MT_CLASS_TENANT &&
-		 referenced->class != MT_CLASS_SHARED_ROWS) || referenced->column == 0)
+	if (!MtClassIsFiltered(referenced->class) || referenced->column == 0)
 		return false;
 	for (int i = 0; i < key->nkeys; i++)
 		if (key->conkey[i] == tenant_column &&

@@ -43,21 +43,6 @@ typedef struct Outcome
 	const char *value;			/* of the first column of the first row */
 } Outcome;
 
-/*
- * Security: the current user counts, too. A definer function that a superuser
- * calls must not ask in his name.
- */
-static void
-require_administrator(void)
-{
-	MtAccessRequire(MT_IS_SUPERUSER, "asking on behalf of a role");
-	if (!superuser())
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied for asking on behalf of a role"),
-				errhint("Call it as a superuser, not inside a function of somebody else."));
-}
-
 /* The context of an application that has named the tenant; none for NULL. */
 static MtContext
 context_of(const pg_uuid_t *tenant_id)
@@ -207,7 +192,7 @@ mt_try(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	require_administrator();
+	MtAccessRequireSuperuser("asking on behalf of a role");
 	MtContextRequireNone();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();

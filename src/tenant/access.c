@@ -386,6 +386,17 @@ MtAccessRequire(uint32 capability, const char *what)
 			errhint("A superuser can give a role another profile with multitenant.grant_access()."));
 }
 
+void
+MtAccessRequireSuperuser(const char *what)
+{
+	MtAccessRequire(MT_IS_SUPERUSER, what);
+	if (!superuser())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for %s", what),
+				errhint("Call it as a superuser, not inside a function of somebody else."));
+}
+
 static uint32
 capability_from_name(const char *name)
 {

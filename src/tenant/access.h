@@ -70,6 +70,12 @@ extern const char *MtAccessProfileName(void);
 /* Raises 42501 naming the profiles that would do. */
 extern void MtAccessRequire(uint32 capability, const char *what);
 
+/*
+ * The same of a superuser's session whose current user is one, too: a definer
+ * function that a superuser calls must not ask in his name.
+ */
+extern void MtAccessRequireSuperuser(const char *what);
+
 /* Changes whenever a profile may have changed. */
 extern uint64 MtAccessGeneration(void);
 

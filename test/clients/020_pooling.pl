@@ -102,8 +102,8 @@ foreach my $way (grep { $port{$_} } qw(direct session transaction))
 	# PgBouncer knows nothing of prepared statements in transaction mode before 1.21.
 	my $mode = $way eq 'transaction' ? 'plain' : 'prepare';
 	my @drivers;
-	push @drivers, [ 'psycopg 3', $python, "$pool/pool3.py", @tokens, $mode ] unless is_missing('psycopg 3', has($python, '-c', 'import psycopg'));
-	push @drivers, [ 'psycopg2', $python, "$pool/pool2.py", @tokens ] unless is_missing('psycopg2', has($python, '-c', 'import psycopg2'));
+	push @drivers, [ 'psycopg 3', $python, "$pool/pool.py", 'psycopg', @tokens, $mode ] unless is_missing('psycopg 3', has($python, '-c', 'import psycopg'));
+	push @drivers, [ 'psycopg2', $python, "$pool/pool.py", 'psycopg2', @tokens, $mode ] unless is_missing('psycopg2', has($python, '-c', 'import psycopg2'));
 	push @drivers, [ 'DBD::Pg', 'perl', "$pool/pool.pl", @tokens, $mode ] unless is_missing('DBD::Pg', has('perl', '-MDBD::Pg', '-e', '1'));
 	push @drivers, [ 'pgjdbc', $ENV{JAVA} || 'java', '-cp', $jar, "$pool/Pool.java",
 		"jdbc:postgresql://127.0.0.1:$port{$way}/app?prepareThreshold=" . ($mode eq 'plain' ? 0 : 1), 'regress_mt_app', @tokens ]

@@ -304,6 +304,28 @@ SET ROLE regress_mt_old;
 SELECT count(*) FROM orders AS old_report; \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
 
+-- what is observed is not protected, whoever asks; but somebody has decided about it
+SET ROLE regress_mt_owner;
+CREATE TABLE fresh (id int PRIMARY KEY, tenant_id int NOT NULL);
+GRANT SELECT ON fresh TO regress_mt_app;
+SELECT multitenant.observe('fresh');
+RESET ROLE;
+SELECT class, mode FROM multitenant.tables WHERE table_name = 'mt_observe.fresh';
+SELECT class, mode FROM multitenant._protection('fresh');
+SELECT level, remediation FROM multitenant.lint() WHERE cache_key = 'table_observed:mt_observe.fresh';
+SELECT layer, verdict, detail FROM multitenant.explain_access('fresh', 1, 'select', role => 'regress_mt_app', tenant => 'observe-a') WHERE step BETWEEN 2 AND 3;
+SELECT line FROM multitenant.test_isolation('fresh', '{observe-a,observe-b}', 'regress_mt_app', confirm => current_database()) AS line LIMIT 4;
+SELECT count(*) FROM multitenant._undecided_tables() WHERE table_name = 'mt_observe.fresh';
+SELECT multitenant.set_new_tables('error', '{mt_observe}');
+SET ROLE regress_mt_owner;
+BEGIN;
+CREATE TABLE fresher (id int PRIMARY KEY, tenant_id int NOT NULL);
+SELECT multitenant.observe('fresher');
+COMMIT;
+CREATE TABLE freshest (id int PRIMARY KEY, tenant_id int NOT NULL); \echo :LAST_ERROR_SQLSTATE
+RESET ROLE;
+SELECT multitenant.set_new_tables('off');
+
 SET client_min_messages = warning;
 SELECT multitenant.unprotect_all();
 SELECT multitenant.forget_observations();

@@ -32,6 +32,9 @@ SELECT multitenant.observe('ledger');
 SQL
 $node->safe_psql('app', 'VACUUM ANALYZE ledger');
 
+is($mt->superuser("SELECT level FROM multitenant.lint() WHERE cache_key = 'table_observed:public.ledger'"), 'critical',
+	'lint() knows that nothing protects an observed table');
+
 # ---- read-only transactions, other sessions, applications ----
 
 $mt->allowed($app, 'BEGIN READ ONLY; SELECT count(*) FROM ledger; COMMIT', '20000', 'read-only without a context: not refused');
