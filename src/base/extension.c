@@ -89,7 +89,7 @@ void
 MtExtensionInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
-	MtInvalidationOnSchema(forget_state);
+	MtInvalidationOnCatalog(MT_CATALOG_SCHEMAS, forget_state);
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
 }

@@ -14,12 +14,15 @@
 
 #define MAX_LISTENERS 8			/* one per module is plenty */
 
+typedef struct CatalogListeners
+{
+	MtCatalogListener listeners[MAX_LISTENERS];
+	int			count;
+} CatalogListeners;
+
 static MtRelationListener relation_listeners[MAX_LISTENERS];
 static int	relation_listener_count = 0;
-static MtCatalogListener schema_listeners[MAX_LISTENERS];
-static int	schema_listener_count = 0;
-static MtCatalogListener role_listeners[MAX_LISTENERS];
-static int	role_listener_count = 0;
+static CatalogListeners catalogs[MT_CATALOG_COUNT];
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -29,17 +32,12 @@ relation_changed(Datum arg, Oid relid)
 }
 
 static void
-schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
-	for (int i = 0; i < schema_listener_count; i++)
-		schema_listeners[i] ();
-}
+	const CatalogListeners *catalog = &catalogs[DatumGetInt32(arg)];
 
-static void
-role_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	for (int i = 0; i < role_listener_count; i++)
-		role_listeners[i] ();
+	for (int i = 0; i < catalog->count; i++)
+		catalog->listeners[i] ();
 }
 
 void
@@ -51,19 +49,13 @@ MtInvalidationOnRelation(MtRelationListener listener)
 }
 
 void
-MtInvalidationOnSchema(MtCatalogListener listener)
+MtInvalidationOnCatalog(MtCatalog catalog, MtCatalogListener listener)
 {
-	if (schema_listener_count >= MAX_LISTENERS)
-		elog(ERROR, "too many schema listeners");
-	schema_listeners[schema_listener_count++] = listener;
-}
+	CatalogListeners *its = &catalogs[catalog];
 
-void
-MtInvalidationOnRole(MtCatalogListener listener)
-{
-	if (role_listener_count >= MAX_LISTENERS)
-		elog(ERROR, "too many role listeners");
-	role_listeners[role_listener_count++] = listener;
+	if (its->count >= MAX_LISTENERS)
+		elog(ERROR, "too many catalog listeners");
+	its->listeners[its->count++] = listener;
 }
 
 /* Registers the callbacks; they cannot be taken back, so this runs once. */
@@ -71,7 +63,8 @@ void
 MtInvalidationInit(void)
 {
 	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, schema_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, role_changed, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, role_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, Int32GetDatum(MT_CATALOG_SCHEMAS));
+	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, Int32GetDatum(MT_CATALOG_ROLES));
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, Int32GetDatum(MT_CATALOG_ROLES));
+	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, Int32GetDatum(MT_CATALOG_FUNCTIONS));
 }

@@ -12,12 +12,21 @@
  */
 typedef void (*MtRelationListener) (Oid relid);
 
-/* A schema, or a role or membership, changed somewhere. The same rule. */
+/* What is listened to as a whole. */
+typedef enum MtCatalog
+{
+	MT_CATALOG_SCHEMAS,
+	MT_CATALOG_ROLES,			/* and their memberships */
+	MT_CATALOG_FUNCTIONS,
+} MtCatalog;
+
+#define MT_CATALOG_COUNT (MT_CATALOG_FUNCTIONS + 1)
+
+/* Something in the catalog changed. The same rule. */
 typedef void (*MtCatalogListener) (void);
 
 extern void MtInvalidationInit(void);
 extern void MtInvalidationOnRelation(MtRelationListener listener);
-extern void MtInvalidationOnSchema(MtCatalogListener listener);
-extern void MtInvalidationOnRole(MtCatalogListener listener);
+extern void MtInvalidationOnCatalog(MtCatalog catalog, MtCatalogListener listener);
 
 #endif							/* MT_INVALIDATION_H */

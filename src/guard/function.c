@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "base/extension.h"
+#include "base/invalidation.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
@@ -86,6 +87,15 @@ static const DeniedFunctions denied_extension_functions[] = {
 /* For each built-in function: 1 + its place in the list above, 0 if in none. */
 static uint8 denied_by_oid[FirstGenbkiObjectId];
 
+/*
+ * Functions lately found to be none of an extension that is denied, by OID. All
+ * are forgotten with the first change to any function.
+ */
+#define RECENT_LIMIT 64
+static Oid	recent[RECENT_LIMIT];
+static uint64 recent_changes = 0;
+static uint64 changes = 1;
+
 static bool
 fits(const char *name, const char *pattern)
 {
@@ -96,9 +106,16 @@ fits(const char *name, const char *pattern)
 	return strcmp(name, pattern) == 0;
 }
 
+static void
+function_changed(void)
+{
+	changes++;
+}
+
 void
 MtGuardFunctionInit(void)
 {
+	MtInvalidationOnCatalog(MT_CATALOG_FUNCTIONS, function_changed);
 	for (int i = 0; i < fmgr_nbuiltins; i++)
 		for (size_t j = 0; j < lengthof(denied_functions); j++)
 			if (fmgr_builtins[i].foid < lengthof(denied_by_oid) &&
@@ -120,9 +137,9 @@ is_exempt(Oid role)
 		has_privs_of_role(GetOuterUserId(), role);
 }
 
-/* What denies the function of an extension; NULL: nothing. */
+/* Reads from the catalog what denies the function of an extension; NULL: nothing. */
 static const DeniedFunctions *
-denied_extension_function(Oid function)
+look_up(Oid function)
 {
 	const DeniedFunctions *result = NULL;
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
@@ -143,6 +160,26 @@ denied_extension_function(Oid function)
 	return result;
 }
 
+static const DeniedFunctions *
+denied_extension_function(Oid function)
+{
+	const DeniedFunctions *result;
+	uint64		before;
+
+	if (recent_changes != changes)
+	{
+		memset(recent, 0, sizeof(recent));
+		recent_changes = changes;
+	}
+	if (recent[function % RECENT_LIMIT] == function)
+		return NULL;
+	before = changes;
+	result = look_up(function);
+	if (result == NULL && before == changes)
+		recent[function % RECENT_LIMIT] = function;
+	return result;
+}
+
 void
 MtGuardCheckFunction(Oid function)
 {
@@ -154,7 +191,7 @@ MtGuardCheckFunction(Oid function)
 		return;
 	if (function < lengthof(denied_by_oid))
 		denied = &denied_functions[denied_by_oid[function] - 1];
-	else if (!MtGuardAllows(MT_ALLOW_ACTIVITY))
+	else
 		denied = denied_extension_function(function);
 	if (denied != NULL && !is_exempt(denied->exempt_role))
 		MtGuardRequire(denied->allowance);

@@ -60,9 +60,9 @@ plan_statement(MT_PLANNER_PARAMS)
 	if (!MtIsActive())
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
+	MtChecksSimplify(parse);
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
-	MtChecksSimplify(result);
 	MtGuardObservePlan(result);
 	MtGuardCheckPrintedPlan();
 	return result;

@@ -1,12 +1,12 @@
 /*
  * checks.c
- *	  The checks of new rows in a finished plan.
+ *	  The checks of new rows in a statement that is about to be planned.
  *
  * Row security checks each new row against the expression of every policy: twice
  * against the same, since both generated policies have one expression, and also
  * where the row cannot have another tenant. To prepare such a check costs more
- * than a tenth of a small statement. What is certain is left out here. Owns
- * nothing.
+ * than a tenth of a small statement, and to plan it as much again. What is certain
+ * is left out here. Owns nothing.
  *
  * Security: a check may go only if what it would find is known
  *	- from an earlier check of the same row, or
@@ -18,7 +18,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "nodes/plannodes.h"
+#include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
 #include "policy/checks.h"
 #include "policy/protection.h"
@@ -67,107 +67,104 @@ may_change(Relation relation, CmdType operation, AttrNumber column)
 		(operation == CMD_INSERT ? triggers->trig_insert_before_row : triggers->trig_update_before_row);
 }
 
-/* Is this the expression that the INSERT gives the column? */
-static bool
-inserts(const ModifyTable *modify, AttrNumber column, Node *expression)
+/* The expression that the statement gives the column; NULL if none. */
+static Node *
+written_to(const Query *query, AttrNumber column)
 {
 	ListCell   *cell;
 
-	foreach(cell, outerPlan(modify)->targetlist)
+	foreach(cell, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, cell);
 
-		if (entry->resno == column)
-			return equal(entry->expr, expression);
+		if (!entry->resjunk && entry->resno == column)
+			return (Node *) entry->expr;
 	}
-	return false;
-}
-
-/* The planner has made a list of the conditions; NULL if there are several. */
-static Node *
-only_condition(const WithCheckOption *check)
-{
-	if (check->qual == NULL || !IsA(check->qual, List) || list_length((List *) check->qual) != 1)
-		return NULL;
-	return linitial((List *) check->qual);
+	return NULL;
 }
 
 static bool
-is_known(const WithCheckOption *check, const ModifyTable *modify, Relation relation)
+is_known(const WithCheckOption *check, const Query *query, Relation relation)
 {
-	Node	   *condition = only_condition(check);
 	const MtProtection *protection;
 	AttrNumber	column;
 
 	if ((check->kind != WCO_RLS_INSERT_CHECK && check->kind != WCO_RLS_UPDATE_CHECK) ||
-		!MtIsTenantEquality(condition, &column) ||
-		may_change(relation, modify->operation, column))
+		!MtIsTenantEquality(check->qual, &column) ||
+		may_change(relation, query->commandType, column))
 		return false;
-	if (modify->operation == CMD_INSERT)
-		return inserts(modify, column, lsecond(((OpExpr *) condition)->args));
+	if (query->commandType == CMD_INSERT)
+		return equal(written_to(query, column), lsecond(((OpExpr *) check->qual)->args));
 
 	/* Somebody else's policies may let an UPDATE see what it must not write. */
 	protection = MtProtectionOf(RelationGetRelid(relation));
 	return protection->is_intact && protection->column == column &&
-		!list_member_int(linitial(modify->updateColnosLists), column);
+		written_to(query, column) == NULL;
 }
 
-/* ---- the plan ---- */
+/* ---- the statement ---- */
 
 /*
  * The relation whose new rows may be known; NULL if the statement is not simple.
  * The planner holds its lock.
  */
 static Relation
-open_target(const ModifyTable *modify, List *range_table)
+open_target(const Query *query)
 {
-	if (list_length(modify->resultRelations) != 1 || modify->onConflictAction != ONCONFLICT_NONE ||
-		(modify->operation != CMD_INSERT && modify->operation != CMD_UPDATE))
+	if (query->onConflict != NULL ||
+		(query->commandType != CMD_INSERT && query->commandType != CMD_UPDATE))
 		return NULL;
-	return table_open(rt_fetch(linitial_int(modify->resultRelations), range_table)->relid, NoLock);
+	return table_open(rt_fetch(query->resultRelation, query->rtable)->relid, NoLock);
 }
 
-static List *
-without_known(List *checks, const ModifyTable *modify, Relation relation)
+/*
+ * Whether a table has children is asked here once: what is attached to it before
+ * the planner looks is no target of the statement.
+ */
+static bool
+is_alone(const Query *query, Relation relation)
 {
-	List	   *kept = NIL;
-	ListCell   *cell;
+	RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
 
-	foreach(cell, checks)
-	{
-		WithCheckOption *check = lfirst_node(WithCheckOption, cell);
-
-		if (!is_repeated(check, kept) &&
-			(relation == NULL || !is_known(check, modify, relation)))
-			kept = lappend(kept, check);
-	}
-	return kept;
+	if (target->inh && relation->rd_rel->relhassubclass)
+		return false;
+	target->inh = false;
+	return true;
 }
 
 static void
-simplify(Plan *plan, List *range_table)
+simplify(Query *query)
 {
-	ModifyTable *modify = (ModifyTable *) plan;
 	Relation	relation;
+	bool		is_simple;
+	List	   *kept = NIL;
 	ListCell   *cell;
 
-	if (plan == NULL || !IsA(plan, ModifyTable) || modify->withCheckOptionLists == NIL)
+	if (query->withCheckOptions == NIL)
 		return;
-	relation = open_target(modify, range_table);
-	foreach(cell, modify->withCheckOptionLists)
-		lfirst(cell) = without_known(lfirst_node(List, cell), modify, relation);
+	relation = open_target(query);
+	is_simple = relation != NULL && is_alone(query, relation);
+	foreach(cell, query->withCheckOptions)
+	{
+		WithCheckOption *check = lfirst_node(WithCheckOption, cell);
+
+		if (!is_repeated(check, kept) && !(is_simple && is_known(check, query, relation)))
+			kept = lappend(kept, check);
+	}
+	query->withCheckOptions = kept;
 	if (relation != NULL)
 		table_close(relation, NoLock);
 }
 
+/* Statements that write are at the top or in its WITH, nowhere else. */
 void
-MtChecksSimplify(PlannedStmt *statement)
+MtChecksSimplify(Query *query)
 {
 	ListCell   *cell;
 
-	if (statement->commandType == CMD_SELECT && !statement->hasModifyingCTE)
+	simplify(query);
+	if (!query->hasModifyingCTE)
 		return;
-	simplify(statement->planTree, statement->rtable);
-	foreach(cell, statement->subplans)
-		simplify(lfirst(cell), statement->rtable);
+	foreach(cell, query->cteList)
+		simplify(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery));
 }

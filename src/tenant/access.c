@@ -112,6 +112,10 @@ static HTAB *cache = NULL;
 static uint64 cache_generation = 0;
 static uint64 generation = 1;
 
+/* Entries found lately, by role: a session asks about one or two. */
+#define RECENT_LIMIT 8
+static const RoleAccess *recent[RECENT_LIMIT];
+
 static void
 relation_changed(Oid relid)
 {
@@ -131,7 +135,7 @@ void
 MtAccessInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
-	MtInvalidationOnRole(role_changed);
+	MtInvalidationOnCatalog(MT_CATALOG_ROLES, role_changed);
 }
 
 uint64
@@ -154,6 +158,7 @@ prepare_cache(void)
 											  "multitenant access",
 											  ALLOCSET_SMALL_SIZES);
 	cache = NULL;
+	memset(recent, 0, sizeof(recent));
 	MemoryContextReset(cache_context);
 	control.keysize = sizeof(Oid);
 	control.entrysize = sizeof(RoleAccess);
@@ -264,10 +269,12 @@ look_up(Oid role, RoleAccess *access)
 				read_access, access);
 }
 
-static RoleAccess
-role_access(Oid role)
+/* The entry of the cache, or what could not be kept in it. */
+static const RoleAccess *
+find_or_look_up(Oid role)
 {
-	RoleAccess	access;
+	static RoleAccess unstable;
+	RoleAccess	found;
 	RoleAccess *entry;
 	uint64		before;
 
@@ -276,24 +283,39 @@ role_access(Oid role)
 	if (entry == NULL)
 	{
 		before = generation;
-		look_up(role, &access);
+		look_up(role, &found);
 		prepare_cache();
-		if (before == generation)
+		if (before != generation)
 		{
-			entry = hash_search(cache, &role, HASH_ENTER, NULL);
-			*entry = access;
+			unstable = found;
+			return &unstable;
 		}
+		entry = hash_search(cache, &role, HASH_ENTER, NULL);
+		*entry = found;
 	}
-	else
-		access = *entry;
+	recent[role % RECENT_LIMIT] = entry;
+	return entry;
+}
+
+/* Valid until the next call. */
+static const RoleAccess *
+role_access(Oid role)
+{
+	static RoleAccess expired;
+	const RoleAccess *access = recent[role % RECENT_LIMIT];
+
+	if (access == NULL || access->role != role || cache_generation != generation)
+		access = find_or_look_up(role);
 
 	/* Security: what has run out grants nothing, not the default profile. */
-	if (access.expires_at != DT_NOEND &&
-		access.expires_at <= GetCurrentStatementStartTimestamp())
+	if (access->expires_at != DT_NOEND &&
+		access->expires_at <= GetCurrentStatementStartTimestamp())
 	{
-		access.capabilities = 0;
-		access.allowances = 0;
-		access.binding.is_bound = false;
+		expired = *access;
+		expired.capabilities = 0;
+		expired.allowances = 0;
+		expired.binding.is_bound = false;
+		return &expired;
 	}
 	return access;
 }
@@ -303,17 +325,17 @@ MtAccessCapabilities(void)
 {
 	Oid			session = GetSessionUserId();
 	Oid			outer = GetOuterUserId();
-	uint32		capabilities = role_access(session).capabilities;
+	uint32		capabilities = role_access(session)->capabilities;
 
 	if (outer != session)
-		capabilities &= role_access(outer).capabilities;
+		capabilities &= role_access(outer)->capabilities;
 
 	/*
 	 * Security: maintenance by a superuser, or by autovacuum, runs functions
 	 * of index expressions as the table's owner; it lends them nothing.
 	 */
 	if (InSecurityRestrictedOperation())
-		capabilities &= role_access(GetUserId()).capabilities;
+		capabilities &= role_access(GetUserId())->capabilities;
 	return capabilities;
 }
 
@@ -326,12 +348,12 @@ MtAccessAllows(MtAllowance allowance)
 {
 	Oid			session = GetSessionUserId();
 	Oid			outer = GetOuterUserId();
-	uint32		allowances = role_access(session).allowances;
+	uint32		allowances = role_access(session)->allowances;
 
 	if (outer != session)
-		allowances &= role_access(outer).allowances;
+		allowances &= role_access(outer)->allowances;
 	if (InSecurityRestrictedOperation())
-		allowances &= role_access(GetUserId()).allowances;
+		allowances &= role_access(GetUserId())->allowances;
 	return (allowances & allowance) != 0;
 }
 
@@ -351,7 +373,7 @@ MtAccessIsLent(void)
 bool
 MtAccessBypassesRowSecurity(Oid role)
 {
-	return role_access(role).bypasses_row_security;
+	return role_access(role)->bypasses_row_security;
 }
 
 /*
@@ -361,16 +383,16 @@ MtAccessBypassesRowSecurity(Oid role)
 void
 MtAccessBinding(MtBinding *out)
 {
-	*out = role_access(GetSessionUserId()).binding;
+	*out = role_access(GetSessionUserId())->binding;
 }
 
 const char *
 MtAccessProfileName(void)
 {
-	RoleAccess	session = role_access(GetSessionUserId());
-	RoleAccess	outer = role_access(GetOuterUserId());
+	const RoleAccess *session = role_access(GetSessionUserId());
 
-	return (session.capabilities & MT_IS_SUPERUSER) ? outer.profile : session.profile;
+	return (session->capabilities & MT_IS_SUPERUSER) ?
+		role_access(GetOuterUserId())->profile : session->profile;
 }
 
 void
@@ -436,5 +458,5 @@ mt_allows(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (role != GetSessionUserId())
 		MtAccessRequire(MT_MAY_READ_AUDIT, "asking about another role");
-	PG_RETURN_BOOL((role_access(role).allowances & allowance) != 0);
+	PG_RETURN_BOOL((role_access(role)->allowances & allowance) != 0);
 }
