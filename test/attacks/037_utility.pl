@@ -252,6 +252,17 @@ switchable('activity', calls('pg_blocking_pids()', 'pg_blocking_pids(1)'), 'pg_s
 	(map { ($_ => "SELECT * FROM $_") } qw(pg_stat_activity pg_locks pg_prepared_xacts pg_stat_replication pg_stat_progress_vacuum pg_stat_ssl)),
 	$has{pg_stat_statements} ? ('pg_stat_statements' => 'SELECT query FROM pg_stat_statements', 'pg_stat_statements()' => 'SELECT query FROM pg_stat_statements(true)',
 		'pg_stat_statements_info' => 'SELECT * FROM pg_stat_statements_info') : ());
+if ($has{pg_stat_statements})
+{
+	# What a session has seen of a function holds until it is replaced.
+	$mt->superuser("CREATE FUNCTION yard.counters() RETURNS SETOF record LANGUAGE sql AS 'SELECT 1::bigint, now()'");
+	my $session = $mt->session($app);
+	is($session->query('SELECT count(*) FROM yard.counters() AS c(a bigint, b timestamptz)', verbose => 0), 1, 'a function of anybody is called');
+	$mt->superuser("CREATE OR REPLACE FUNCTION yard.counters() RETURNS SETOF record LANGUAGE c AS 'pg_stat_statements', 'pg_stat_statements_info'");
+	$session->query('SELECT count(*) FROM yard.counters() AS c(a bigint, b timestamptz)', verbose => 0);
+	like($session->{stderr}, qr/MT010/, 'and no more once it shows the statements of others');
+	$session->quit;
+}
 switchable('signals', calls('pg_cancel_backend()', 'pg_cancel_backend(0)'), 'pg_terminate_backend()' => 'SELECT pg_terminate_backend(0)');
 switchable('advisory_locks', calls('pg_advisory_lock()', 'pg_advisory_xact_lock(1)'),
 	(map { my $f = $_; map { ("$f($_)" => "SELECT $f($_)") } '1', '1, 2' } map { ("pg_$_", "pg_${_}_shared") } qw(advisory_lock advisory_xact_lock try_advisory_lock try_advisory_xact_lock)),
