@@ -273,7 +273,7 @@ subtest 'V11: a superuser\'s trigger' => sub {
 	$mt->superuser("DROP TRIGGER move ON invoice; CREATE TABLE invoice_child () INHERITS (invoice); ALTER TABLE invoice_child OWNER TO $owner;
 		CREATE TRIGGER move BEFORE UPDATE ON invoice_child FOR EACH ROW EXECUTE FUNCTION move();
 		SELECT multitenant.system_context('test');
-		SELECT * FROM multitenant.protect('invoice_child'); INSERT INTO invoice_child (tenant_id, note) VALUES ('$acme', 'acme-child')");
+		SELECT * FROM multitenant.repair('invoice_child'); INSERT INTO invoice_child (tenant_id, note) VALUES ('$acme', 'acme-child')");
 	$mt->refused($app, $mt->begin('acme') . "UPDATE invoice SET note = 'moved'; COMMIT", '42501', 'changing the tenant of a child\'s row', tenant => 'acme');
 	$mt->superuser('DROP TABLE invoice_child');
 	$mt->refused($app, "CREATE TRIGGER mine BEFORE INSERT ON invoice FOR EACH ROW EXECUTE FUNCTION move()", 'MT010', 'the application makes no trigger');
