@@ -14,6 +14,8 @@
 #include "common/jsonapi.h"
 #endif
 #include "executor/executor.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/plancat.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "storage/proc.h"
@@ -173,6 +175,28 @@ typedef struct JumbleState MtJumbleState;
 #else
 #define MT_PLANNER_PARAMS Query *parse, const char *query_string, int cursorOptions, ParamListInfo boundParams
 #define MT_PLANNER_ARGS parse, query_string, cursorOptions, boundParams
+#endif
+
+/* The hook that sees what the planner knows of a relation; from 19 on of any. */
+#if PG_VERSION_NUM >= 190000
+typedef build_simple_rel_hook_type MtRelationInfoHook;
+#define MT_RELATION_INFO_HOOK build_simple_rel_hook
+#define MT_RELATION_INFO_PARAMS PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *entry
+#define MT_RELATION_INFO_ARGS root, rel, entry
+#define MT_RELATION_INFO_RELID ((entry)->relid)
+#else
+typedef get_relation_info_hook_type MtRelationInfoHook;
+#define MT_RELATION_INFO_HOOK get_relation_info_hook
+#define MT_RELATION_INFO_PARAMS PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel
+#define MT_RELATION_INFO_ARGS root, relid, inhparent, rel
+#define MT_RELATION_INFO_RELID relid
+#endif
+
+/* Scans have options from 19 on. */
+#if PG_VERSION_NUM >= 190000
+#define MtTableBeginScan(table, snapshot) table_beginscan((table), (snapshot), 0, NULL, SO_NONE)
+#else
+#define MtTableBeginScan(table, snapshot) table_beginscan((table), (snapshot), 0, NULL)
 #endif
 
 /* What records of a range table entry the rights that it needs. */

@@ -14,6 +14,7 @@
 #include "tcop/utility.h"
 
 #include "base/compat.h"
+#include "base/observations.h"
 #include "policy/owner.h"
 #include "tenant/hardening.h"
 
@@ -60,17 +61,25 @@ extern bool MtGuardIsCopy(void);
  */
 extern void MtGuardTextOf(const QueryDesc *query, const char **text, int *length);
 
+/* The tables that a statement has been counted for, by what was counted. */
+typedef struct MtCounted
+{
+	List	   *tables[MT_COUNTS];
+} MtCounted;
+
 /*
  * observe.c: counts what would be refused if observed tables were protected.
  * Start: after the executor's own; Plan: of a finished plan; Statement: of one
  * that names an observed table, and the capabilities it would need where row
- * security does not filter it; Legacy: of a legacy role on a protected table;
- * Copy: a COPY FROM that counts its rows if the table is observed, else the same.
+ * security does not filter it; Legacy: of a legacy role on a protected table, both
+ * once for a table, however often the statement names it; Copy: a COPY FROM that
+ * counts its rows if the table is observed, else the same.
  */
 extern void MtGuardObserveStart(QueryDesc *query, int eflags);
 extern void MtGuardObservePlan(PlannedStmt *statement);
-extern void MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed);
-extern void MtGuardObserveLegacy(Oid relid);
+extern void MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed,
+									MtCounted *counted);
+extern void MtGuardObserveLegacy(Oid relid, MtCounted *counted);
 extern PlannedStmt *MtGuardObserveCopy(PlannedStmt *statement);
 
 /* status.c: remembers how the library was loaded. */

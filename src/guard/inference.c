@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "base/compat.h"
 #include "base/extension.h"
 #include "base/settings.h"
 #include "catalog/index.h"
@@ -26,7 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 
-static get_relation_info_hook_type previous_relation_info = NULL;
+static MtRelationInfoHook previous_relation_info = NULL;
 static get_relation_stats_hook_type previous_relation_stats = NULL;
 static get_index_stats_hook_type previous_index_stats = NULL;
 
@@ -82,12 +83,12 @@ hide_indexes(RelOptInfo *rel, AttrNumber tenant)
 }
 
 static void
-relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+relation_info(MT_RELATION_INFO_PARAMS)
 {
 	Oid			filtering;
 
 	if (previous_relation_info)
-		previous_relation_info(root, relid, inhparent, rel);
+		previous_relation_info(MT_RELATION_INFO_ARGS);
 	if ((mt_guc_index_exposure == MT_EXPOSURE_ALLOW &&
 		 mt_guc_statistics_exposure == MT_EXPOSURE_ALLOW) ||
 		(rel->indexlist == NIL && rel->statlist == NIL) || !MtIsActive())
@@ -96,7 +97,7 @@ relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
 	if (!OidIsValid(filtering))
 		return;
 	if (mt_guc_index_exposure == MT_EXPOSURE_HIDE)
-		hide_indexes(rel, tenant_column(relid, filtering));
+		hide_indexes(rel, tenant_column(MT_RELATION_INFO_RELID, filtering));
 	if (mt_guc_statistics_exposure == MT_EXPOSURE_HIDE)
 		rel->statlist = NIL;
 }
@@ -138,8 +139,8 @@ index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *v
 void
 MtGuardInferenceInit(void)
 {
-	previous_relation_info = get_relation_info_hook;
-	get_relation_info_hook = relation_info;
+	previous_relation_info = MT_RELATION_INFO_HOOK;
+	MT_RELATION_INFO_HOOK = relation_info;
 	previous_relation_stats = get_relation_stats_hook;
 	get_relation_stats_hook = relation_stats;
 	previous_index_stats = get_index_stats_hook;

@@ -40,6 +40,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(mt_observe_row);
@@ -534,12 +535,27 @@ mt_observe_copied(PG_FUNCTION_ARGS)
 
 /* ---- statements ---- */
 
+/*
+ * Once for a table: statements name it twice in joins with itself, and from 16 on
+ * in ON CONFLICT DO UPDATE, whose "excluded" needs rights of its own there.
+ */
+static bool
+is_counted(MtCounted *counted, Oid relid, MtCount count)
+{
+	if (list_member_oid(counted->tables[count], relid))
+		return true;
+	counted->tables[count] = lappend_oid(counted->tables[count], relid);
+	return false;
+}
+
 static void
-count_statement(Oid relid, MtCount count)
+count_statement(Oid relid, MtCount count, MtCounted *counted)
 {
 	const char *text;
 	int			length;
 
+	if (is_counted(counted, relid, count))
+		return;
 	MtGuardTextOf(NULL, &text, &length);
 	MtObservationAdd(MtObservationOf(relid, text, length), count, 1);
 }
@@ -549,30 +565,31 @@ count_statement(Oid relid, MtCount count)
  * statements of a foreign key, which will be exempt.
  */
 void
-MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed)
+MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed, MtCounted *counted)
 {
 	bool		has_tenant = MtContextGet()->state == MT_STATE_TENANT;
 
 	if (!MtObservationsAvailable() || IsParallelWorker() || InNoForceRLSOperation() ||
 		InSecurityRestrictedOperation())
 		return;
-	MtObservationAdd(MtObservationOf(relid, NULL, 0), MT_COUNT_STATEMENTS, 1);
+	if (!is_counted(counted, relid, MT_COUNT_STATEMENTS))
+		MtObservationAdd(MtObservationOf(relid, NULL, 0), MT_COUNT_STATEMENTS, 1);
 	if (is_filtered)
 	{
 		if (!has_tenant)
-			count_statement(relid, MT_COUNT_WITHOUT_CONTEXT);
+			count_statement(relid, MT_COUNT_WITHOUT_CONTEXT, counted);
 		else if (MtGuardIsCopy() && (needed & MT_MAY_BYPASS_WRITE) == 0)
-			count_statement(relid, MT_COUNT_UNSEEN);
+			count_statement(relid, MT_COUNT_UNSEEN, counted);
 	}
 	else if (has_tenant || (MtAccessCapabilities() & needed) != needed)
-		count_statement(relid, MT_COUNT_BYPASSING);
+		count_statement(relid, MT_COUNT_BYPASSING, counted);
 }
 
 void
-MtGuardObserveLegacy(Oid relid)
+MtGuardObserveLegacy(Oid relid, MtCounted *counted)
 {
 	if (MtObservationsAvailable() && !IsParallelWorker())
-		count_statement(relid, MT_COUNT_LEGACY);
+		count_statement(relid, MT_COUNT_LEGACY, counted);
 }
 
 /* ---- reports ---- */

@@ -227,7 +227,7 @@ check_filter(const MtPermission *permission, const MtProtection *protection,
 static bool
 check_tenant_table(const MtPermission *permission,
 				   const MtProtection *protection, bool is_referential,
-				   MtDenial *denial)
+				   MtCounted *counted, MtDenial *denial)
 {
 	bool		needs_context;
 
@@ -238,7 +238,7 @@ check_tenant_table(const MtPermission *permission,
 	if (!needs_context)
 	{
 		if ((MtAccessCapabilities() & (MT_IS_LEGACY | MT_IS_SUPERUSER)) == MT_IS_LEGACY)
-			MtGuardObserveLegacy(permission->relid);
+			MtGuardObserveLegacy(permission->relid, counted);
 		return true;
 	}
 	MtGuardCheckHeldCursor();
@@ -295,7 +295,7 @@ check_catalog(const MtPermission *permission, MtDenial *denial)
 
 static bool
 check_relation(const MtPermission *permission, bool is_referential,
-			   MtDenial *denial)
+			   MtCounted *counted, MtDenial *denial)
 {
 	const MtProtection *protection;
 
@@ -310,13 +310,13 @@ check_relation(const MtPermission *permission, bool is_referential,
 	{
 		case MT_CLASS_TENANT:
 		case MT_CLASS_SHARED_ROWS:
-			return check_tenant_table(permission, protection, is_referential, denial);
+			return check_tenant_table(permission, protection, is_referential, counted, denial);
 		case MT_CLASS_SHARED:
 			return check_shared_table(permission, is_referential, denial);
 		case MT_CLASS_NONE:
 			if (OidIsValid(protection->observed_as) && !is_referential)
 				MtGuardObserveStatement(protection->observed_as, is_filtered(permission),
-										needed_to_bypass(permission));
+										needed_to_bypass(permission), counted);
 			break;
 		case MT_CLASS_EXEMPT:
 			break;
@@ -440,6 +440,7 @@ bool
 MtGuardCheckPermissions(List *permissions, bool raise)
 {
 	bool		is_referential = is_referential_statement(permissions);
+	MtCounted	counted = {.tables = {NIL}};
 	ListCell   *cell;
 
 	/* COPY comes here without having been planned or started. */
@@ -458,7 +459,7 @@ MtGuardCheckPermissions(List *permissions, bool raise)
 			if (is_filtered_for_validation(&permission))
 				return false;
 		}
-		else if (!check_relation(&permission, is_referential, &denial))
+		else if (!check_relation(&permission, is_referential, &counted, &denial))
 			MtDenialRaise(&denial);
 	}
 	return true;

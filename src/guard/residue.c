@@ -40,6 +40,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* A setting of the session, and its value in the form that it is set with. */
 typedef struct Setting
@@ -172,7 +173,7 @@ static bool
 is_filled(Relation table)
 {
 	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = MtTableBeginScan(table, GetActiveSnapshot());
 	bool		result = false;
 
 	while (!result && table_scan_getnextslot(scan, ForwardScanDirection, slot))

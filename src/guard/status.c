@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/slots.h"
 #include "fmgr.h"
 #include "funcapi.h"

@@ -26,6 +26,7 @@
 #include "tenant/access.h"
 #include "tenant/credential.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 

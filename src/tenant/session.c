@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"

@@ -118,6 +118,9 @@ COPY (SELECT id FROM orders WHERE id < 3) TO STDOUT;
 COPY customer FROM STDIN;
 11	961	c11
 \.
+-- once for a table, however often the statement names it
+SELECT count(*) FROM orders a JOIN orders b USING (id) JOIN customer c ON c.id = a.id;
+INSERT INTO orders VALUES (2, 961, 1, 'x') ON CONFLICT (id) DO UPDATE SET note = excluded.note WHERE orders.id < 0;
 -- what a function does, too
 DO $$ BEGIN PERFORM 1 FROM slugged; END $$;
 RESET ROLE;
@@ -212,6 +215,7 @@ GRANT SELECT ON mt_observe.all_orders TO regress_mt_app;
 SELECT count(*) FROM orders;
 SET ROLE regress_mt_app;
 SELECT count(*) FROM all_orders;
+SELECT count(*) FROM all_orders a, all_orders b, orders c WHERE a.id = b.id AND b.id = c.id;
 RESET ROLE;
 SET ROLE regress_mt_old;
 SELECT count(*) FROM orders AS without_record;
@@ -295,6 +299,7 @@ SELECT multitenant.grant_access('regress_mt_old', 'legacy', reason => 'old repor
 SET ROLE regress_mt_old;
 SELECT count(*) FROM orders AS old_report;
 UPDATE orders SET note = note WHERE id = 1;
+SELECT count(*) FROM orders a JOIN orders b USING (id);
 SELECT multitenant.use_tenant('observe-a'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.adoption_report(); \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;

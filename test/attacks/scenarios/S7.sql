@@ -5,7 +5,8 @@
 -- setup
 CREATE EXTENSION pg_stat_statements;
 -- victim
-SET application_name = 'SECRET-BETA';
+-- not SET: from 18 on its literals are left out
+DO $$ BEGIN PERFORM 'SECRET-BETA'; END $$;
 -- attack
 {enter acme}
 SELECT query FROM pg_stat_statements;
