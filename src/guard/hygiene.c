@@ -188,9 +188,7 @@ static void
 clean_pending(void)
 {
 	transaction.is_pending = !MtResidueRemove(MT_RESIDUE_SETTINGS);
-	if (transaction.cleaned_level != 0)
-		transaction.cleaned_level = Max(transaction.cleaned_level,
-										GetCurrentTransactionNestLevel());
+	transaction.cleaned_level = GetCurrentTransactionNestLevel();
 }
 
 void

@@ -12,7 +12,6 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/sysattr.h"
 #include "access/table.h"
 #include "base/audit.h"
 #include "base/errors.h"
@@ -25,7 +24,6 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/bitmapset.h"
 #include "nodes/nodes.h"
 #include "optimizer/optimizer.h"
 #include "tenant/access.h"
@@ -120,20 +118,32 @@ prepare_condition(Relation relation, const char *column, const char *text, ScanK
 								   OidInputFunctionCall(input, unconstify(char *, text), parameter, -1));
 }
 
-/* Does the primary key's index contain all columns of the key? */
+/*
+ * The primary key's index, if it contains all columns of the key. Brings the
+ * conditions into its order, which a B-tree demands.
+ */
 static Oid
-index_for(Relation relation, const ScanKeyData *conditions, int count)
+index_for(Relation relation, ScanKeyData *conditions, int count)
 {
-	Bitmapset  *columns;
+	Relation	index;
+	int			placed = 0;
 
 	list_free(RelationGetIndexList(relation));
 	if (!OidIsValid(relation->rd_pkindex))
 		return InvalidOid;
-	columns = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_PRIMARY_KEY);
-	for (int i = 0; i < count; i++)
-		if (!bms_is_member(conditions[i].sk_attno - FirstLowInvalidHeapAttributeNumber, columns))
-			return InvalidOid;
-	return relation->rd_pkindex;
+	index = index_open(relation->rd_pkindex, AccessShareLock);
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+		for (int j = placed; j < count; j++)
+			if (conditions[j].sk_attno == index->rd_index->indkey.values[i])
+			{
+				ScanKeyData condition = conditions[j];
+
+				conditions[j] = conditions[placed];
+				conditions[placed++] = condition;
+				break;
+			}
+	index_close(index, AccessShareLock);
+	return placed == count ? relation->rd_pkindex : InvalidOid;
 }
 
 /* The row as its type's text, and the tenant's column in it. */

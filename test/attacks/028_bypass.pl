@@ -178,6 +178,9 @@ subtest 'superusers: deny' => sub {
 	my $system = "BEGIN; SELECT multitenant.system_context('incident 7');\n";
 	$mt->refused('postgres', $read, 'MT007', 'nothing');
 	$mt->refused('postgres', 'COPY invoice TO STDOUT', 'MT007', 'no COPY');
+	my $by_key = "SELECT count(*) || ' by key' FROM multitenant._rows_by_key('invoice', '{note}', '{SECRET-BETA}', 'tenant_id')";
+	$mt->refused('postgres', $by_key, 'MT007', 'nor with what explain_access() looks for rows with');
+	$mt->allowed('postgres', "$system$by_key", '1 by key', 'but as the system');
 	$mt->refused('postgres', 'CREATE TABLE copy AS TABLE invoice', 'MT007', 'no copy');
 	foreach my $write (@writes)
 	{

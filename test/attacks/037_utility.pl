@@ -182,7 +182,15 @@ subtest 'a key that was there' => sub {
 	$mt->allowed($owner, "SELECT count(*) FROM multitenant.protect('yard.guest')", undef, 'protect() makes it again with the tenant');
 	is($mt->superuser("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'yard.guest'::regclass AND contype = 'f'"),
 		'FOREIGN KEY (tenant_id, bill) REFERENCES yard.bill(tenant_id, id)', 'it is composite');
-	$mt->superuser('DROP TABLE yard.guest');
+	# .. or one that the table has still: over the same columns, to the same table
+	$mt->superuser("GRANT REFERENCES ON yard.parent, yard.country TO $owner");
+	$mt->past_guard($owner, 'CREATE TABLE yard.guest_3 (tenant_id uuid NOT NULL, bill int CONSTRAINT of_bill REFERENCES yard.bill, n int, parent int REFERENCES yard.parent, country text)');
+	my $add = sub { "SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE yard.guest_3 ADD FOREIGN KEY ($_[0]')" };
+	$mt->refused($owner, $add->('tenant_id, n) REFERENCES yard.bill (tenant_id, id)'), 'MT010', 'over another column');
+	$mt->refused($owner, $add->('country) REFERENCES yard.country'), 'MT010', 'to a shared table');
+	$mt->refused($owner, $add->('bill) REFERENCES yard.bill'), 'MT010', 'without the tenant, once more');
+	$mt->allowed($owner, $add->('tenant_id, bill) REFERENCES yard.bill (tenant_id, id)'), undef, 'the same one with the tenant');
+	$mt->superuser('DROP TABLE yard.guest, yard.guest_3');
 };
 free('CREATE TABLE yard.c (i int REFERENCES yard.parent)', 'a key to what is not protected');
 
@@ -285,6 +293,8 @@ switchable('logical_messages', calls('pg_logical_emit_message()', "pg_logical_em
 switchable('role_settings', ways('ALTER ROLE', "ALTER ROLE $app SET search_path = yard, public"), 'by CURRENT_USER' => 'ALTER ROLE CURRENT_USER SET default_transaction_read_only = on',
 	'in a database' => "ALTER ROLE $app IN DATABASE app SET statement_timeout = '1ms'", 'RESET' => "ALTER ROLE $app RESET ALL", 'a password' => "ALTER ROLE $app PASSWORD 'mine'",
 	'a password of SESSION_USER' => "ALTER USER SESSION_USER PASSWORD 'mine'");
+$mt->superuser("CREATE ROLE regress_mt_weak; GRANT regress_mt_weak TO $app");
+$mt->refused($app, "SET ROLE regress_mt_weak; ALTER ROLE $app PASSWORD 'mine'", 'MT010', "the session's password, as another role");
 switchable('row_versions', calls('currtid2()', "currtid2('public.invoice', '(0,1)')")) if $mt->superuser("SELECT count(*) FROM pg_proc WHERE proname = 'currtid2'");
 $tried{row_versions} = 1;
 is(join(' ', grep { !$tried{$_} } @all), '', 'everything that hardening() names was tried');
@@ -399,6 +409,18 @@ subtest 'the commands of the library' => sub {
 		CREATE FUNCTION yard.deed() RETURNS int LANGUAGE plpgsql AS \$x\$ BEGIN ALTER TABLE public.invoice DISABLE ROW LEVEL SECURITY; RETURN 1; END \$x\$;
 		CREATE FUNCTION yard.ride(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS \$x\$ BEGIN RETURN yard.deed(); END \$x\$");
 	$mt->refused($owner, "SELECT multitenant._run_as_owner(NULL, 'CREATE INDEX ON yard.bait ((yard.ride(x)))')", 'MT010', 'lend nothing to what they call');
+};
+subtest 'what is not there, and what was lost' => sub {
+	free('ALTER TABLE IF EXISTS yard.nowhere ADD n int', 'a table that is not there');
+	$mt->refused($app, 'ALTER POLICY nowhere ON yard.bill RENAME TO a', '42704', 'a policy that is not there');
+	$mt->superuser("SET SESSION AUTHORIZATION $app; CREATE TABLE yard.lost (LIKE yard.bill); INSERT INTO yard.lost VALUES (7, '$beta', 'SECRET-BETA'); SELECT multitenant.protect('yard.lost'); RESET SESSION AUTHORIZATION;
+		SECURITY LABEL FOR multitenant ON COLUMN yard.lost.tenant_id IS NULL");
+	$mt->past_guard($app, 'DROP POLICY multitenant_isolation ON yard.lost; DROP POLICY multitenant_access ON yard.lost');
+	$mt->allowed($app, 'ALTER TABLE yard.lost INHERIT yard.bill', undef, 'a child whose tenant column nobody knows any more');
+	$mt->refused($app, 'SELECT * FROM yard.lost', 'MT007', 'is closed');
+	$mt->allowed($app, $mt->begin('acme') . 'SELECT * FROM yard.bill', 'SECRET-ACME', 'what is above it shows the rows of the tenant', tenant => 'acme');
+	$mt->allowed($app, 'ALTER TABLE yard.lost NO INHERIT yard.bill; ALTER TABLE yard.lost DROP COLUMN tenant_id CASCADE', undef, 'it may lose the column');
+	$mt->refused($app, 'SELECT * FROM yard.lost', 'MT007', 'and stays closed');
 };
 $mt->intact('every tenant still has its row');
 $mt->superuser('SET multitenant.guard_enabled = off; DROP SCHEMA yard CASCADE');

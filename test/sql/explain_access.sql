@@ -166,6 +166,35 @@ SELECT * FROM multitenant.explain_access('mt_explain.invoice', 4, 'delete', 'reg
 SELECT step, verdict, detail FROM multitenant.explain_access('mt_explain.odd', 5) WHERE layer = 'row';
 SELECT step, verdict, detail FROM multitenant.explain_access('mt_explain.no_key', '{"tenant_id": "00000000-0000-0000-0000-0000000000b1"}'::jsonb) WHERE layer = 'row';
 
+-- rows are looked for in partitions, by any columns, by types whose code is nobody's
+SET ROLE regress_mt_owner;
+CREATE TABLE mt_explain.part (tenant_id uuid, id int, PRIMARY KEY (tenant_id, id)) PARTITION BY HASH (tenant_id);
+CREATE TABLE mt_explain.part_0 PARTITION OF mt_explain.part FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO mt_explain.part VALUES ('00000000-0000-0000-0000-0000000000a1', 1), ('00000000-0000-0000-0000-0000000000b1', 2);
+SELECT count(*) > 0 FROM multitenant.protect('mt_explain.part');
+CREATE TABLE mt_explain.typed (tenant_id uuid, document json, list int[], place mt_explain.invoice);
+RESET ROLE;
+SELECT step, verdict, detail FROM multitenant.explain_access('mt_explain.part', '{"id": 2, "tenant_id": "00000000-0000-0000-0000-0000000000b1"}'::jsonb, tenant => 'alpha') WHERE layer IN ('row', 'advice');
+SELECT * FROM multitenant._rows_by_key('mt_explain.part', '{id,tenant_id}', '{1,00000000-0000-0000-0000-0000000000a1}', 'tenant_id');
+SELECT * FROM multitenant._rows_by_key('mt_explain.part', '{id}', '{1}', 'tenant_id');
+SELECT * FROM multitenant._rows_by_key('mt_explain.part', '{id}', '{1}', NULL);
+SELECT * FROM multitenant._rows_by_key('mt_explain.invoice', '{state}', '{hidden}', 'tenant_id');
+SELECT count(*) FROM multitenant._rows_by_key('mt_explain.invoice', NULL, '{hidden}', 'tenant_id');
+SELECT multitenant._rows_by_key('mt_explain.invoice', '{}', '{}', 'tenant_id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.invoice', '{id,state}', '{2}', 'tenant_id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.invoice', '{id,NULL}', '{2,3}', 'tenant_id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.invoice', '{nowhere}', '{2}', 'tenant_id');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.typed', '{document}', '{2}', NULL);
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.typed', '{list}', '{\{2\}}', NULL);
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._rows_by_key('mt_explain.typed', '{place}', '{()}', NULL);
+\echo :LAST_ERROR_SQLSTATE
+
 -- errors
 SELECT * FROM multitenant.explain_access(NULL, 1);
 \echo :LAST_ERROR_SQLSTATE

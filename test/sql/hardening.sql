@@ -83,6 +83,7 @@ LISTEN anything;
 \echo :LAST_ERROR_SQLSTATE
 SELECT pg_relation_size('public.mt_hardening');
 \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._blocks_of('public.mt_hardening') IS NULL;
 UNLISTEN *;
 SELECT pg_advisory_unlock_all();
 RESET SESSION AUTHORIZATION;

@@ -45,8 +45,13 @@ CREATE INDEX ledger_day ON ledger (day);
 CREATE INDEX ledger_tenant_day ON ledger (tenant_id, day);
 CREATE TABLE plain (id int PRIMARY KEY, tenant_id int, city text);
 INSERT INTO plain SELECT i, 911, 'public' FROM generate_series(1, 6000) i;
-GRANT ALL ON customer, ledger, ledger_1, plain TO regress_mt_app;
-ANALYZE customer, ledger, plain;
+CREATE INDEX plain_lower ON plain (lower(city));
+CREATE TABLE own_rules (id int PRIMARY KEY, city text);
+INSERT INTO own_rules SELECT i, 'town ' || i FROM generate_series(1, 6000) i;
+ALTER TABLE own_rules ENABLE ROW LEVEL SECURITY;
+CREATE POLICY ours ON own_rules USING (id > 0);
+GRANT ALL ON customer, ledger, ledger_1, plain, own_rules TO regress_mt_app;
+ANALYZE customer, ledger, plain, own_rules;
 RESET ROLE;
 SELECT multitenant.exempt('plain', 'a list for everybody');
 
@@ -88,6 +93,8 @@ SELECT plan($$SELECT FROM (SELECT email FROM customer UNION ALL SELECT 'x') u WH
 SELECT plan($$EXECUTE by_id('00000000-0000-0000-0000-000000000001')$$);
 -- not those of other tables
 SELECT plan('SELECT FROM plain WHERE id = 7');
+SELECT plan('SELECT FROM own_rules WHERE id = 7');
+SELECT plan('SELECT FROM pg_class WHERE oid = 1259');
 -- keys work as before
 INSERT INTO customer (id, email) VALUES ('00000000-0000-0000-0000-000000000001', 'one@example.org');
 INSERT INTO customer (id, email) VALUES ('00000000-0000-0000-0000-000000000001', 'two@example.org') ON CONFLICT (id) DO NOTHING;
@@ -132,6 +139,10 @@ SELECT plan($$SELECT FROM customer WHERE lower(city) = 'paris'$$, true) = plan($
 SELECT plan($$SELECT FROM ledger WHERE day > 5000$$, true) = plan($$SELECT FROM ledger WHERE day > 9000$$, true);
 -- other tables keep theirs
 SELECT plan('SELECT FROM plain WHERE id < 10', true) = plan('SELECT FROM plain WHERE id < 1000', true);
+SELECT plan($$SELECT FROM plain WHERE lower(city) = 'public'$$, true) = plan($$SELECT FROM plain WHERE lower(city) = 'nowhere'$$, true);
+SELECT plan('SELECT FROM own_rules WHERE id < 10', true) = plan('SELECT FROM own_rules WHERE id < 1000', true);
+-- also beside one whose statistics are hidden
+SELECT plan($$SELECT FROM customer c, plain p WHERE lower(p.city) = 'public'$$, true) = plan($$SELECT FROM customer c, plain p WHERE lower(p.city) = 'nowhere'$$, true);
 COMMIT;
 RESET SESSION AUTHORIZATION;
 RESET multitenant.statistics_exposure;

@@ -163,6 +163,16 @@ ALTER EXTENSION plpgsql DROP TABLE mt_new.member;
 DROP TABLE mt_new.member;
 COMMIT;
 
+-- what comes to an extension, or leaves it, and is no table
+CREATE FUNCTION mt_new.member() RETURNS int LANGUAGE sql AS 'SELECT 1';
+ALTER EXTENSION plpgsql ADD FUNCTION mt_new.member();
+ALTER EXTENSION plpgsql DROP FUNCTION mt_new.member();
+DROP FUNCTION mt_new.member();
+-- the triggers are nothing that can be called
+SELECT multitenant._before_ddl();
+SELECT multitenant._after_ddl();
+SELECT multitenant._protect_new_tables();
+
 -- ---- foreign tables cannot be decided about ----
 SELECT multitenant.set_new_tables('error', '{mt_new}');
 CREATE FOREIGN DATA WRAPPER regress_mt_wrapper;

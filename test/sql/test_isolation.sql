@@ -139,6 +139,31 @@ SELECT count(*) FROM mt_trial.written;
 CREATE TRIGGER c BEFORE INSERT ON mt_trial.invoice FOR EACH ROW EXECUTE FUNCTION mt_trial.fails();
 SELECT mt_trial.rest('mt_trial.invoice');
 
+-- the command that is tried: a tenant there must be, what it does to the transaction is refused, what interrupts goes on
+SELECT * FROM multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000f1', 'SELECT 1');
+\echo :LAST_ERROR_SQLSTATE
+SELECT sqlstate, message, rows, value FROM multitenant._try('regress_mt_app', NULL, 'COMMIT');
+SELECT multitenant._try('regress_mt_app', NULL, NULL) IS NULL;
+BEGIN;
+SELECT sqlstate, value FROM multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000a1', 'SELECT multitenant.current_tenant()');
+SAVEPOINT s;
+SELECT * FROM multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000a1', 'DO $$ BEGIN ASSERT false; END $$');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SET LOCAL statement_timeout = '50ms';
+SELECT * FROM multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000a1', 'SELECT pg_sleep(600)');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SELECT state, current_user = session_user FROM multitenant.context;
+COMMIT;
+-- what is deferred comes first, and may fail
+CREATE TABLE mt_trial.unique_later (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+BEGIN;
+INSERT INTO mt_trial.unique_later VALUES (1), (1);
+SELECT sqlstate, value FROM multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000a1', 'SELECT 1');
+SELECT state, current_user = session_user FROM multitenant.context;
+ROLLBACK;
+
 -- errors
 SELECT multitenant.test_isolation(NULL);
 \echo :LAST_ERROR_SQLSTATE

@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $app = 'regress_mt_app';
-my @hooks = qw(planner start run finish permissions access analyze log);
+my @hooks = (qw(planner start run finish permissions access analyze log), 'relation info', 'relation stats', 'index stats');
 
 # The other extension, compiled as this one is.
 my $library = PostgreSQL::Test::Utils::tempdir . '/counting_hooks.so';
@@ -25,12 +25,13 @@ foreach my $order ("$library, multitenant", "multitenant, $library")
 	my $mt = MtTest->new($first =~ s/\W+/_/gr, preload => 'none', conf => "shared_preload_libraries = '$order'");
 	$mt->superuser("CREATE FUNCTION hook_calls(text) RETURNS bigint LANGUAGE c VOLATILE STRICT AS '$library';
 		CREATE FUNCTION hook_refuses(boolean) RETURNS void LANGUAGE c VOLATILE STRICT AS '$library';
+		CREATE TABLE uneven (i int); INSERT INTO uneven SELECT 1 FROM generate_series(1, 1000); CREATE INDEX ON uneven ((i + 1)); ANALYZE uneven;
 		CREATE TABLE kind (id int PRIMARY KEY); INSERT INTO kind VALUES (1); CREATE TABLE thing (kind int); INSERT INTO thing SELECT 1 FROM generate_series(1, 9)");
 	foreach my $hook (@hooks)
 	{
 		my $calls = "SELECT hook_calls('$hook') AS before \\gset\n";
-		my ($out) = $mt->run('postgres', $calls . "SET log_statement = 'all'; CREATE TEMP TABLE t (i int); INSERT INTO t VALUES (1);
-			SELECT count(*) FROM t; DROP TABLE t; SELECT hook_calls('$hook') - :before > 0;");
+		my ($out) = $mt->run('postgres', $calls . "SET log_statement = 'all'; CREATE TEMP TABLE t (i int); CREATE INDEX ON t ((i + 1)); INSERT INTO t VALUES (1);
+			SELECT count(*) FROM t WHERE i = 1; SELECT count(*) FROM t WHERE i + 1 = 2; DROP TABLE t; SELECT hook_calls('$hook') - :before > 0;");
 		like($out, qr/^t$/m, "$first first: \"$hook\" of the other one is called");
 	}
 	# The server asks whether it may validate a key with one statement, and else takes one for each row.
@@ -39,6 +40,11 @@ foreach my $order ("$library, multitenant", "multitenant, $library")
 		my ($out) = $mt->run('postgres', "SELECT hook_refuses(${refuses}::boolean); BEGIN; SELECT hook_calls('start') AS before \\gset\n
 			ALTER TABLE thing ADD FOREIGN KEY (kind) REFERENCES kind; SELECT hook_calls('start') - :before >= 9; ROLLBACK");
 		like($out, $refuses ? qr/^t$/m : qr/^f$/m, "$first first: what the other one answers counts");
+		foreach my $column ('i', 'i + 1')
+		{
+			($out) = $mt->run('postgres', "SELECT hook_refuses(${refuses}::boolean); EXPLAIN SELECT FROM uneven WHERE $column IN (1, 2)");
+			like($out, $refuses ? qr/rows=(?!1000)\d+ / : qr/rows=1000 /, "$first first: and what it says of statistics for $column");
+		}
 	}
 	$mt->refused($app, 'SELECT note FROM invoice', 'MT001', "$first first: no context, no rows");
 	$mt->allowed($app, $mt->begin('acme') . 'SELECT note FROM invoice', 'SECRET-ACME', "$first first: a context, its rows", tenant => 'acme');

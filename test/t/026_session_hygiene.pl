@@ -119,6 +119,8 @@ $mt->steps('what was made before the first context: strict takes settings, nothi
 	"SET statement_timeout = '93s'" => '', whole('acme') => '', 'DISCARD ALL; CREATE TEMP TABLE thing (i int)' => '', asked('acme') => 'MT010',
 	'ROLLBACK' => '', 'DISCARD ALL; PREPARE p AS SELECT 1' => '', asked('acme') => 'MT010');
 
+my (undef, $refusal) = $mt->run('regress_mt_strict', whole('acme', 'CREATE TEMP TABLE thing (i int); PREPARE p AS SELECT 1; SET enable_sort = off') . ';' . asked('beta'));
+like($refusal, qr/DETAIL:  There are temporary objects, prepared statements, settings\./, 'strict says what there is');
 $mt->steps('a temporary table of the same transaction stays, one of an earlier tenant goes', $app, {},
 	whole('acme', 'CREATE TEMP TABLE old (i int)') => '', 'BEGIN; CREATE TEMP TABLE thing (i int)' => '',
 	substr(begin('beta'), 7) . "SELECT to_regclass('pg_temp.old') IS NULL, to_regclass('pg_temp.thing') IS NULL" => 't|f');
@@ -147,6 +149,13 @@ $mt->steps('one below a SET LOCAL of the first transaction', $app, {},
 	"BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL seq_page_cost = 3; SET LOCAL enable_sort = on; SET LOCAL plan_cache_mode = auto; SET LOCAL search_path = public" => '',
 	substr(begin('acme'), 7) . 'COMMIT' => '', whole('acme', 'SET cursor_tuple_fraction = 0.5') => '', whole('beta') => '',
 	seen('acme', 'SHOW statement_timeout; SHOW seq_page_cost; SHOW enable_sort; SHOW plan_cache_mode; SHOW search_path', "93s\n2.5\noff\nforce_custom_plan\npublic, pg_catalog"));
+$mt->steps('one below two SET LOCAL', $app, {},
+	"SET statement_timeout = '93s'; SET quote_all_identifiers = on" => '',
+	"BEGIN; SET LOCAL statement_timeout = '5s'; SET LOCAL quote_all_identifiers = off; SAVEPOINT s; SET LOCAL statement_timeout = '6s'" => '',
+	substr(begin('acme'), 7) . 'COMMIT' => '', whole('acme', "SET statement_timeout = '7s'; SET quote_all_identifiers = off") => '',
+	seen('beta', 'SHOW statement_timeout; SHOW quote_all_identifiers', "93s\non"));
+$mt->steps('RESET to what the connection set anyway: strict', 'regress_mt_strict', {},
+	'SET seq_page_cost = 1' => '', whole('acme', 'RESET seq_page_cost') => '', seen('beta', 'SHOW seq_page_cost', '1'));
 $mt->steps('options of the connection', $app, { pgoptions => '-c statement_timeout=93s' },
 	whole('acme', "SET statement_timeout = '5s'") => '', seen('beta', 'SHOW statement_timeout', '93s'));
 $mt->steps('DISCARD ALL begins anew', $app, {},
@@ -172,6 +181,10 @@ $mt->steps('and is rolled back', $app, {},
 	whole('acme', 'SET search_path = evil, public') => '', "${enter}ROLLBACK" => '', "${enter}SHOW search_path" => '"$user", public');
 $mt->steps('a function with a SET clause at the first context', $app, {},
 	'SET search_path = public, pg_catalog' => '', "${enter}COMMIT" => '', whole('acme') => '', seen('beta', 'SHOW search_path', 'public, pg_catalog'));
+
+$mt->steps('a function with a SET clause, where a tenant has reset what the connection set', $app, {},
+	'SET search_path = public, pg_catalog' => '', whole('acme', 'RESET search_path') => '', "${enter}SHOW search_path" => 'public, pg_catalog',
+	'COMMIT' => '', seen('acme', 'SHOW search_path', 'public, pg_catalog'));
 
 # ---- role ----
 $mt->steps('SET ROLE of another tenant', $app, {},
@@ -238,6 +251,8 @@ foreach my $case (
 }
 $mt->steps('allowed: reading one of the connection', $app, {}, "CREATE TEMP TABLE thing AS SELECT 'mine' AS note" => '',
 	whole('acme', "INSERT INTO invoice (note) SELECT note FROM thing; DELETE FROM invoice WHERE note = 'mine'") => '', 'SELECT * FROM thing' => 'mine');
+$mt->steps('allowed: looking at one of the connection', $app, {}, "CREATE TEMP TABLE thing AS SELECT 'mine' AS note" => '',
+	begin('acme') . 'SELECT note FROM thing' => 'mine', 'COMMIT' => '');
 $mt->steps('allowed: without a context', $app, {}, whole('acme') => '', "BEGIN; CREATE TEMP TABLE thing AS SELECT 'mine' AS note; COMMIT" => '', 'SELECT * FROM thing' => 'mine');
 $mt->steps('allowed: a migrator, under one tenant after another', 'regress_mt_migrator', {},
 	"BEGIN;\nSELECT multitenant.use_tenant('acme') AS _ \\gset\nCREATE TEMP TABLE thing AS SELECT note FROM invoice; COMMIT" => '',

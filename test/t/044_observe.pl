@@ -80,6 +80,113 @@ $mt->run($app, $begin . 'x' x (65535 - length($begin) - 4) . "*/ \"\xc3\xa9\" FR
 is(report('first_statement'), 'SELECT note "', 'nor half a character, which would break the report');
 forget();
 
+# Literals in every spelling that the server takes: what is written, and what is kept of it.
+my $off = $mt->major < 19 ? 'SET standard_conforming_strings = off; SET escape_string_warning = off;' : '';
+my $long = 'SELECT ' . join(', ', map { "note AS n$_" } 1 .. 200) . ' FROM ledger';
+foreach my $case (
+	[ 'a backslash that escapes', "SELECT note FROM ledger WHERE note = E'a\\'HUSH'", 'SELECT note FROM ledger WHERE note = E?' ],
+	[ 'one that does not', "SELECT name'a\\', note FROM ledger WHERE note = 'HUSH'", 'SELECT name?, note FROM ledger WHERE note = ?' ],
+	[ 'a doubled quote', "SELECT note FROM ledger WHERE note = 'a''HUSH'", 'SELECT note FROM ledger WHERE note = ?' ],
+	[ 'dollars', 'SELECT note FROM ledger WHERE note = $$HUSH$$', 'SELECT note FROM ledger WHERE note = ?' ],
+	[ 'dollars with a tag', 'SELECT note FROM ledger WHERE note = $a_1$HUSH $$ $a$ HUSH$a_1$ AND id = 4711', 'SELECT note FROM ledger WHERE note = ? AND id = ?' ],
+	[ 'parameters', 'PREPARE p AS SELECT note FROM ledger WHERE id = $1 AND note <> $2; EXECUTE p (4711, \'HUSH\')',
+		'PREPARE p AS SELECT note FROM ledger WHERE id = $1 AND note <> $2' ],
+	[ 'a string in two parts', "SELECT note FROM ledger WHERE note = 'HUSH'\n'HUSH'", 'SELECT note FROM ledger WHERE note = ? ?' ],
+	[ 'an operator that looks like a literal', "SELECT '{\"HUSH\": 1}'::jsonb ? 'HUSH' FROM ledger", 'SELECT ?::jsonb ? ? FROM ledger' ],
+	[ 'a list that ends with a column', "SELECT note FROM ledger WHERE note IN ('HUSH', 'HUSH', note)", 'SELECT note FROM ledger WHERE note IN (?, note)' ],
+	[ 'after a closed list', 'SELECT abs(4711), note FROM ledger', 'SELECT abs(?), note FROM ledger' ],
+	[ 'lists of one', 'SELECT (4711), (id) FROM ledger', 'SELECT (?), (id) FROM ledger' ],
+	[ 'a second list that calculates', 'SELECT (4711), (4711 + id) FROM ledger', 'SELECT (?), (? + id) FROM ledger' ],
+	[ 'a second list that ends with a column', 'SELECT (4711, 1), (4711, id) FROM ledger', 'SELECT (?), (?, id) FROM ledger' ],
+	[ 'lists alike', 'SELECT note FROM ledger WHERE (id, note) IN ((4711, \'HUSH\'), (4711, \'HUSH\'), (4711, \'HUSH\'))', 'SELECT note FROM ledger WHERE (id, note) IN ((?))' ],
+	[ 'a comment before', '/* HUSH */ SELECT note FROM ledger', 'SELECT note FROM ledger' ],
+	[ 'statements in one message', "SELECT 'HUSH'; COPY ledger (id) TO STDOUT", 'SELECT ?; COPY ledger (id) TO STDOUT' ],
+	[ 'the second statement of a message', "SELECT 'HUSH'; SELECT note FROM ledger", 'SELECT note FROM ledger' ],
+	[ 'a long text', $long, substr($long, 0, 1023) ],
+	[ 'a literal that goes on behind 64 kB', 'SELECT note FROM ledger WHERE note = $$' . 'HUSH' x 20000 . '$$ AND id = 4711', 'SELECT note FROM ledger WHERE note = ?' ],
+	$off ? [ 'a backslash without standard_conforming_strings', "SELECT note FROM ledger WHERE note = 'a\\'HUSH'", 'SELECT note FROM ledger WHERE note = ?' ] : ())
+{
+	my ($name, $sql, $wording) = @$case;
+	$mt->run($app, $name =~ /without standard/ ? "$off $sql" : $sql, single => $name =~ /message|comment before/);
+	is(report('first_statement'), $wording, "no literal: $name");
+	forget();
+}
+
+# ---- which rows are whose, by the type of the tenant column ----
+
+my $slug = 'a' x 60;
+$mt->superuser(<<"SQL");
+SELECT multitenant.create_tenant('$slug', number => 77);
+SET ROLE regress_mt_owner;
+CREATE TABLE numbered (id int, tenant_id bigint);
+CREATE TABLE slugged (id int, tenant_id text, filler text);
+ALTER TABLE slugged ALTER filler SET STORAGE PLAIN;
+INSERT INTO numbered VALUES (1, 77), (2, 78), (3, 4294967373);
+INSERT INTO slugged VALUES (1, '$slug', repeat('x', 2200)), (2, 'b' || substr('$slug', 2), repeat('x', 2200)), (3, 'b', 'x');
+SELECT multitenant.observe('numbered');
+SELECT multitenant.observe('slugged');
+GRANT ALL ON numbered, slugged, ledger TO regress_mt_trusted;
+SQL
+is($mt->superuser("SELECT string_agg((pg_column_size(tenant_id) < 60)::text, ' ' ORDER BY id) FROM slugged"), 'true true true', 'slugs as short as the server makes them');
+forget();
+
+# What is counted of statements under a tenant
+sub counted
+{
+	my ($name, $sql, $wanted) = @_;
+	my ($out, $err) = $mt->run('regress_mt_trusted', "BEGIN; SELECT multitenant.use_tenant('$slug'); $sql; COMMIT");
+	is("$err" . report("table_name, foreign_rows_read, foreign_rows_written, unseen_scans", "role_name IS NOT NULL ORDER BY table_name"), $wanted, $name);
+	forget();
+	return;
+}
+
+counted('by number', 'SELECT count(*) FROM numbered', 'public.numbered|2|0|0');
+counted('by a slug, compressed or not', 'SELECT count(*) FROM slugged', 'public.slugged|2|0|0');
+counted('beside tables that are not observed', 'SELECT count(*) FROM numbered, invoice, pg_class', 'public.numbered|2|0|0');
+$mt->superuser('SET ROLE regress_mt_owner; ALTER TABLE numbered ALTER tenant_id TYPE numeric');
+counted('by what is no tenant: unseen', 'SELECT count(*) FROM numbered', 'public.numbered|0|0|1');
+counted('and what is written goes on', "INSERT INTO numbered VALUES (4, 1);\nCOPY numbered FROM STDIN;\n5\t1\n\\.\n", '');
+is($mt->superuser('SELECT count(*) FROM numbered'), '5', 'it is there');
+$mt->superuser('SECURITY LABEL FOR multitenant ON COLUMN numbered.tenant_id IS NULL');
+counted('by a column that is not known: unseen', 'SELECT count(*) FROM numbered', 'public.numbered|0|0|1');
+
+$mt->superuser(<<"SQL");
+SET ROLE regress_mt_owner;
+CREATE TABLE parted (id int, tenant_id bigint) PARTITION BY LIST (id);
+SELECT multitenant.observe('parted');
+CREATE TABLE parted_1 (tenant_id bigint, id int);
+ALTER TABLE parted ATTACH PARTITION parted_1 FOR VALUES IN (1);
+INSERT INTO parted VALUES (1, 77), (1, 78);
+GRANT ALL ON parted, parted_1 TO regress_mt_trusted;
+SQL
+forget();
+counted('a partition that came later, its columns in another order', 'SELECT count(*) FROM parted', 'public.parted|1|0|0');
+counted('and by its own name', 'SELECT count(*) FROM parted_1', 'public.parted|1|0|0');
+SKIP:
+{
+	chomp(my $sharedir = `pg_config --sharedir`);
+	skip 'no file_fdw', 1 unless -f "$sharedir/extension/file_fdw.control";
+	my $file = $node->basedir . '/part.csv';
+	append_to_file($file, "2,78\n2,77\n");
+	$mt->superuser("CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+		CREATE FOREIGN TABLE parted_2 PARTITION OF parted FOR VALUES IN (2) SERVER files OPTIONS (filename '$file', format 'csv')");
+	counted('a foreign partition: unseen', 'SELECT count(*) FROM parted', 'public.parted|1|0|1');
+	$mt->superuser('DROP EXTENSION file_fdw CASCADE');
+}
+$mt->superuser('SECURITY LABEL FOR multitenant ON COLUMN parted.tenant_id IS NULL');
+counted('below a column that is not known: unseen', 'SELECT count(*) FROM parted_1', 'public.parted|0|0|1');
+$mt->superuser('DROP TABLE parted');
+
+$mt->refused('regress_mt_trusted', "BEGIN; SELECT multitenant.use_tenant('$slug'); COPY pg_catalog.pg_description FROM STDIN", '42501', 'COPY into a catalog');
+
+# The counts of one table are forgotten without those of others
+$mt->run($app, 'SELECT count(*) FROM ledger; ');
+$mt->run('regress_mt_trusted', 'SELECT count(*) FROM slugged');
+$mt->superuser("SELECT multitenant.forget_observations('ledger')");
+is(report('table_name'), 'public.slugged', 'forgotten for one table');
+forget();
+$mt->superuser('DROP TABLE numbered, slugged');
+
 # ---- there is an end, and it is told ----
 
 $mt->superuser("CREATE FUNCTION flood() RETURNS void LANGUAGE plpgsql AS 'BEGIN FOR i IN 1..1200 LOOP EXECUTE format(''SELECT 1 AS a%s FROM ledger LIMIT 0'', i); END LOOP; END'; GRANT EXECUTE ON FUNCTION flood() TO $app");

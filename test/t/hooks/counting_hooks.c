@@ -11,10 +11,12 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "utils/builtins.h"
 #include "utils/elog.h"
+#include "utils/selfuncs.h"
 
 PG_MODULE_MAGIC;
 
@@ -33,11 +35,15 @@ enum
 	OBJECT_ACCESS,
 	ANALYZE,
 	EMIT_LOG,
+	RELATION_INFO,
+	RELATION_STATS,
+	INDEX_STATS,
 	HOOK_COUNT
 };
 
 static const char *const names[HOOK_COUNT] = {
-	"planner", "start", "run", "finish", "permissions", "access", "analyze", "log"
+	"planner", "start", "run", "finish", "permissions", "access", "analyze", "log",
+	"relation info", "relation stats", "index stats"
 };
 static int64 calls[HOOK_COUNT];
 static bool is_refusing = false;
@@ -50,6 +56,9 @@ static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
 static object_access_hook_type previous_object_access = NULL;
 static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 static emit_log_hook_type previous_emit_log = NULL;
+static get_relation_info_hook_type previous_relation_info = NULL;
+static get_relation_stats_hook_type previous_relation_stats = NULL;
+static get_index_stats_hook_type previous_index_stats = NULL;
 
 static PlannedStmt *
 plan(MT_PLANNER_PARAMS)
@@ -121,6 +130,34 @@ emit_log(ErrorData *edata)
 		previous_emit_log(edata);
 }
 
+static void
+relation_info(PlannerInfo *root, Oid relid, bool inhparent, RelOptInfo *rel)
+{
+	calls[RELATION_INFO]++;
+	if (previous_relation_info)
+		previous_relation_info(root, relid, inhparent, rel);
+}
+
+static bool
+relation_stats(PlannerInfo *root, RangeTblEntry *entry, AttrNumber column,
+			   VariableStatData *vardata)
+{
+	calls[RELATION_STATS]++;
+	if (is_refusing)
+		return true;
+	return previous_relation_stats ?
+		previous_relation_stats(root, entry, column, vardata) : false;
+}
+
+static bool
+index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *vardata)
+{
+	calls[INDEX_STATS]++;
+	if (is_refusing)
+		return true;
+	return previous_index_stats ? previous_index_stats(root, index, column, vardata) : false;
+}
+
 void
 _PG_init(void)
 {
@@ -140,6 +177,12 @@ _PG_init(void)
 	post_parse_analyze_hook = analyze;
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = emit_log;
+	previous_relation_info = get_relation_info_hook;
+	get_relation_info_hook = relation_info;
+	previous_relation_stats = get_relation_stats_hook;
+	get_relation_stats_hook = relation_stats;
+	previous_index_stats = get_index_stats_hook;
+	get_index_stats_hook = index_stats;
 }
 
 /* hook_calls(name): how often the hook of that name was called in this session */
@@ -154,7 +197,10 @@ hook_calls(PG_FUNCTION_ARGS)
 	elog(ERROR, "no hook \"%s\"", name);
 }
 
-/* hook_refuses(boolean): whether a server that asks without raising is told no */
+/*
+ * hook_refuses(boolean): whether a server that asks without raising is told no,
+ * and a planner that there are no statistics.
+ */
 Datum
 hook_refuses(PG_FUNCTION_ARGS)
 {
