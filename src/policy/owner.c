@@ -223,11 +223,13 @@ execute(const char *command, bool is_utility)
 		if (SPI_execute(command, false, 0) < 0)
 			elog(ERROR, "unexpected result of a command");
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		is_command_pending = false;
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	is_command_pending = false;
 	return SPI_processed;
 }
 

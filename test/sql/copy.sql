@@ -43,7 +43,6 @@ CREATE TRIGGER c AFTER INSERT ON "Item" FOR EACH STATEMENT EXECUTE FUNCTION trac
 -- without a context nothing is read
 SET ROLE regress_mt_app;
 COPY "Item" ("the name") FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 
 BEGIN;
@@ -85,7 +84,6 @@ wrong	many
 \set SHOW_CONTEXT never
 ROLLBACK TO s;
 COPY "Item" ("the name", twice) FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- (the server's texts differ between its versions)
@@ -98,11 +96,9 @@ COPY "Item" FROM PROGRAM 'true';
 \set VERBOSITY default
 ROLLBACK TO s;
 COPY "Item" ("the name") FROM STDIN (FREEZE);
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 COPY "Item" ("the name", nothing) FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- a relation of the name that the rows have for the INSERT changes nothing
@@ -117,7 +113,6 @@ COMMIT;
 BEGIN READ ONLY;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -134,7 +129,6 @@ SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -163,7 +157,6 @@ SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
-\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
