@@ -1,4 +1,4 @@
--- The rows of one tenant, made anew: mark (OWN or CANARY), base (5550000 or 7770000), uuid (acceacce or cafecafe) and
+-- The rows of one tenant, made anew: mark (OWN or QUOKKA), base (5550000 or 7770000), uuid (acceacce or cafecafe) and
 -- year (2555 or 2777) say whose they are. Run by a superuser. For test/random/run.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;

@@ -1,5 +1,5 @@
 -- Two tenants in every shape of table that protect() knows, for test/random/run.
--- Every value of acme is marked: 'OWN', 555nnnn, acceacce-..., the year 2555; every value of beta 'CANARY', 777nnnn,
+-- Every value of acme is marked: 'OWN', 555nnnn, acceacce-..., the year 2555; every value of beta 'QUOKKA', 777nnnn,
 -- cafecafe-..., 2777. Values of both repeat, so that random joins find partners.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -7,7 +7,7 @@ CREATE EXTENSION multitenant;
 CREATE ROLE random_owner NOLOGIN;
 CREATE ROLE random_app LOGIN;
 SELECT multitenant.create_tenant('own-acme', id => 'acceacce-0000-4000-8000-000000000000', number => 5550000);
-SELECT multitenant.create_tenant('canary-beta', id => 'cafecafe-0000-4000-8000-000000000000', number => 7770000);
+SELECT multitenant.create_tenant('quokka-beta', id => 'cafecafe-0000-4000-8000-000000000000', number => 7770000);
 -- A bound role has its tenant in every transaction, also in those that the generator makes to look around.
 SELECT multitenant.grant_access('random_app', 'tenant', tenant => 'own-acme');
 SELECT multitenant.grant_access('random_owner', 'migrator');
