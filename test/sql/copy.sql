@@ -43,6 +43,7 @@ CREATE TRIGGER c AFTER INSERT ON "Item" FOR EACH STATEMENT EXECUTE FUNCTION trac
 -- without a context nothing is read
 SET ROLE regress_mt_app;
 COPY "Item" ("the name") FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 
 BEGIN;
@@ -84,6 +85,7 @@ wrong	many
 \set SHOW_CONTEXT never
 ROLLBACK TO s;
 COPY "Item" ("the name", twice) FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- (the server's texts differ between its versions)
@@ -96,9 +98,11 @@ COPY "Item" FROM PROGRAM 'true';
 \set VERBOSITY default
 ROLLBACK TO s;
 COPY "Item" ("the name") FROM STDIN (FREEZE);
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 COPY "Item" ("the name", nothing) FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- a relation of the name that the rows have for the INSERT changes nothing
@@ -113,6 +117,7 @@ COMMIT;
 BEGIN READ ONLY;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -129,6 +134,7 @@ SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -157,6 +163,7 @@ SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
 COPY "Item" ("the name") FROM STDIN;
+\.
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
