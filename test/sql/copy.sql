@@ -42,8 +42,7 @@ CREATE TRIGGER c AFTER INSERT ON "Item" FOR EACH STATEMENT EXECUTE FUNCTION trac
 
 -- without a context nothing is read
 SET ROLE regress_mt_app;
-COPY "Item" ("the name") FROM STDIN;
-\.
+\copy "Item" ("the name") FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 
 BEGIN;
@@ -84,8 +83,7 @@ wrong	many
 \.
 \set SHOW_CONTEXT never
 ROLLBACK TO s;
-COPY "Item" ("the name", twice) FROM STDIN;
-\.
+\copy "Item" ("the name", twice) FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- (the server's texts differ between its versions)
@@ -97,12 +95,10 @@ COPY "Item" FROM PROGRAM 'true';
 \echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY default
 ROLLBACK TO s;
-COPY "Item" ("the name") FROM STDIN (FREEZE);
-\.
+\copy "Item" ("the name") FROM '/dev/null' (FREEZE)
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
-COPY "Item" ("the name", nothing) FROM STDIN;
-\.
+\copy "Item" ("the name", nothing) FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 -- a relation of the name that the rows have for the INSERT changes nothing
@@ -116,8 +112,7 @@ COMMIT;
 -- read only: refused before it reads
 BEGIN READ ONLY;
 SELECT multitenant.use_tenant('copy-a');
-COPY "Item" ("the name") FROM STDIN;
-\.
+\copy "Item" ("the name") FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -133,8 +128,7 @@ REVOKE INSERT ("the name") ON "Item" FROM regress_mt_app;
 SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
-COPY "Item" ("the name") FROM STDIN;
-\.
+\copy "Item" ("the name") FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
@@ -162,8 +156,7 @@ CREATE RULE r AS ON INSERT TO "Item" DO ALSO NOTHING;
 SET ROLE regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('copy-a');
-COPY "Item" ("the name") FROM STDIN;
-\.
+\copy "Item" ("the name") FROM '/dev/null'
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 
