@@ -387,10 +387,12 @@ checks_for(Index index, Oid relid)
 	int32		typmod;
 	Oid			collation;
 	List	   *checks = NIL;
-	char		kind = get_rel_relkind(relid);
+	char		kind;
 
-	if (!OidIsValid(observed) || column == 0 ||
-		(kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE))
+	if (!OidIsValid(observed) || column == 0)
+		return NIL;
+	kind = get_rel_relkind(relid);
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		return NIL;
 	get_atttypetypmodcoll(relid, column, &type, &typmod, &collation);
 	if (!is_tenant_type(type))
