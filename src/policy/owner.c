@@ -223,6 +223,11 @@ execute(const char *command, bool is_utility)
 		if (SPI_execute(command, false, 0) < 0)
 			elog(ERROR, "unexpected result of a command");
 	}
+
+	/*
+	 * Not PG_FINALLY: gcc takes the variable that it rethrows by for
+	 * clobbered.
+	 */
 	PG_CATCH();
 	{
 		is_command_pending = false;
