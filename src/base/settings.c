@@ -19,6 +19,7 @@ char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
 bool		mt_guc_guard_enabled = true;
 int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
+bool		mt_guc_lift_conditions = true;
 int			mt_guc_maximum_inline_rows = 1000000;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
 int			mt_guc_statistics_exposure = MT_EXPOSURE_ALLOW;
@@ -50,6 +51,12 @@ static const struct config_enum_entry exposure_options[] = {
 /* Plans that were made before would go on using what is hidden now. */
 static void
 forget_plans(int newval, void *extra)
+{
+	ResetPlanCache();
+}
+
+static void
+forget_lifted_plans(bool newval, void *extra)
 {
 	ResetPlanCache();
 }
@@ -99,6 +106,13 @@ MtSettingsInit(void)
 							 &mt_guc_index_exposure, MT_EXPOSURE_ALLOW,
 							 exposure_options, PGC_SUSET, 0,
 							 NULL, forget_plans, NULL);
+
+	DefineCustomBoolVariable("multitenant.lift_conditions",
+							 "Whether conditions that are not leakproof may use "
+							 "indexes that show one tenant's rows only.",
+							 "Off, they are tested row by row, as by the server alone.",
+							 &mt_guc_lift_conditions, true, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, forget_lifted_plans, NULL);
 
 	DefineCustomIntVariable("multitenant.maximum_inline_rows",
 							"Number of rows above which protect() does not scan "

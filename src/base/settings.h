@@ -32,6 +32,7 @@ extern char *mt_guc_audience;
 extern int	mt_guc_clock_leeway;
 extern bool mt_guc_guard_enabled;
 extern int	mt_guc_index_exposure;
+extern bool mt_guc_lift_conditions;
 extern int	mt_guc_maximum_inline_rows;
 extern int	mt_guc_session_hygiene;
 extern int	mt_guc_statistics_exposure;

@@ -10,6 +10,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "nodes/pg_list.h"
+#include "optimizer/planner.h"
 #include "tcop/cmdtag.h"
 #include "tcop/utility.h"
 
@@ -94,6 +95,20 @@ extern void MtGuardCheckOperator(Oid operator);
 
 /* inference.c: keeps from the planner what tells of other tenants' rows. */
 extern void MtGuardInferenceInit(void);
+
+/*
+ * lift.c: plans a statement, with indexes also for conditions that are not leakproof
+ * where these see one tenant's rows only. is_folded: row security's conditions have
+ * the current tenant as a constant, and the plan is for this tenant alone.
+ */
+extern void MtGuardLiftInit(void);
+extern PlannedStmt *MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS);
+
+/*
+ * scanorder.c: does every scan of a protected relation test the tenant's condition
+ * before anything that is not leakproof?
+ */
+extern bool MtGuardIsOrdered(PlannedStmt *statement, bool is_folded);
 
 /*
  * utility.c: throws MT010 where application roles are denied something, unless

@@ -61,7 +61,7 @@ plan_statement(MT_PLANNER_PARAMS)
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
 	MtChecksSimplify(parse);
-	result = plan(MT_PLANNER_ARGS);
+	result = MtGuardPlanLifted(plan, false, MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	MtGuardObservePlan(result);
 	MtGuardCheckPrintedPlan();
@@ -270,5 +270,6 @@ MtHooksInit(void)
 	MtGuardPermissionInit();
 	MtGuardFunctionInit();
 	MtGuardInferenceInit();
+	MtGuardLiftInit();
 	are_hooks_installed = true;
 }

@@ -104,7 +104,18 @@ relation_info(MT_RELATION_INFO_PARAMS)
 
 /* ---- statistics ---- */
 
-/* "True" says that the statistics are what vardata has now: none. */
+/*
+ * "True" says that the statistics are what vardata has now. The costs of BRIN leave
+ * it to the hook to say that there are none.
+ */
+static bool
+hide_statistics(VariableStatData *vardata)
+{
+	vardata->statsTuple = NULL;
+	vardata->freefunc = NULL;
+	return true;
+}
+
 static bool
 relation_stats(PlannerInfo *root, RangeTblEntry *entry, AttrNumber column,
 			   VariableStatData *vardata)
@@ -114,7 +125,7 @@ relation_stats(PlannerInfo *root, RangeTblEntry *entry, AttrNumber column,
 		for (int varno = 1; varno < root->simple_rel_array_size; varno++)
 			if (root->simple_rte_array[varno] == entry &&
 				OidIsValid(filtered_by(root, varno)))
-				return true;
+				return hide_statistics(vardata);
 	return previous_relation_stats ?
 		previous_relation_stats(root, entry, column, vardata) : false;
 }
@@ -131,7 +142,7 @@ index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *v
 			if (root->simple_rte_array[varno] != NULL &&
 				root->simple_rte_array[varno]->relid == relid &&
 				OidIsValid(filtered_by(root, varno)))
-				return true;
+				return hide_statistics(vardata);
 	}
 	return previous_index_stats ? previous_index_stats(root, index, column, vardata) : false;
 }

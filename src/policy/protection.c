@@ -71,11 +71,10 @@ static uint64 recent_changes = 0;
 /* ---- the generated expressions ---- */
 
 /*
- * Is the node "column = accessor()", with the accessor of the column's type?
  * Compared as a tree: text can look alike and mean something else.
  */
-bool
-MtIsTenantEquality(Node *node, AttrNumber *column)
+Var *
+MtTenantComparison(Node *node, MtAccessor *accessor, Node **value)
 {
 	static const struct
 	{
@@ -89,18 +88,15 @@ MtIsTenantEquality(Node *node, AttrNumber *column)
 	};
 	OpExpr	   *operation = (OpExpr *) node;
 	Node	   *left;
-	Node	   *right;
 
 	if (node == NULL || !IsA(node, OpExpr) || list_length(operation->args) != 2)
-		return false;
+		return NULL;
 	left = linitial(operation->args);
-	right = lsecond(operation->args);
 	/* varchar is compared as text, relabelled */
 	if (IsA(left, RelabelType) && ((RelabelType *) left)->resulttype == TEXTOID)
 		left = (Node *) ((RelabelType *) left)->arg;
-	if (!IsA(left, Var) || !IsA(right, FuncExpr) ||
-		((Var *) left)->varlevelsup != 0 || ((Var *) left)->varattno <= 0)
-		return false;
+	if (!IsA(left, Var) || ((Var *) left)->varlevelsup != 0 || ((Var *) left)->varattno <= 0)
+		return NULL;
 
 	/*
 	 * Security: under a nondeterministic collation other tenants' names can
@@ -108,16 +104,35 @@ MtIsTenantEquality(Node *node, AttrNumber *column)
 	 */
 	if (OidIsValid(operation->inputcollid) &&
 		!get_collation_isdeterministic(operation->inputcollid))
-		return false;
+		return NULL;
 	for (size_t i = 0; i < lengthof(forms); i++)
-		if (operation->opno == forms[i].operator &&
-			OidIsValid(MtAccessorOid(forms[i].accessor)) &&
-			((FuncExpr *) right)->funcid == MtAccessorOid(forms[i].accessor))
+		if (operation->opno == forms[i].operator)
 		{
-			*column = ((Var *) left)->varattno;
-			return true;
+			*accessor = forms[i].accessor;
+			*value = lsecond(operation->args);
+			return (Var *) left;
 		}
-	return false;
+	return NULL;
+}
+
+bool
+MtIsAccessor(Node *node, MtAccessor accessor)
+{
+	return IsA(node, FuncExpr) && OidIsValid(MtAccessorOid(accessor)) &&
+		((FuncExpr *) node)->funcid == MtAccessorOid(accessor);
+}
+
+bool
+MtIsTenantEquality(Node *node, AttrNumber *column)
+{
+	MtAccessor	accessor;
+	Node	   *value;
+	Var		   *compared = MtTenantComparison(node, &accessor, &value);
+
+	if (compared == NULL || !MtIsAccessor(value, accessor))
+		return false;
+	*column = compared->varattno;
+	return true;
 }
 
 /* Is the node "column = accessor() OR column IS NULL"? */

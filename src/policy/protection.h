@@ -7,7 +7,8 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
-#include "nodes/nodes.h"
+#include "base/extension.h"
+#include "nodes/primnodes.h"
 #include "policy/label.h"
 
 typedef struct MtProtection
@@ -35,6 +36,15 @@ extern void MtProtectionInit(void);
  * holds a lock on it. Reads catalogs on the first use only.
  */
 extern const MtProtection *MtProtectionOf(Oid relid);
+
+/*
+ * The column of a node "column = value" with the equality of one of the types that
+ * a tenant column may have, NULL for any other node. Sets the accessor of the type.
+ */
+extern Var *MtTenantComparison(Node *node, MtAccessor *accessor, Node **value);
+
+/* Is the node a call of the accessor? */
+extern bool MtIsAccessor(Node *node, MtAccessor accessor);
 
 /*
  * Is the node "column = accessor()", with the accessor of the column's type? Sets
