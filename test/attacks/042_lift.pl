@@ -234,16 +234,16 @@ foreach my $folding (@foldings)
 
 # ---- rows that change while a statement waits for them ----
 
-my $held = $mt->session('postgres');
-my $waiting = $mt->session($looker);
 foreach my $folding (@foldings)
 {
 	fold($folding);
+	my $held = $mt->session('postgres');
+	my $waiting = $mt->session($looker);
 	foreach my $case ([ 'an index scan', $index, qr/Index Scan.*$in_index/s ], [ 'a lossy bitmap', $bitmap, qr/Bitmap Heap Scan.*$in_index/s ])
 	{
 		my ($name, $settings, $shape) = @$case;
 		my $condition = "$is_any AND id IN (12, 18) AND sees(tenant_id, false)";
-		$waiting->query($mt->begin('acme') . $settings . "" . ($can_fold ? "SET LOCAL multitenant.fold_plans = $folding" : ''));
+		$waiting->query($mt->begin('acme') . $settings);
 		my $plan = $waiting->query("EXPLAIN (COSTS off) UPDATE item SET pad = 'z' WHERE $condition");
 		$held->query("BEGIN; UPDATE item SET tenant_id = '$beta' WHERE tenant_id = '$acme' AND id = 12; UPDATE item SET amount = amount + 1 WHERE tenant_id = '$acme' AND id = 18");
 		$waiting->{stderr} = '';
@@ -256,9 +256,9 @@ foreach my $folding (@foldings)
 		$waiting->query('ROLLBACK');
 		$held->query("UPDATE item SET tenant_id = '$acme' WHERE id = 12");
 	}
+	$held->quit;
+	$waiting->quit;
 }
-$held->quit;
-$waiting->quit;
 
 # ---- the switch ----
 
