@@ -119,8 +119,8 @@ is_index_on_tenant(Oid relid, const MtTenantFilter *filter)
 {
 	Relation	index = index_open(relid, AccessShareLock);
 	bool		result = MtIsLedByFirstColumn(index->rd_rel->relam) &&
-		filter->column != 0 && index->rd_index->indkey.values[0] == filter->column &&
-		MtIsTrustedIndex(index->rd_rel->relam, index->rd_opfamily, index->rd_index->indnkeyatts);
+	filter->column != 0 && index->rd_index->indkey.values[0] == filter->column &&
+	MtIsTrustedIndex(index->rd_rel->relam, index->rd_opfamily, index->rd_index->indnkeyatts);
 
 	index_close(index, AccessShareLock);
 	return result;

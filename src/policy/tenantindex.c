@@ -172,7 +172,7 @@ is_settled_below(Oid relid)
 		return false;
 	foreach(cell, get_partition_ancestors(relid))
 		if (!is_settled(lfirst_oid(cell)))
-			return false;
+		return false;
 	return true;
 }
 
