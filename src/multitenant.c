@@ -17,6 +17,7 @@
 #include "policy/label.h"
 #include "policy/newtable.h"
 #include "policy/protection.h"
+#include "policy/tenantindex.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/lifecycle.h"
@@ -47,6 +48,7 @@ _PG_init(void)
 	MtLifecycleInit();
 	MtLabelInit();
 	MtProtectionInit();
+	MtTenantIndexInit();
 	MtNewTableInit();
 	MarkGUCPrefixReserved("multitenant");
 

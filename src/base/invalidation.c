@@ -78,4 +78,5 @@ MtInvalidationInit(void)
 	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, Int32GetDatum(MT_CATALOG_ROLES));
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, catalog_changed, Int32GetDatum(MT_CATALOG_ROLES));
 	CacheRegisterSyscacheCallback(PROCOID, catalog_changed, Int32GetDatum(MT_CATALOG_FUNCTIONS));
+	CacheRegisterSyscacheCallback(OPFAMILYOID, catalog_changed, Int32GetDatum(MT_CATALOG_FAMILIES));
 }

@@ -18,9 +18,10 @@ typedef enum MtCatalog
 	MT_CATALOG_SCHEMAS,
 	MT_CATALOG_ROLES,			/* and their memberships */
 	MT_CATALOG_FUNCTIONS,
+	MT_CATALOG_FAMILIES,		/* of operators */
 } MtCatalog;
 
-#define MT_CATALOG_COUNT (MT_CATALOG_FUNCTIONS + 1)
+#define MT_CATALOG_COUNT (MT_CATALOG_FAMILIES + 1)
 
 /* Something in the catalog changed. The same rule. */
 typedef void (*MtCatalogListener) (void);

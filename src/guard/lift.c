@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "access/sysattr.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "guard/guard.h"
@@ -192,10 +193,40 @@ is_led_by_tenant(IndexOptInfo *index, RestrictInfo *tenant, const MtTenantFilter
 		list_member_ptr(index->indrestrictinfo, tenant);
 }
 
+/* The columns of the relation that conditions other than the tenant's are about. */
+static Bitmapset *
+columns_in_question(RelOptInfo *rel, RestrictInfo *tenant)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *cell;
+
+	foreach(cell, rel->baserestrictinfo)
+		if (lfirst(cell) != tenant)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rel->relid, &columns);
+	foreach(cell, rel->joininfo)
+		pull_varattnos((Node *) lfirst_node(RestrictInfo, cell)->clause, rel->relid, &columns);
+	return columns;
+}
+
+/* Can the index answer anything about them? */
+static bool
+is_about(IndexOptInfo *index, const Bitmapset *columns)
+{
+	Bitmapset  *expressions = NULL;
+
+	for (int i = 0; i < index->nkeycolumns; i++)
+		if (index->indexkeys[i] != 0 &&
+			bms_is_member(index->indexkeys[i] - FirstLowInvalidHeapAttributeNumber, columns))
+			return true;
+	pull_varattnos((Node *) index->indexprs, index->rel->relid, &expressions);
+	return bms_overlap(expressions, columns);
+}
+
 static List *
 usable_indexes(PlannerInfo *root, RelOptInfo *rel, RestrictInfo *tenant, const MtTenantFilter *filter)
 {
 	bool		has_one_tenant = MtHoldsOneTenant(root->simple_rte_array[rel->relid]->relid, filter);
+	Bitmapset  *columns = columns_in_question(rel, tenant);
 	List	   *usable = NIL;
 	ListCell   *cell;
 
@@ -203,7 +234,7 @@ usable_indexes(PlannerInfo *root, RelOptInfo *rel, RestrictInfo *tenant, const M
 	{
 		IndexOptInfo *index = lfirst_node(IndexOptInfo, cell);
 
-		if ((has_one_tenant || is_led_by_tenant(index, tenant, filter)) &&
+		if ((has_one_tenant || is_led_by_tenant(index, tenant, filter)) && is_about(index, columns) &&
 			MtIsTrustedIndex(index->relam, index->opfamily, index->nkeycolumns))
 			usable = lappend(usable, index);
 	}

@@ -3,7 +3,8 @@
  *	  What shows the rows of one tenant only: conditions, indexes, partitions.
  *
  * By this a condition that is not leakproof is allowed to use an index
- * (guard/lift.c), and the finished plan is judged (guard/scanorder.c). Owns nothing.
+ * (guard/lift.c), and the finished plan is judged (guard/scanorder.c). Owns the
+ * memory of operator families that were found trusted.
  *
  * Security: what is said here is believed. A btree compares its second column only
  * where the first is equal, and GIN runs nothing of a user's on entries of
@@ -18,6 +19,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "base/compat.h"
+#include "base/invalidation.h"
 #include "catalog/dependency.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
@@ -119,13 +121,52 @@ is_trusted(Oid catalog, Oid object)
 	return name != NULL && (strcmp(name, "btree_gin") == 0 || strcmp(name, "pg_trgm") == 0);
 }
 
+/*
+ * Families of extensions that are trusted; whether they belong to one is not in the
+ * server's caches. Dropping the extension drops them.
+ */
+#define FAMILY_LIMIT 16
+static Oid	families_found[FAMILY_LIMIT];
+static int	families_count = 0;
+static uint64 families_changes = 1;
+
+static void
+family_changed(void)
+{
+	families_count = 0;
+	families_changes++;
+}
+
+void
+MtTenantIndexInit(void)
+{
+	MtInvalidationOnCatalog(MT_CATALOG_FAMILIES, family_changed);
+}
+
+static bool
+is_trusted_family(Oid family)
+{
+	uint64		before = families_changes;
+
+	if (family < FirstNormalObjectId)
+		return true;
+	for (int i = 0; i < families_count; i++)
+		if (families_found[i] == family)
+			return true;
+	if (!is_trusted(OperatorFamilyRelationId, family))
+		return false;
+	if (before == families_changes && families_count < FAMILY_LIMIT)
+		families_found[families_count++] = family;
+	return true;
+}
+
 bool
 MtIsTrustedIndex(Oid method, const Oid *families, int count)
 {
 	if (method >= FirstNormalObjectId)
 		return false;
 	for (int i = 0; i < count; i++)
-		if (!is_trusted(OperatorFamilyRelationId, families[i]))
+		if (!is_trusted_family(families[i]))
 			return false;
 	return true;
 }

@@ -10,6 +10,8 @@
 #include "nodes/primnodes.h"
 #include "utils/relcache.h"
 
+extern void MtTenantIndexInit(void);
+
 /* The condition by which row security filters a relation, if that is all it does. */
 typedef struct MtTenantFilter
 {
