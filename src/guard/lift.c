@@ -20,6 +20,7 @@
 #include "access/sysattr.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "catalog/pg_am.h"
 #include "guard/guard.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -180,13 +181,20 @@ tenant_condition(RelOptInfo *rel, const MtTenantFilter *filter)
 
 /* ---- which indexes ---- */
 
-/* Does every scan of the index that uses the tenant's condition see this tenant only? */
+/*
+ * Does every scan of the index that uses the tenant's condition show this tenant only?
+ *
+ * Security: GIN walks the entries of everybody's rows for a word before it
+ * intersects them with the tenant's, which takes time. Where indexes must not tell
+ * of others even so, it is left alone.
+ */
 static bool
 is_led_by_tenant(IndexOptInfo *index, RestrictInfo *tenant, const MtTenantFilter *filter)
 {
 	OpExpr	   *equality = (OpExpr *) tenant->clause;
 
 	return MtIsLedByFirstColumn(index->relam) &&
+		(index->relam != GIN_AM_OID || mt_guc_index_exposure == MT_EXPOSURE_ALLOW) &&
 		index->indexkeys[0] == filter->column &&
 		index->indexcollations[0] == equality->inputcollid &&
 		get_op_opfamily_strategy(equality->opno, index->opfamily[0]) == BTEqualStrategyNumber &&

@@ -345,6 +345,26 @@ foreach my $folding (@foldings)
 	$waiting->quit;
 }
 
+# ---- where indexes must not tell of others by their time ----
+
+$mt->superuser("ALTER SYSTEM SET multitenant.index_exposure = 'hide'; SELECT pg_reload_conf()");
+is($mt->node->poll_query_until('app', "SELECT current_setting('multitenant.index_exposure') = 'hide'"), 1, 'indexes are hidden');
+foreach my $case (grep { $_->[0] eq 'GIN over text search' } @cases)
+{
+	my ($name, $settings, $sql, $shape, $wanted) = @$case;
+	my ($plan, $rows, $foreign) = spied($sql, $settings);
+	ok(($plan !~ $shape and $rows =~ $wanted and $foreign == 0), "$name: not lifted where indexes are hidden") or diag("$plan\n$rows");
+}
+foreach my $case ($cases[0], $partitioned[2])
+{
+	my ($name, $settings, $sql, $shape, $wanted) = @$case[0, -4, -3, -2, -1];
+	my ($plan, $rows, $foreign) = spied($sql, $settings);
+	my $is_partition = $name =~ /partition/;
+	ok((($plan =~ $shape xor $is_partition) and $rows =~ $wanted and $foreign == 0), $is_partition ? "$name: hidden" : "$name: lifted also where indexes are hidden") or diag("$plan\n$rows");
+}
+$mt->superuser('ALTER SYSTEM RESET multitenant.index_exposure; SELECT pg_reload_conf()');
+is($mt->node->poll_query_until('app', "SELECT current_setting('multitenant.index_exposure') = 'allow'"), 1, 'indexes are shown again');
+
 # ---- the switch ----
 
 $mt->refused($app, 'SET multitenant.lift_conditions = off', '42501', 'an application cannot set lift_conditions');
