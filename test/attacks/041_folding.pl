@@ -150,6 +150,11 @@ foreach my $table ('invoice', 'parted')
 		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	is($out, 'SECRET-BETA', "a function in SQL that enters another tenant, $table") or diag($err);
 }
+{
+	local $ENV{PGOPTIONS} = "-c plan_cache_mode=force_generic_plan -c multitenant.token=" . $mt->token('acme');
+	$mt->{node}->pgbench("-n -t 6 -M prepared -U $app -D n=0", 0, [qr/processed: 6\/6/], [qr/^$/], 'the same by a driver that prepares',
+		{ 'by_turns' => "\\set n :n + 1\n\\set other :n % 2\n\\if :other\nBEGIN;\nSELECT multitenant.authenticate('" . $mt->token('beta') . "');\n\\endif\nSELECT note FROM parted;\n\\if :other\nCOMMIT;\n\\endif\n" }, 'app');
+}
 
 # A policy of one's own, on a table without protection: the tenant changes in the middle of a statement. The context of a
 # session could still be replaced, had it not been used.
