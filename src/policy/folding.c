@@ -192,6 +192,17 @@ is_worth_it(Query *query, const char *text, ParamListInfo parameters)
 		names_partitioned((Node *) query, NULL);
 }
 
+/*
+ * Until PostgreSQL 17 a function in SQL is planned as a whole, so it can enter
+ * another tenant after that. The server tells by nothing but the name of its
+ * memory; where that is missed, such a function is refused.
+ */
+static bool
+is_planned_ahead(void)
+{
+	return MtContextIsReplaceable() && strcmp(CurrentMemoryContext->name, "SQL function") == 0;
+}
+
 bool
 MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t *tenant)
 {
@@ -203,7 +214,7 @@ MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t 
 	 * before anything of ours runs.
 	 */
 	if (folding.context->state != MT_STATE_TENANT || !mt_guc_fold_plans ||
-		MtContextIsPassing() || !is_worth_it(query, text, parameters))
+		MtContextIsPassing() || is_planned_ahead() || !is_worth_it(query, text, parameters))
 		return false;
 	(void) fold_query((Node *) query, &folding);
 	if (folding.count == 0)

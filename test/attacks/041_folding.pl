@@ -165,11 +165,24 @@ foreach my $table ('invoice', 'parted')
 	($out, $err) = $mt->run($app, "CREATE FUNCTION pg_temp.f(text) RETURNS SETOF text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT note FROM $table'; SELECT pg_temp.f('"
 		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	is($out, 'SECRET-BETA', "a function in SQL that enters another tenant, $table") or diag($err);
+	($out, $err) = $mt->run($app, "CREATE PROCEDURE pg_temp.f(text) LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); UPDATE $table SET note = note'; CALL pg_temp.f('"
+		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is("$out$err", '', "a procedure in SQL that enters another tenant, $table");
 }
 {
 	local $ENV{PGOPTIONS} = "-c plan_cache_mode=force_generic_plan -c multitenant.token=" . $mt->token('acme');
 	$mt->{node}->pgbench("-n -t 6 -M prepared -U $app -D n=0", 0, [qr/processed: 6\/6/], [qr/^$/], 'the same by a driver that prepares',
 		{ 'by_turns' => "\\set n :n + 1\n\\set other :n % 2\n\\if :other\nBEGIN;\nSELECT multitenant.authenticate('" . $mt->token('beta') . "');\n\\endif\nSELECT note FROM parted;\n\\if :other\nCOMMIT;\n\\endif\n" }, 'app');
+}
+
+# A function in PL/pgSQL is folded where a session brings its context, too: what it keeps prunes.
+{
+	$mt->superuser("SELECT multitenant.grant_access('$app', 'application', session_context => true, allow => '{activity}')");
+	my ($out, $err) = $mt->run($app, "SELECT * FROM listed(); BEGIN; SELECT count(*) FROM listed();
+		SELECT string_agg(relation::regclass::text, ' ' ORDER BY relation::regclass::text DESC) FROM pg_locks WHERE pid = pg_backend_pid() AND relation::regclass::text LIKE 'parted%'; COMMIT",
+		pgoptions => '-c plan_cache_mode=force_generic_plan -c multitenant.token=' . $mt->token('acme'));
+	like($out, qr/^parted_a parted$/m, 'PL/pgSQL in a session that brings its context') or diag("$out\n$err");
+	$mt->superuser("SELECT multitenant.grant_access('$app', 'application', session_context => true)");
 }
 
 # A policy of one's own, on a table without protection: the tenant changes in the middle of a statement. The context of a
