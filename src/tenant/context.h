@@ -30,6 +30,12 @@ typedef void (*MtContextListener) (const MtContext *context);
 extern void MtContextOnTenant(MtContextListener listener);
 
 /*
+ * The same for who wants to know of every context that is set, also of none, and
+ * of those that are pushed - but not of what a rollback brings back. Must not throw.
+ */
+extern void MtContextOnChange(MtContextListener listener);
+
+/*
  * Has this session a context of its own to offer - bound role, startup token,
  * session-scoped context - so that whoever uses it is the same tenant? Only in a
  * transaction that has no context.
@@ -92,6 +98,12 @@ extern void MtContextMaterialise(void);
  * is used and can no longer be replaced.
  */
 extern bool MtContextCheck(MtDenial *denial);
+
+/*
+ * Has a rollback brought back a context that is not the one of this transaction?
+ * Nothing protected runs under it.
+ */
+extern bool MtContextIsBroughtBack(void);
 
 /* Has a statement on protected data run under the current context? */
 extern bool MtContextIsUsed(void);
