@@ -51,8 +51,7 @@ my %functions = (
 	notes_by_owner => ':id i,note t', titles_by_owner => ':id i,title t', two_steps => 'v:id i,name t', atomic => ':id i,path t');
 my %type_names = (i => 'int', l => 'bigint', t => 'text', n => 'numeric', d => 'date', s => 'timestamp', b => 'boolean', j => 'jsonb',
 	a => 'text[]', v => 'tsvector', u => 'uuid');
-my @accessors = ([ u => 'current_tenant()' ], [ u => 'current_tenant_or_null()' ], [ l => 'current_tenant_number()' ],
-	[ i => 'current_tenant_int4()' ], [ t => 'current_tenant_slug()' ]);
+my %accessors = (u => [ 'current_tenant()', 'current_tenant_or_null()' ], l => ['current_tenant_number()'], i => ['current_tenant_int4()'], t => ['current_tenant_slug()']);
 my @uuids = map { "'00000000-0000-0000-0000-00000000000$_'::uuid" } qw(a b c);
 
 sub pick { return $_[ int rand @_ ] }
@@ -93,7 +92,14 @@ sub literal
 	return sprintf('\'{"n": %d, "k": "k%d"}\'::jsonb', between(0, 9), between(0, 4)) if $type eq 'j';
 	return "ARRAY['tag" . between(0, 5) . "', 'tag" . between(0, 5) . "']" if $type eq 'a';
 	return "to_tsvector('simple', 'word" . between(0, 5) . ' term' . between(0, 3) . "')" if $type eq 'v';
-	return pick(@uuids, 'multitenant.current_tenant()');
+	return pick(@uuids);
+}
+
+# What applications say that know of their tenant.
+sub accessor
+{
+	my ($self, $type) = @_;
+	return $accessors{$type} ? 'multitenant.' . pick(@{ $accessors{$type} }) : $self->literal($type);
 }
 
 sub column
@@ -108,9 +114,9 @@ sub value
 {
 	my ($self, $type, $scope, $depth) = @_;
 	my $column = $self->column($type, $scope);
-	return $column if defined $column && ($depth <= 0 || chance(0.5));
+	return $column if defined $column && chance($depth <= 0 ? 0.7 : 0.5);
 	return $self->{parameter}{$type} if defined $self->{parameter} && defined $self->{parameter}{$type} && chance(0.35);
-	return $self->literal($type) if $depth <= 0 && !defined $column;
+	return chance(0.1) ? $self->accessor($type) : $self->literal($type) if $depth <= 0;
 	my $v = sub { return $self->value($_[0], $scope, $depth - 1) };
 	return pick(
 		sub { return '(CASE WHEN ' . $self->condition($scope, $depth - 1) . ' THEN ' . $v->($type) . ' ELSE ' . $v->($type) . ' END)' },
@@ -199,28 +205,34 @@ sub link
 	return defined $a && defined $b ? "$a = $b" : undef;
 }
 
-# Comparisons: leakproof and not.
+# Comparisons, leakproof and not, of two different things.
 sub comparison
 {
 	my ($self, $scope, $depth) = @_;
 	my $v = sub { return $self->value($_[0], $scope, $depth) };
 	my @types = map { $_->{type} } @$scope;
-	my $type = @types && chance(0.8) ? pick(@types) : pick(qw(i t n));
+	my $type = @types && chance(0.85) ? pick(@types) : pick(qw(i t n));
+	my $pair = sub {
+		my ($operator) = @_;
+		my ($left, $right) = ($v->($type), $v->($type));
+		$left = $self->column($type, $scope) // $left if $left !~ /\./;
+		return "$left $operator " . ($left eq $right || chance(0.3) ? $self->literal($type) : $right);
+	};
 	my $operator = pick('=', '<', '>', '<=', '>=', '<>');
-	return pick(sub { return $v->('i') . " $operator " . $v->('i') }, sub { return $v->('i') . ' BETWEEN ' . between(0, 9) . ' AND ' . between(10, 60) },
+	return pick((sub { return $pair->($operator) }) x 3, sub { return $v->('i') . ' BETWEEN ' . between(0, 9) . ' AND ' . between(10, 60) },
 		sub { return $v->('i') . ' = ANY (ARRAY[' . join(', ', map { between(0, 24) } 1 .. between(2, 9)) . '])' },
 		sub { return $v->('i') . ' IN (' . join(', ', map { $self->literal('i') } 1 .. 3) . ')' },
 		sub { return $v->('i') . ' % ' . between(2, 4) . ' > 0' },
-		sub { return $v->('i') . ' IS NOT DISTINCT FROM ' . $v->('i') })->() if $type eq 'i';
-	return pick(sub { return $v->('t') . " $operator " . $v->('t') }, sub { return $v->('t') . ' LIKE ' . pick("'%1%'", "'n%'", "'note%'", "'article _'", "'%e%'") },
+		sub { return $pair->('IS NOT DISTINCT FROM') })->() if $type eq 'i';
+	return pick((sub { return $pair->($operator) }) x 2, sub { return $v->('t') . ' LIKE ' . pick("'%1%'", "'n%'", "'note%'", "'article _'", "'%e%'") },
 		sub { return $v->('t') . ' ILIKE ' . pick("'%NA%'", "'Ar%'", "'%3'") }, sub { return $v->('t') . ' ~ ' . pick("'[0-4]\$'", "'^[an]'", "'e.*[135]'") },
 		sub { return $v->('t') . ' NOT LIKE ' . pick("'%7%'", "'k%'") }, sub { return 'lower(' . $v->('t') . ') = ' . $v->('t') },
 		sub { return "starts_with(" . $v->('t') . ', ' . pick("'n'", "'article'") . ')' },
 		sub { return $v->('t') . ' IS ' . pick('', 'NOT ') . 'NULL' })->() if $type eq 't';
-	return $v->($type) . " $operator " . $v->($type) if $type =~ /[ndsl]/;
-	return pick(sub { return $v->('u') . ' = ' . $v->('u') }, sub { return $v->('u') . ' <> ' . $v->('u') }, sub { return $v->('u') . ' = multitenant.current_tenant()' })->() if $type eq 'u';
+	return $pair->($operator) if $type =~ /[ndsl]/;
+	return $pair->(pick('=', '=', '<>', 'IS DISTINCT FROM')) if $type eq 'u';
 	return pick(sub { return $v->('j') . " ? 'k'" }, sub { return $v->('j') . ' @> ' . sprintf('\'{"k": "k%d"}\'', between(0, 4)) },
-		sub { return '(' . $v->('j') . "->>'k') $operator " . $v->('t') }, sub { return $v->('j') . ' <> ' . $v->('j') })->() if $type eq 'j';
+		sub { return '(' . $v->('j') . "->>'k') $operator " . $v->('t') }, sub { return $pair->('<>') })->() if $type eq 'j';
 	return pick(sub { return $v->('a') . ' && ' . $v->('a') }, sub { return $v->('a') . " @> ARRAY['tag" . between(0, 5) . "']" },
 		sub { return $v->('t') . ' = ANY (' . $v->('a') . ')' })->() if $type eq 'a';
 	return $v->('v') . " @@ to_tsquery('simple', '" . pick('word1 | term2', 'word3 & term1', 'word2', '!word4', 'name | article') . "')" if $type eq 'v';
@@ -301,7 +313,7 @@ sub item
 	}
 	my $relation = pick(@{ $self->{relations} });
 	# a table that hardly has rows, or a partition that may not be the tenant's, is taken less often
-	$relation = pick(@{ $self->{relations} }) if $relation->{name} =~ /trail|change|line_|document_|metric_/;
+	$relation = pick(@{ $self->{relations} }) if $relation->{name} =~ /trail|line_|document_|metric_/;
 	my $alias = $self->alias('a');
 	my $sample = $relation->{flags} =~ /[wk]/ && $relation->{name} !~ /overview|rated|owner|open|sized/ && chance(0.02) ? ' TABLESAMPLE ' . pick('system', 'bernoulli') . ' (100)' : '';
 	return (($relation->{flags} =~ /c/ && chance(0.2) ? 'ONLY ' : '') . "$relation->{name} AS $alias$sample", columns_of($alias, $relation), $relation);
@@ -574,8 +586,8 @@ sub insert
 	{
 		# the tenant said, as applications do that did it before
 		my ($tenant) = grep { $_->{name} eq 'tenant_id' } @{ $table->{columns} };
-		my %accessor = (u => 'current_tenant()', i => 'current_tenant_int4()', l => 'current_tenant_number()', t => 'current_tenant_slug()');
-		if (defined $tenant && $source =~ s/^SELECT /SELECT multitenant.$accessor{$tenant->{type}}, /)
+		my $accessor = defined $tenant ? $self->accessor($tenant->{type}) : undef;
+		if (defined $accessor && $source =~ s/^SELECT /SELECT $accessor, /)
 		{
 			unshift @names, 'tenant_id';
 		}
