@@ -64,7 +64,10 @@ plan_statement(MT_PLANNER_PARAMS)
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
 	MtChecksSimplify(parse);
-	is_folded = MtGuardIsOn() && MtFoldQuery(parse, query_string, boundParams, &tenant);
+
+	/* A function in SQL can enter a tenant after all of it was planned. */
+	is_folded = MtGuardIsOn() && !(MtGuardIsNested() && MtContextIsReplaceable()) &&
+		MtFoldQuery(parse, query_string, boundParams, &tenant);
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	if (is_folded)

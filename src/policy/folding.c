@@ -197,9 +197,13 @@ MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t 
 {
 	Folding		folding = {.context = MtContextGet()};
 
-	/* A plan for a context that a rollback has brought back would outlive it. */
+	/*
+	 * What is kept outlives the context, and a session that brings its own
+	 * finds it before it is told to forget: a plan is taken from the cache
+	 * before anything of ours runs.
+	 */
 	if (folding.context->state != MT_STATE_TENANT || !mt_guc_fold_plans ||
-		MtContextIsBroughtBack() || !is_worth_it(query, text, parameters))
+		MtContextIsPassing() || !is_worth_it(query, text, parameters))
 		return false;
 	(void) fold_query((Node *) query, &folding);
 	if (folding.count == 0)

@@ -394,10 +394,27 @@ tenant_is_active(MtDenial *denial)
  * Security: a rollback to a savepoint can bring back a context that the session
  * brought along and that this transaction has replaced since.
  */
-bool
-MtContextIsBroughtBack(void)
+static bool
+is_brought_back(void)
 {
 	return lock_is_held() && !is_same_identity(current_context, &lock.identity);
+}
+
+bool
+MtContextIsPassing(void)
+{
+	if (is_brought_back())
+		return true;
+	return mt_guc_token != NULL && mt_guc_token[0] != '\0' && lock_is_held() &&
+		lock.identity.source != MT_SOURCE_CONNECTION &&
+		lock.identity.source != MT_SOURCE_BINDING;
+}
+
+bool
+MtContextIsReplaceable(void)
+{
+	return lock_is_held() && lock_is_replaceable() &&
+		lock.identity.source != MT_SOURCE_BINDING;
 }
 
 bool
@@ -409,7 +426,7 @@ MtContextCheck(MtDenial *denial)
 		return false;
 	}
 
-	if (MtContextIsBroughtBack())
+	if (is_brought_back())
 		return MtDeny(denial, MT_ERRCODE_CONTEXT_CONFLICT,
 					  "this transaction has had another context",
 					  "The context that a rollback brought back is not the one of this transaction.",

@@ -139,6 +139,23 @@ $mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LAN
 	like($parts[3], qr/SECRET-ACME.*SECRET-ACME.*SECRET-ACME/s, 'afterwards the own context works') or diag($err);
 }
 
+# A plan is taken from the cache before the session's own context is there: none of another tenant may be kept then. And a
+# function in SQL was planned as a whole before it entered a tenant.
+foreach my $table ('invoice', 'parted')
+{
+	my $beta_first = $mt->begin('beta') . "EXECUTE p; COMMIT; \\echo --\n EXECUTE p; \\echo --\n";
+	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM $table;" . $beta_first x 3, pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is(join(' ', map { join('+', /SECRET-(\w+)/g) } split(/--\n/, $out)), join(' ', ('BETA', 'ACME') x 3), "a connection's own context beside another, $table") or diag($err);
+	($out, $err) = $mt->run($app, "CREATE FUNCTION pg_temp.f(text) RETURNS SETOF text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT note FROM $table'; SELECT pg_temp.f('"
+		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is($out, 'SECRET-BETA', "a function in SQL that enters another tenant, $table") or diag($err);
+}
+{
+	local $ENV{PGOPTIONS} = "-c plan_cache_mode=force_generic_plan -c multitenant.token=" . $mt->token('acme');
+	$mt->{node}->pgbench("-n -t 6 -M prepared -U $app -D n=0", 0, [qr/processed: 6\/6/], [qr/^$/], 'the same by a driver that prepares',
+		{ 'by_turns' => "\\set n :n + 1\n\\set other :n % 2\n\\if :other\nBEGIN;\nSELECT multitenant.authenticate('" . $mt->token('beta') . "');\n\\endif\nSELECT note FROM parted;\n\\if :other\nCOMMIT;\n\\endif\n" }, 'app');
+}
+
 # A policy of one's own, on a table without protection: the tenant changes in the middle of a statement. The context of a
 # session could still be replaced, had it not been used.
 $mt->superuser("SET ROLE $owner; CREATE TABLE loose AS SELECT tenant_id, 'SECRET-' || upper(tenant_id) AS note FROM (VALUES ('acme'), ('beta')) v(tenant_id), generate_series(1, 3);
