@@ -665,7 +665,8 @@ sub merge
 	my @new = grep { $_->{name} !~ /^(?:tenant_id|gross)$/ } @{ $table->{columns} };
 	push @clauses, 'WHEN NOT MATCHED' . $and->($columns) . ' THEN ' . (chance(0.1) ? 'DO NOTHING' : 'INSERT (' . join(', ', map { $_->{name} } @new) . ') VALUES (' .
 		join(', ', map { $_->{name} eq 'id' ? "s.id + $shift" : $self->fitting($table, $_, $columns, 0) } @new) . ')') if !@clauses || chance(0.7);
-	return "MERGE INTO $table->{name} AS t USING $using ON t.id = s.id + $shift " . join(' ', @clauses);
+	push @clauses, 'WHEN NOT MATCHED BY SOURCE' . $and->($target) . ' THEN ' . (chance(0.3) ? 'DELETE' : 'UPDATE SET ' . join(', ', map { $_->{name} . ' = ' . $self->fitting($table, $_, $target, 0) } pick(assignable($table)))) if $self->{version} >= 17 && chance(0.3);
+	return "MERGE INTO $table->{name} AS t USING $using ON t.id = s.id + $shift " . join(' ', @clauses) . ($self->{version} >= 17 ? $self->returning($target) : '');
 }
 
 sub with_write

@@ -3,6 +3,7 @@
 SET client_min_messages = warning;
 SELECT multitenant.grant_access('differential_app', 'trusted_application');
 SELECT multitenant.grant_access('differential_owner', 'migrator');
+SELECT multitenant.add_signing_key('differential', 'HS256', secret_file => :'secret', max_lifetime => '1 hour');
 SELECT multitenant.create_tenant('acme', number => 1, id => '00000000-0000-0000-0000-00000000000a');
 SELECT multitenant.create_tenant('beta', number => 2, id => '00000000-0000-0000-0000-00000000000b');
 SELECT multitenant.create_tenant('gamma', number => 3, id => '00000000-0000-0000-0000-00000000000c');
