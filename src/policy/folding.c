@@ -14,7 +14,7 @@
  * cache is told to forget such plans.
  *
  * Invariant: the plans that the plan cache keeps folded are of one tenant,
- * folded_tenant. A tenant's id, number and slug never change.
+ * folded_for: of one id, number and slug, for another may have the id after it.
  *
  * Security: a plan must not run for another tenant. The plan cache forgets folded
  * plans when a session enters another tenant than the last; plans that it does not
@@ -47,7 +47,7 @@
 #define MARK_HASH 0x4D540001
 
 /* The tenant of the plans folded last, and whether there have been others. */
-static pg_uuid_t folded_tenant;
+static MtContext folded_for;
 static bool has_folded = false;
 static bool is_switching = false;
 
@@ -209,7 +209,7 @@ MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t 
 	if (folding.count == 0)
 		return false;
 	*tenant = folding.context->tenant;
-	folded_tenant = *tenant;
+	folded_for = *folding.context;
 	has_folded = true;
 	return true;
 }
@@ -283,12 +283,19 @@ MtFoldCheck(const PlannedStmt *statement)
 				errhint("Run it again."));
 }
 
+static bool
+is_same_tenant(const MtContext *a, const MtContext *b)
+{
+	return memcmp(&a->tenant, &b->tenant, UUID_LEN) == 0 && a->number == b->number &&
+		strcmp(a->slug, b->slug) == 0;
+}
+
 /* Lazily: the same tenant again costs nothing, and no context at all forgets nothing. */
 static void
 before_context(const MtContext *context)
 {
 	if (context->state != MT_STATE_TENANT || !has_folded ||
-		memcmp(&context->tenant, &folded_tenant, UUID_LEN) == 0)
+		is_same_tenant(context, &folded_for))
 		return;
 	is_switching = true;
 	has_folded = false;

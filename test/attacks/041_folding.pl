@@ -139,6 +139,21 @@ $mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LAN
 	like($parts[3], qr/SECRET-ACME.*SECRET-ACME.*SECRET-ACME/s, 'afterwards the own context works') or diag($err);
 }
 
+# Another tenant may get the id of one that is gone; its name and number are its own.
+{
+	my $id = '00000000-0000-0000-0000-0000000000cc';
+	my $enter = "BEGIN; SELECT multitenant.use_tenant('$id'::uuid);";
+	$mt->superuser("SELECT multitenant.create_tenant('epsilon', id => '$id', number => 77)");
+	$mt->superuser("INSERT INTO named VALUES ('epsilon', 'SECRET-EPSILON'), ('delta', 'SECRET-DELTA'); INSERT INTO numbered VALUES (77, 'SECRET-EPSILON'), (78, 'SECRET-DELTA')");
+	my $session = $mt->session($migrator);
+	my $read = 'EXECUTE p; EXECUTE q;';
+	my $out = MtTest::ask($session, "$mode PREPARE p AS SELECT note FROM named; PREPARE q AS SELECT note FROM numbered; $enter $read COMMIT;");
+	is(join(' ', $out =~ /SECRET-(\w+)/g), 'EPSILON EPSILON', 'a tenant');
+	$mt->superuser("DELETE FROM multitenant.tenant WHERE slug = 'epsilon'; SELECT multitenant.create_tenant('delta', id => '$id', number => 78)");
+	$out = MtTest::ask($session, "$enter $read COMMIT;");
+	is(join(' ', $out =~ /SECRET-(\w+)/g), 'DELTA DELTA', 'another tenant with its id');
+}
+
 # A plan is taken from the cache before the session's own context is there: none of another tenant may be kept then. And a
 # function in SQL was planned as a whole before it entered a tenant.
 foreach my $table ('invoice', 'parted')
