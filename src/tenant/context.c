@@ -70,6 +70,7 @@ static const pg_uuid_t *tenant_copy = NULL;
 
 /* The tenant last seen active, and the registry generation it was seen at. */
 static pg_uuid_t validated_tenant;
+static int64 validated_number = 0;
 static uint64 validated_generation = 0;
 
 /* ---- the value of the GUC ---- */
@@ -375,13 +376,18 @@ tenant_is_active(MtDenial *denial)
 	MtRegistryAccept();
 	generation = MtRegistryGeneration();
 	if (validated_generation == generation &&
+		validated_number == current_context->number &&
 		memcmp(&validated_tenant, &current_context->tenant, UUID_LEN) == 0)
 		return true;
 
+	/* Another tenant may have got the id of one that is gone. */
 	if (MtRegistryById(&current_context->tenant, &tenant) &&
-		tenant.state == MT_TENANT_ACTIVE)
+		tenant.state == MT_TENANT_ACTIVE &&
+		tenant.number == current_context->number &&
+		strcmp(tenant.slug, current_context->slug) == 0)
 	{
 		validated_tenant = tenant.id;
+		validated_number = tenant.number;
 		validated_generation = generation;
 		return true;
 	}
@@ -394,10 +400,27 @@ tenant_is_active(MtDenial *denial)
  * Security: a rollback to a savepoint can bring back a context that the session
  * brought along and that this transaction has replaced since.
  */
-bool
-MtContextIsBroughtBack(void)
+static bool
+is_brought_back(void)
 {
 	return lock_is_held() && !is_same_identity(current_context, &lock.identity);
+}
+
+bool
+MtContextIsPassing(void)
+{
+	if (is_brought_back())
+		return true;
+	return mt_guc_token != NULL && mt_guc_token[0] != '\0' && lock_is_held() &&
+		lock.identity.source != MT_SOURCE_CONNECTION &&
+		lock.identity.source != MT_SOURCE_BINDING;
+}
+
+bool
+MtContextIsReplaceable(void)
+{
+	return lock_is_held() && lock_is_replaceable() &&
+		lock.identity.source != MT_SOURCE_BINDING;
 }
 
 bool
@@ -409,7 +432,7 @@ MtContextCheck(MtDenial *denial)
 		return false;
 	}
 
-	if (MtContextIsBroughtBack())
+	if (is_brought_back())
 		return MtDeny(denial, MT_ERRCODE_CONTEXT_CONFLICT,
 					  "this transaction has had another context",
 					  "The context that a rollback brought back is not the one of this transaction.",

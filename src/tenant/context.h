@@ -100,10 +100,14 @@ extern void MtContextMaterialise(void);
 extern bool MtContextCheck(MtDenial *denial);
 
 /*
- * Has a rollback brought back a context that is not the one of this transaction?
- * Nothing protected runs under it.
+ * Will the session itself bring another context than this one, maybe for the next
+ * statement, or is it one that a rollback has brought back, under which nothing
+ * protected runs?
  */
-extern bool MtContextIsBroughtBack(void);
+extern bool MtContextIsPassing(void);
+
+/* Can a statement of this transaction still enter another tenant? */
+extern bool MtContextIsReplaceable(void);
 
 /* Has a statement on protected data run under the current context? */
 extern bool MtContextIsUsed(void);
