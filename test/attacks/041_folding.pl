@@ -129,7 +129,7 @@ $mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LAN
 	my $list = 'SELECT * FROM listed();';
 	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM parted; $list EXECUTE p; \\echo --
 		BEGIN; SELECT; SAVEPOINT s; SELECT multitenant.authenticate('" . $mt->token('beta') . "'); $list EXECUTE p; \\echo --
-		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK TO s; EXECUTE p; ROLLBACK; \\echo --
+		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK; \\echo --
 		$list EXECUTE p; EXECUTE q; \\echo --\n" . $mt->begin('beta') . "$list EXECUTE p; EXECUTE q; COMMIT;",
 		pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	my @parts = split(/--\n/, $out);
