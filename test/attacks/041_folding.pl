@@ -352,6 +352,23 @@ foreach my $statement ('UPDATE parted SET id = 7', 'UPDATE parted SET id = 7 RET
 }
 is($mt->superuser($all_rows), $rows_before, 'nothing was written');
 
+# A function that a driver calls without a statement: what it keeps is taken from the cache before any context is there.
+$mt->superuser(<<"SQL");
+SET ROLE $owner;
+CREATE FUNCTION listing() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT string_agg(note, chr(44)) FROM parted); END';
+CREATE FUNCTION entering(text) RETURNS text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT string_agg(note, chr(44)) FROM parted';
+SQL
+my ($listing, $entering) = split(/\|/, $mt->superuser("SELECT 'listing()'::regprocedure::oid, 'entering(text)'::regprocedure::oid"));
+my $call = sub {
+	my ($function, @arguments) = @_;
+	return [ [ F => pack('N n n', $function, 0, scalar @arguments) . join('', map { pack('N', length) . $_ } @arguments) . pack('n', 0) ] ];
+};
+{
+	my @by_turns = ($call->($listing), 'BEGIN', "SELECT multitenant.authenticate('" . $mt->token('beta') . "')", $call->($listing), 'COMMIT');
+	my @seen = driver($mt->token('acme'), @by_turns, @by_turns, $call->($listing), $call->($entering, $mt->token('beta')), $call->($listing));
+	is(join(' ', map { /SECRET-(\w+)/g } @seen), 'ACME BETA ACME BETA ACME BETA ACME', 'calls without a statement') or diag(join("\n", @seen));
+}
+
 $mt->superuser('DROP TABLE letter, person, keyed CASCADE; DROP FUNCTION tried(); DROP VIEW barrier');
 
 $mt->intact('nothing was changed');
