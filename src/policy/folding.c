@@ -23,6 +23,9 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
+#include "access/table.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
@@ -32,12 +35,16 @@
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "partitioning/partdesc.h"
 #include "policy/folding.h"
+#include "policy/protection.h"
 #include "tcop/pquery.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/portal.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
@@ -55,6 +62,16 @@ static bool is_switching = false;
 
 /* May the plan cache keep some of them? To make it forget walks all that it has. */
 static bool may_be_kept = false;
+static int	guesses = 0;		/* plans that it seems not to keep, and that
+								 * have not started */
+
+/*
+ * What a statement must gain to be planned anew for each tenant: to plan one takes
+ * as long as to start so many partitions, three times as long with each relation
+ * more.
+ */
+#define PARTITIONS_WORTH_PLANNING 75
+#define COST_OF_RELATION 3
 
 /* The text analyzed last, if nothing has run since. Compared, never read. */
 static const char *analyzed_text = NULL;
@@ -173,29 +190,77 @@ void
 MtFoldNoteStart(const PlannedStmt *statement)
 {
 	analyzed_text = NULL;
-	if (!may_be_kept && MtFoldIsFolded(statement))
-		may_be_kept = !is_run_once(statement);
+	if (!MtFoldIsFolded(statement))
+		return;
+	if (!is_run_once(statement))
+		may_be_kept = true;
+	else if (guesses > 0)
+		guesses--;
 }
 
-static bool
-names_partitioned(Node *node, void *context)
+/* The partitions of a table that the tenant chooses among; 0 if it does not. */
+static int
+partitions_by_tenant(const RangeTblEntry *entry)
 {
+	Relation	relation;
+	PartitionKey key;
+	AttrNumber	column = MtProtectionOf(entry->relid)->column;
+	int			count = 0;
+
+	if (column == 0)
+		return 0;
+	relation = table_open(entry->relid, NoLock);
+	key = RelationGetPartitionKey(relation);
+	for (int i = 0; i < get_partition_natts(key); i++)
+		if (get_partition_col_attnum(key, i) == column)
+			count = RelationGetPartitionDesc(relation, true)->nparts;
+	table_close(relation, NoLock);
+	return count;
+}
+
+typedef struct Gain
+{
+	int			relations;
+	double		partitions;
+} Gain;
+
+static bool
+gain_walker(Node *node, void *context)
+{
+	Gain	   *gain = (Gain *) context;
 	ListCell   *cell;
 
 	if (node == NULL)
 		return false;
 	if (!IsA(node, Query))
-		return expression_tree_walker(node, names_partitioned, context);
+		return expression_tree_walker(node, gain_walker, context);
 	foreach(cell, ((Query *) node)->rtable)
-		if (lfirst_node(RangeTblEntry, cell)->relkind == RELKIND_PARTITIONED_TABLE)
-		return true;
-	return query_tree_walker((Query *) node, names_partitioned, context, 0);
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind != RTE_RELATION)
+			continue;
+		gain->relations++;
+		if (entry->relkind == RELKIND_PARTITIONED_TABLE && entry->inh)
+			gain->partitions += partitions_by_tenant(entry);
+	}
+	return query_tree_walker((Query *) node, gain_walker, context, 0);
+}
+
+static bool
+is_worth_planning(Query *query)
+{
+	Gain		gain = {0, 0};
+
+	(void) gain_walker((Node *) query, &gain);
+	return gain.partitions >=
+		PARTITIONS_WORTH_PLANNING * pow(COST_OF_RELATION, gain.relations - 1);
 }
 
 /*
  * Will the plan be thrown away? One with values for its parameters is, and one of a
  * text that was analyzed just before: the plan cache has texts of its own. Where
- * that analyzes one anew it looks the same; the start of the plan tells.
+ * that analyzes one anew it looks the same; so it is a guess until the plan starts.
  */
 static bool
 is_for_once(const char *text, ParamListInfo parameters)
@@ -220,7 +285,7 @@ is_planned_ahead(void)
  * anything of ours runs.
  *
  * In a session that changes tenants, a plan that is kept is cheaper left general
- * than made anew for each - except over partitions.
+ * than made anew for each - except over many partitions.
  */
 bool
 MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
@@ -230,14 +295,17 @@ MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
 
 	if (folding.context->state != MT_STATE_TENANT || !mt_guc_fold_plans ||
 		MtContextIsPassing() || is_planned_ahead() ||
-		(is_switching && !is_once && !names_partitioned((Node *) query, NULL)))
+		(is_switching && !is_once && !is_worth_planning(query)))
 		return false;
 	(void) fold_query((Node *) query, &folding);
 	if (folding.count == 0)
 		return false;
 	folded_for = *folding.context;
 	has_folded = true;
-	may_be_kept |= !is_once;
+	if (!is_once)
+		may_be_kept = true;
+	else if (parameters == NULL)
+		guesses++;
 	return true;
 }
 
@@ -339,9 +407,10 @@ before_context(const MtContext *context)
 		return;
 	is_switching = true;
 	has_folded = false;
-	if (!may_be_kept)
+	if (!may_be_kept && guesses == 0)
 		return;
 	may_be_kept = false;
+	guesses = 0;
 	MtInvalidationForgetPlans(MARK_HASH);
 }
 

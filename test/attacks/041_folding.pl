@@ -17,8 +17,14 @@ SET ROLE $owner;
 CREATE TABLE parted (tenant_id uuid NOT NULL, id int, note text) PARTITION BY LIST (tenant_id);
 CREATE TABLE parted_a PARTITION OF parted FOR VALUES IN ('$acme');
 CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('$beta');
+SELECT format('CREATE TABLE more_%s PARTITION OF parted FOR VALUES IN (%L)', n, gen_random_uuid()) FROM generate_series(1, 80) n \\gexec
 INSERT INTO parted VALUES ('$acme', 1, 'SECRET-ACME'), ('$beta', 1, 'SECRET-BETA');
-SELECT multitenant.protect('parted');
+CREATE TABLE few (tenant_id uuid NOT NULL, note text) PARTITION BY LIST (tenant_id);
+CREATE TABLE few_a PARTITION OF few FOR VALUES IN ('$acme');
+CREATE TABLE few_b PARTITION OF few FOR VALUES IN ('$beta');
+CREATE TABLE daily (tenant_id uuid NOT NULL, day int, note text) PARTITION BY LIST (day);
+SELECT format('CREATE TABLE daily_%s PARTITION OF daily FOR VALUES IN (%s)', n, n) FROM generate_series(1, 80) n \\gexec
+SELECT multitenant.protect(t) FROM unnest('{parted,few,daily}'::regclass[]) t;
 CREATE TABLE numbered (tenant_id bigint, note text);
 CREATE TABLE small (tenant_id int, note text);
 CREATE TABLE named (tenant_id text, note text);
@@ -26,7 +32,7 @@ INSERT INTO numbered VALUES (1, 'SECRET-ACME'), (2, 'SECRET-BETA');
 INSERT INTO small VALUES (1, 'SECRET-ACME'), (2, 'SECRET-BETA');
 INSERT INTO named VALUES ('acme', 'SECRET-ACME'), ('beta', 'SECRET-BETA');
 SELECT multitenant.protect(t, 'tenant_id') FROM unnest('{numbered,small,named}'::regclass[]) t;
-GRANT SELECT, INSERT, UPDATE, DELETE ON parted, numbered, small, named TO $app, $migrator;
+GRANT SELECT, INSERT, UPDATE, DELETE ON parted, few, daily, numbered, small, named TO $app, $migrator;
 CREATE VIEW every WITH (security_invoker) AS SELECT note FROM invoice UNION ALL SELECT note FROM named;
 GRANT SELECT ON every TO $app, $migrator;
 SQL
@@ -97,26 +103,31 @@ $mt->refused($app, $mt->begin('acme') . "DECLARE c CURSOR FOR SELECT note FROM i
 # What runs once is folded for each, what is kept is left general, except over partitions.
 {
 	my ($out, $err) = $mt->run($migrator, "$mode PREPARE plain AS SELECT note FROM invoice; PREPARE parted AS SELECT note FROM parted;"
+		. "PREPARE few AS SELECT note FROM few; PREPARE daily AS SELECT note FROM daily WHERE day = 1; PREPARE joined AS SELECT p.note FROM parted p JOIN invoice i USING (tenant_id) JOIN few USING (tenant_id);"
 		. "PREPARE custom(text) AS SELECT note FROM invoice WHERE note > \$1;"
 		. join('', map { $mt->begin($_) . 'EXPLAIN (COSTS off) EXECUTE plain; \echo --
 			EXPLAIN (COSTS off) EXECUTE parted; \echo --
 			EXPLAIN (COSTS off) SELECT note FROM invoice; \echo --
 			SET LOCAL plan_cache_mode = force_custom_plan; EXPLAIN (COSTS off) EXECUTE custom(0); \echo --
+			EXPLAIN (COSTS off) EXECUTE few; EXPLAIN (COSTS off) EXECUTE daily; EXPLAIN (COSTS off) EXECUTE joined; \echo --
 			DECLARE c CURSOR FOR SELECT note FROM invoice; FETCH c;
 			COMMIT; \echo --
 ' } qw(acme beta acme beta)));
 	my @parts = split(/--\n/, $out);
 	foreach my $round (0 .. 3)
 	{
-		my ($kept, $partitions, $once, $custom) = @parts[5 * $round .. 5 * $round + 3];
+		my ($kept, $partitions, $once, $custom) = @parts[6 * $round .. 6 * $round + 3];
 		my $own = $round % 2 ? $beta : $acme;
 		if ($round == 0) { like($kept, qr/$own/, 'kept, with one tenant so far: folded') }
 		else { like($kept, qr/multitenant\.current_tenant/, "kept, tenant $round: general") }
 		like($partitions, $round % 2 ? qr/parted_b/ : qr/parted_a/, "kept, over partitions, tenant $round: pruned");
 		unlike($partitions, $round % 2 ? qr/parted_a|multitenant/ : qr/parted_b|multitenant/, "kept, over partitions, tenant $round: only its own");
+		my @general = $parts[6 * $round + 4] =~ /multitenant\.current_tenant/g;
+		ok((@general ? $round > 0 && @general >= 3 && $parts[6 * $round + 4] !~ /'$own'/ : $round == 0),
+			"kept, over few partitions, by something else, or joined, tenant $round: general after a change") or diag($parts[6 * $round + 4]);
 		like($once, qr/tenant_id = '$own'/, "run once, tenant $round: folded");
 		like($custom, qr/tenant_id = '$own'/, "with values, tenant $round: folded");
-		like($parts[5 * $round + 4], $round % 2 ? qr/SECRET-BETA/ : qr/SECRET-ACME/, "a cursor, tenant $round");
+		like($parts[6 * $round + 5], $round % 2 ? qr/SECRET-BETA/ : qr/SECRET-ACME/, "a cursor, tenant $round");
 	}
 	unlike($err, qr/ERROR/, 'no error');
 }
@@ -129,7 +140,7 @@ $mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LAN
 	my $list = 'SELECT * FROM listed();';
 	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM parted; $list EXECUTE p; \\echo --
 		BEGIN; SELECT; SAVEPOINT s; SELECT multitenant.authenticate('" . $mt->token('beta') . "'); $list EXECUTE p; \\echo --
-		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK TO s; EXECUTE p; ROLLBACK; \\echo --
+		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK; \\echo --
 		$list EXECUTE p; EXECUTE q; \\echo --\n" . $mt->begin('beta') . "$list EXECUTE p; EXECUTE q; COMMIT;",
 		pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	my @parts = split(/--\n/, $out);
@@ -320,6 +331,11 @@ sub driver
 	my @seen;
 	foreach my $step (undef, @steps)
 	{
+		if (ref $step eq 'CODE')
+		{
+			$step->();
+			next;
+		}
 		foreach my $message (ref $step ? @$step : defined $step ? [ Q => "$step\0" ] : ())
 		{
 			print $socket pack('a N', $message->[0], 4 + length $message->[1]) . $message->[1];
@@ -351,6 +367,33 @@ foreach my $statement ('UPDATE parted SET id = 7', 'UPDATE parted SET id = 7 RET
 	unlike($seen[2], qr/MT0|25P02/, "executed for its own: $statement");
 }
 is($mt->superuser($all_rows), $rows_before, 'nothing was written');
+
+# What is bound and never executed is kept all the same, also where the statement had to be analyzed anew.
+{
+	my $bind = [ [ B => "p\0s\0" . "\0\0" x 3 ], $sync ];
+	my $enter = sub { return ('BEGIN', "SELECT multitenant.authenticate('" . $mt->token($_[0]) . "')") };
+	my @seen = driver('', $enter->('beta'), 'COMMIT', [ [ P => "s\0UPDATE parted SET id = id RETURNING note\0\0\0" ], $sync ], $enter->('acme'), $bind, 'COMMIT', $enter->('beta'), 'COMMIT',
+		sub { $mt->superuser('COMMENT ON TABLE parted IS NULL; ALTER TABLE parted ALTER note SET STATISTICS 10') },
+		$enter->('acme'), $bind, 'COMMIT', $enter->('beta'), [ @$bind[0], [ E => "p\0\0\0\0\0" ], $sync ], 'ROLLBACK');
+	like($seen[-2], qr/^SECRET-BETA UPDATE 1$/, 'bound and not executed for another tenant') or diag(join(' | ', @seen));
+}
+
+# A function that a driver calls without a statement: what it keeps is taken from the cache before any context is there.
+$mt->superuser(<<"SQL");
+SET ROLE $owner;
+CREATE FUNCTION listing() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT string_agg(note, chr(44)) FROM parted); END';
+CREATE FUNCTION entering(text) RETURNS text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT string_agg(note, chr(44)) FROM parted';
+SQL
+my ($listing, $entering) = split(/\|/, $mt->superuser("SELECT 'listing()'::regprocedure::oid, 'entering(text)'::regprocedure::oid"));
+my $call = sub {
+	my ($function, @arguments) = @_;
+	return [ [ F => pack('N n n', $function, 0, scalar @arguments) . join('', map { pack('N', length) . $_ } @arguments) . pack('n', 0) ] ];
+};
+{
+	my @by_turns = ($call->($listing), 'BEGIN', "SELECT multitenant.authenticate('" . $mt->token('beta') . "')", $call->($listing), 'COMMIT');
+	my @seen = driver($mt->token('acme'), @by_turns, @by_turns, $call->($listing), $call->($entering, $mt->token('beta')), $call->($listing));
+	is(join(' ', map { /SECRET-(\w+)/g } @seen), 'ACME BETA ACME BETA ACME BETA ACME', 'calls without a statement') or diag(join("\n", @seen));
+}
 
 $mt->superuser('DROP TABLE letter, person, keyed CASCADE; DROP FUNCTION tried(); DROP VIEW barrier');
 

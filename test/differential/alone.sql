@@ -2,7 +2,7 @@
 \set ON_ERROR_STOP on
 CREATE SCHEMA multitenant;
 GRANT USAGE ON SCHEMA multitenant TO public;
-SELECT format('CREATE FUNCTION multitenant.%s() RETURNS %s LANGUAGE sql STABLE AS %L', name, type, format('SELECT %L::%s', value, type))
+SELECT format('CREATE FUNCTION multitenant.%s() RETURNS %s LANGUAGE sql STABLE PARALLEL SAFE AS %L', name, type, format('SELECT %L::%s', value, type))
 FROM (VALUES ('current_tenant', 'uuid', :'uuid'), ('current_tenant_or_null', 'uuid', :'uuid'), ('current_tenant_number', 'bigint', :'number'),
 	('current_tenant_int4', 'int', :'number'), ('current_tenant_slug', 'text', :'slug')) f (name, type, value) \gexec
 SELECT format('ALTER TABLE shop.%I ALTER tenant_id SET DEFAULT multitenant.%s()', c.relname,
