@@ -1,5 +1,5 @@
 -- The data of make bench, loaded once and copied for every variant: 1000 tenants, their rows interleaved as time would
--- interleave them, keys and indexes led by the tenant as the guides recommend. Variable "tenants".
+-- interleave them, keys and indexes led by the tenant as the guides recommend. Variables "tenants", "big", "big_rows".
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
@@ -36,6 +36,22 @@ ALTER TABLE customers ADD PRIMARY KEY (tenant_id, id);
 ALTER TABLE products ADD PRIMARY KEY (tenant_id, id);
 ALTER TABLE orders ADD PRIMARY KEY (tenant_id, id);
 ALTER TABLE lines ADD PRIMARY KEY (tenant_id, order_id, number);
+
+-- One tenant has many rows, variables "big" and "big_rows", and conditions find few of them.
+CREATE EXTENSION btree_gin;
+CREATE TABLE documents (
+	tenant_id uuid NOT NULL, id integer NOT NULL, title text NOT NULL, price numeric NOT NULL, data jsonb NOT NULL, body tsvector NOT NULL);
+INSERT INTO documents
+	SELECT tenant, i, 'Item ' || i % 2000 || '-' || md5(i::text), i % 2000 + 0.25, jsonb_build_object('k', i % 2000, 'l', 'all'),
+		to_tsvector('simple', 'all w' || i % 2000 || ' v' || i % 7)
+	FROM (SELECT tenant_of(n), 100 FROM generate_series(1, :tenants) n WHERE tenant_of(n) <> :'big' UNION ALL SELECT :'big', :big_rows) v(tenant, number),
+		generate_series(1, number) i ORDER BY i;
+ALTER TABLE documents ADD PRIMARY KEY (tenant_id, id);
+CREATE INDEX documents_title ON documents (tenant_id, title text_pattern_ops);
+CREATE INDEX documents_lower ON documents (tenant_id, lower(title));
+CREATE INDEX documents_price ON documents (tenant_id, price);
+CREATE INDEX documents_body ON documents USING gin (tenant_id, body);
+CREATE INDEX documents_data ON documents USING gin (tenant_id, data jsonb_path_ops);
 
 CREATE ROLE bench_app LOGIN;
 CREATE ROLE bench_session LOGIN;
