@@ -78,20 +78,55 @@ owner_of(Oid relid)
 	return owner;
 }
 
-/* The one object of a DROP of an index or policy, as the relation it names. */
+/* The relation to which an object belongs: its names without the last one. */
+static RangeVar *
+relation_above(List *names)
+{
+	if (list_length(names) < 2)
+		return NULL;
+	return makeRangeVarFromNameList(list_truncate(list_copy(names), list_length(names) - 1));
+}
+
+/*
+ * The relation that the one object of a DROP or COMMENT is, or belongs to; NULL
+ * for other kinds of objects.
+ */
+static RangeVar *
+target_of_object(ObjectType kind, Node *names)
+{
+	if (!IsA(names, List))
+		return NULL;
+	switch (kind)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_INDEX:
+			return makeRangeVarFromNameList((List *) names);
+		case OBJECT_COLUMN:
+		case OBJECT_POLICY:
+		case OBJECT_TABCONSTRAINT:
+		case OBJECT_TRIGGER:
+			return relation_above((List *) names);
+		default:
+			return NULL;
+	}
+}
+
 static RangeVar *
 target_of_drop(DropStmt *statement)
 {
-	List	   *names;
-
-	if (list_length(statement->objects) != 1 ||
-		(statement->removeType != OBJECT_INDEX &&
-		 statement->removeType != OBJECT_POLICY))
+	if (list_length(statement->objects) != 1 || statement->removeType == OBJECT_TABLE)
 		return NULL;
-	names = linitial_node(List, statement->objects);
-	if (statement->removeType == OBJECT_POLICY)
-		names = list_truncate(list_copy(names), list_length(names) - 1);
-	return makeRangeVarFromNameList(names);
+	return target_of_object(statement->removeType, linitial(statement->objects));
+}
+
+/* Privileges on one table or sequence, not on all of a schema. */
+static RangeVar *
+target_of_grant(GrantStmt *statement)
+{
+	if (list_length(statement->objects) != 1 || statement->targtype != ACL_TARGET_OBJECT ||
+		(statement->objtype != OBJECT_TABLE && statement->objtype != OBJECT_SEQUENCE))
+		return NULL;
+	return linitial_node(RangeVar, statement->objects);
 }
 
 /* The relation that a statement of an allowed kind names, else NULL. */
@@ -114,6 +149,7 @@ target_of(Node *statement)
 			switch (((RenameStmt *) statement)->renameType)
 			{
 				case OBJECT_INDEX:
+				case OBJECT_TABLE:
 				case OBJECT_TABCONSTRAINT:
 					return ((RenameStmt *) statement)->relation;
 				default:
@@ -125,8 +161,26 @@ target_of(Node *statement)
 			return ((CreatePolicyStmt *) statement)->table;
 		case T_DropStmt:
 			return target_of_drop((DropStmt *) statement);
+		case T_CommentStmt:
+			return target_of_object(((CommentStmt *) statement)->objtype, ((CommentStmt *) statement)->object);
+		case T_CreateTrigStmt:
+			return ((CreateTrigStmt *) statement)->relation;
+		case T_ViewStmt:
+			return ((ViewStmt *) statement)->view;
+		case T_GrantStmt:
+			return target_of_grant((GrantStmt *) statement);
+		case T_AlterSeqStmt:
+			return ((AlterSeqStmt *) statement)->sequence;
+		case T_LockStmt:
+			if (list_length(((LockStmt *) statement)->relations) != 1)
+				return NULL;
+			return linitial_node(RangeVar, ((LockStmt *) statement)->relations);
+		case T_InsertStmt:
+			return ((InsertStmt *) statement)->relation;
 		case T_UpdateStmt:
 			return ((UpdateStmt *) statement)->relation;
+		case T_DeleteStmt:
+			return ((DeleteStmt *) statement)->relation;
 		default:
 			return NULL;
 	}
@@ -248,9 +302,25 @@ MtOwnerTakeCommand(MtOwnerCommand *out)
 	return true;
 }
 
+/* CREATE TABLE of a permanent table: it has no owner yet. */
+static bool
+is_new_table(Node *statement)
+{
+	return statement != NULL && IsA(statement, CreateStmt) &&
+		((CreateStmt *) statement)->relation->schemaname != NULL &&
+		((CreateStmt *) statement)->relation->relpersistence != RELPERSISTENCE_TEMP;
+}
+
+static bool
+is_change_of_rows(Node *statement)
+{
+	return IsA(statement, InsertStmt) || IsA(statement, UpdateStmt) || IsA(statement, DeleteStmt);
+}
+
 /*
  * multitenant._run_as_owner(table_name regclass, command text): the number of
- * rows changed. Without table_name it is the relation that the command names.
+ * rows changed. Without table_name it is the relation that the command names. A
+ * table that the command creates will belong to the owner of table_name.
  */
 Datum
 mt_run_as_owner(PG_FUNCTION_ARGS)
@@ -264,7 +334,10 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	command = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	relid = relation_of(command);
+	if (!PG_ARGISNULL(0) && is_new_table(only_statement(command)))
+		relid = PG_GETARG_OID(0);
+	else
+		relid = relation_of(command);
 	if (!OidIsValid(relid) || (!PG_ARGISNULL(0) && relid != PG_GETARG_OID(0)))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -275,8 +348,10 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 
 	pending_command.caller = GetUserId();
 	pending_command.may_refer = MtIsActive() && MtAccessAllows(MT_ALLOW_REFERENCES);
+	pending_command.may_lock = MtIsActive() && MtAccessAllows(MT_ALLOW_LOCK);
+	pending_command.may_trigger = MtIsActive() && MtAccessAllows(MT_ALLOW_TRIGGERS);
 	enter(owner, &caller);
-	count = execute(command, !IsA(only_statement(command), UpdateStmt));
+	count = execute(command, !is_change_of_rows(only_statement(command)));
 	leave(&caller);
 	PG_RETURN_INT64((int64) count);
 }

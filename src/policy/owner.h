@@ -12,6 +12,8 @@ typedef struct MtOwnerCommand
 {
 	Oid			caller;
 	bool		may_refer;		/* his profile allows foreign keys */
+	bool		may_lock;		/* ... LOCK TABLE */
+	bool		may_trigger;	/* ... triggers */
 } MtOwnerCommand;
 
 /*

@@ -1,0 +1,466 @@
+/*
+ * isolation.sql
+ *	  Moving one tenant of a partitioned table into a partition of its own.
+ *
+ * isolate_tenant() copies the tenant's rows in batches into a table that is not attached yet, and that nobody reads
+ * through the partitioned one. Then, in one transaction under the lock, it makes the copy equal to what is there, takes
+ * the rows out of the shared partition and attaches the copy. So a row is seen once at every time, and whatever happens
+ * before that transaction has committed has changed nothing that anybody sees. How far a copy has come is written in
+ * its label: a crash leaves it there, and the next call goes on.
+ *
+ * Security: as in table.sql. Rows are read and written as the owner of the table in the context of the tenant that is
+ * moved: the policies themselves keep the move from touching anybody else's rows. Nothing is exempt from the guard.
+ */
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Partitions and tenants
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- The DEFAULT partition: where the rows of tenants are that have none of their own. NULL without one.
+CREATE FUNCTION multitenant._shared_partition(rel regclass) RETURNS regclass
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.partdefid::regclass FROM pg_catalog.pg_partitioned_table p WHERE p.partrelid = rel AND p.partdefid <> 0
+$$;
+
+-- What the rows of the table have in the tenant column for a tenant: id, number or slug.
+CREATE FUNCTION multitenant._tenant_value(rel regclass, tenant uuid) RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE multitenant._accessor(a.atttypid) WHEN 'multitenant.current_tenant()' THEN t.id::text
+		WHEN 'multitenant.current_tenant_slug()' THEN t.slug ELSE t.number::text END
+	FROM multitenant.tenants t
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
+	WHERE t.id = tenant
+$$;
+
+CREATE FUNCTION multitenant._tenant_literal(rel regclass, tenant uuid) RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('%L::%s', multitenant._tenant_value(rel, tenant), format_type(a.atttypid, NULL))
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
+$$;
+
+-- The partition, other than the shared one, whose list names the tenant. The server prints integers bare and everything
+-- else as literals.
+CREATE FUNCTION multitenant._partition_of(rel regclass, tenant uuid) RETURNS regclass
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+	CROSS JOIN LATERAL (SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM '^FOR VALUES IN \((.*)\)$')) AS b(list)
+	CROSS JOIN LATERAL (SELECT multitenant._tenant_value(rel, tenant)) AS v(value)
+	WHERE i.inhparent = rel AND c.relispartition AND NOT i.inhdetachpending
+	  AND (strpos(', ' || b.list || ', ', ', ' || v.value || ', ') > 0
+		   OR strpos(', ' || b.list || ', ', ', ' || quote_literal(v.value) || ', ') > 0)
+	LIMIT 1
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Copies that are under way
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- Tables whose label says that they are to become a partition. Names, because labels live in dumps: a copy whose table
+-- was renamed is nobody's, and lint() says so.
+CREATE VIEW multitenant.isolations WITH (security_invoker = true) AS
+	SELECT s.isolation ->> 'table' AS table_name,
+		(s.isolation ->> 'tenant')::uuid AS tenant_id,
+		format('%I.%I', n.nspname, c.relname) AS partition_name,
+		s.isolation ->> 'phase' AS phase,
+		(s.isolation ->> 'rows')::bigint AS rows_copied,
+		(s.isolation ->> 'of_rows')::bigint AS rows_expected,
+		(s.isolation ->> 'block')::bigint AS blocks_read,
+		(s.isolation ->> 'of_blocks')::bigint AS blocks_expected,
+		(s.isolation ->> 'since')::timestamptz AS started_at,
+		(s.isolation ->> 'at')::timestamptz AS updated_at
+	FROM pg_catalog.pg_class c
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	CROSS JOIN LATERAL (SELECT multitenant._label_json(c.oid) -> 'isolation' AS isolation
+						WHERE multitenant._label(c.oid) LIKE '%"isolation"%') AS s
+	WHERE c.relkind = 'r' AND NOT c.relispartition AND jsonb_typeof(s.isolation) = 'object' AND multitenant._has('see_tenants');
+COMMENT ON VIEW multitenant.isolations IS
+'Tenants that isolate_tenant() is moving, or has stopped moving: phase is copying, or ready (the copy is complete and waits for the lock); rows and pages of the shared partition done and expected; updated_at: the last batch. For profiles that see the list of tenants.';
+
+-- The copy of that tenant's rows; NULL if there is none.
+CREATE FUNCTION multitenant._copy_of(rel regclass, tenant uuid) RETURNS regclass
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT i.partition_name::regclass FROM multitenant.isolations i
+	WHERE i.table_name = rel::text AND i.tenant_id = tenant
+	  AND multitenant._owner(i.partition_name::regclass) = multitenant._owner(rel) LIMIT 1
+$$;
+
+CREATE FUNCTION multitenant._note_isolation(copy regclass, changes jsonb) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._set_label(copy, 'tenant ' || (j || jsonb_build_object('isolation',
+		coalesce(j -> 'isolation', '{}') || changes || jsonb_build_object('at', clock_timestamp())))::text)
+	FROM multitenant._label_json(copy) j
+$$;
+
+-- Options of the table and of its TOAST table, as CREATE TABLE takes them; empty without any.
+CREATE FUNCTION multitenant._storage_clauses(rel regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ' USING ' || quote_ident(m.amname)
+		|| coalesce(' WITH (' || nullif(concat_ws(', ', multitenant._option_list(c.reloptions), (
+			SELECT string_agg(format('toast.%I = %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', ')
+			FROM unnest(t.reloptions) o)), '') || ')', '')
+		|| coalesce(' TABLESPACE ' || quote_ident(s.spcname), '')
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_am m ON m.oid = c.relam
+	LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace
+	WHERE c.oid = rel
+$$;
+
+-- What a replica tells rows apart by, as in the shared partition.
+CREATE FUNCTION multitenant._replica_identity_command(copy regclass, shared regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('ALTER TABLE %s REPLICA IDENTITY ', copy) || CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+		WHEN 'i' THEN 'USING INDEX ' || (
+			SELECT quote_ident(x.relname) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_index o
+				ON o.indrelid = shared AND o.indisreplident
+			JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+			WHERE i.indrelid = copy AND i.indisunique AND i.indpred IS NULL
+			  AND multitenant._key_columns(i.indexrelid) = multitenant._key_columns(o.indexrelid) LIMIT 1) END
+	FROM pg_catalog.pg_class c WHERE c.oid = shared
+$$;
+
+-- Makes the table that is to become the partition: empty, protected, with every key and index that its parent has, so
+-- that attaching it takes no time.
+CREATE FUNCTION multitenant._create_copy(rel regclass, shared regclass, tenant uuid) RETURNS regclass
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	column_name name := multitenant._tenant_column(rel);
+	copy regclass;
+	copy_name text;
+	command text;
+	s multitenant._step;
+BEGIN
+	SELECT format('%I.%I', n.nspname, multitenant._free_relation_name(rel, c.relname, '_tenant_' || t.number, '{}')) INTO copy_name
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, multitenant.tenants t
+	WHERE c.oid = rel AND t.id = tenant;
+	PERFORM multitenant._run_as_owner(rel, format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING '
+		'CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING STATISTICS INCLUDING INDEXES)%s', copy_name, rel,
+		multitenant._storage_clauses(shared)));
+	copy := copy_name::regclass;
+	FOR command IN
+		SELECT format('ALTER TABLE %s ADD CONSTRAINT multitenant_only_tenant CHECK (%I = %s)', copy, column_name,
+					  multitenant._tenant_literal(rel, tenant))
+		UNION ALL SELECT * FROM multitenant._column_setting_commands(rel, copy_name)
+		UNION ALL SELECT multitenant._replica_identity_command(copy, shared)
+		UNION ALL SELECT * FROM multitenant._grant_commands(shared, copy_name)
+		UNION ALL SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', copy, k.conname, pg_get_constraintdef(k.oid))
+		FROM pg_catalog.pg_constraint k
+		WHERE k.conrelid = rel AND k.contype = 'f' AND k.conparentid = 0 AND k.confrelid <> rel LOOP
+		CONTINUE WHEN command IS NULL;
+		PERFORM multitenant._run_as_owner(copy, command);
+	END LOOP;
+	FOREACH s IN ARRAY ARRAY(SELECT p FROM multitenant._policy_steps(copy, 'tenant', column_name) p)
+		|| ARRAY(SELECT p FROM multitenant._row_security_steps(copy) p)
+		|| ARRAY(SELECT p FROM multitenant._column_label_steps(copy, column_name) p) LOOP
+		PERFORM multitenant._execute_step(s);
+	END LOOP;
+	PERFORM multitenant._set_label(copy, 'tenant ' || jsonb_build_object('isolation', jsonb_build_object('table', rel::text,
+		'tenant', tenant, 'phase', 'copying', 'rows', 0, 'block', 0, 'since', clock_timestamp()))::text);
+	PERFORM multitenant._assert_intact(copy);
+	RETURN copy;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Preconditions
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- That the owner sees every row of the tenant, and only those: policies of others could hide some from the move.
+CREATE FUNCTION multitenant._check_isolation(rel regclass, tenant uuid) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	shared regclass;
+	found_text text;
+BEGIN
+	PERFORM multitenant._check_partitioned(rel);
+	shared := multitenant._shared_partition(rel);
+	IF shared IS NULL THEN
+		RAISE EXCEPTION 'table % has no DEFAULT partition to move a tenant out of', rel
+			USING ERRCODE = '55000', HINT = 'Attach one, or make the tenant''s partition by hand.';
+	ELSIF (SELECT c.relkind <> 'r' FROM pg_catalog.pg_class c WHERE c.oid = shared) THEN
+		RAISE EXCEPTION 'the shared partition % is partitioned itself', shared
+			USING ERRCODE = '55000', HINT = 'Isolate tenants before partitioning the shared partition further, or by hand.';
+	ELSIF (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.oid = multitenant._owner(rel)) THEN
+		RAISE EXCEPTION 'table % belongs to a role that row level security does not filter', rel
+			USING ERRCODE = '55000',
+				  HINT = 'Give it to a role without SUPERUSER and BYPASSRLS: the policies see to it that only this tenant''s rows move.';
+	END IF;
+	SELECT string_agg(quote_ident(p.polname), ', ' ORDER BY p.polname) INTO found_text FROM pg_catalog.pg_policy p
+	WHERE p.polrelid = shared AND NOT p.polname = ANY (multitenant._policy_names());
+	IF found_text IS NOT NULL THEN
+		RAISE EXCEPTION 'policies of the shared partition % could hide rows from the move', shared
+			USING ERRCODE = '55000', DETAIL = format('Policies: %s.', found_text),
+				  HINT = format('Create them on %s, whose policies decide for everybody who names it, and drop them here.', rel);
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = shared AND i.indisprimary) THEN
+		RAISE EXCEPTION 'table % has no primary key', rel
+			USING ERRCODE = '55000', HINT = 'Give it one with the tenant column in it: by that the copy is compared with the original.';
+	END IF;
+	SELECT string_agg(format('%I of %s', r.con_name, r.child), ', ' ORDER BY r.con_name) INTO found_text
+	FROM multitenant._incoming_references(rel) r WHERE NOT multitenant._is_owner(r.child);
+	IF found_text IS NOT NULL THEN
+		RAISE EXCEPTION 'foreign keys to table % have to be made again, and belong to other roles', rel
+			USING ERRCODE = '42501', DETAIL = format('Foreign keys: %s.', found_text),
+				  HINT = 'Run this as a superuser, or as a role that has the rights of all the owners.';
+	END IF;
+	SELECT t.state INTO found_text FROM multitenant.tenants t WHERE t.id = tenant;
+	IF found_text IS DISTINCT FROM 'active' THEN
+		RAISE EXCEPTION 'the tenant is %', found_text
+			USING ERRCODE = '55000', HINT = 'A tenant is moved in its own context, which only an active one has.';
+	END IF;
+END
+$$;
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- The move
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- INSERT of the tenant's rows that the copy does not have; range: of these pages of the shared partition only.
+CREATE FUNCTION multitenant._copy_command(copy regclass, shared regclass, tenant_filter text, range text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('INSERT INTO %s (%s) SELECT %s FROM ONLY %s AS s WHERE s.%s%s ON CONFLICT DO NOTHING', copy,
+		multitenant._quoted_list(c.columns),
+		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(c.columns) WITH ORDINALITY AS u(x, n)),
+		shared, tenant_filter, range)
+	FROM (SELECT multitenant._live_columns(copy, false)) AS c(columns)
+$$;
+
+-- DELETE of the copy's rows that are not, byte for byte, rows of the shared partition (any more). The operators of the
+-- primary key are named, because nobody's search_path is in force.
+CREATE FUNCTION multitenant._stale_command(copy regclass, shared regclass, tenant_filter text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('DELETE FROM %s AS c WHERE NOT EXISTS (SELECT FROM ONLY %s AS s WHERE s.%s AND %s '
+				  'AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record)', copy, shared, tenant_filter, k.condition,
+		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)),
+		(SELECT string_agg(format('c.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)))
+	FROM (SELECT multitenant._live_columns(copy, false)) AS v(columns)
+	CROSS JOIN LATERAL (
+		SELECT string_agg(format('s.%1$I OPERATOR(%2$I.%3$s) c.%1$I', a.attname, n.nspname, o.oprname), ' AND ') AS condition
+		FROM pg_catalog.pg_index i
+		CROSS JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1], i.indclass::oid[]) AS x(number, class)
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = x.number
+		JOIN pg_catalog.pg_opclass oc ON oc.oid = x.class
+		JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
+			AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
+		JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+		WHERE i.indrelid = shared AND i.indisprimary) AS k
+$$;
+
+-- Makes the copy equal to what is there; returns the number of rows that it takes away and adds.
+CREATE FUNCTION multitenant._catch_up(copy regclass, shared regclass, tenant_filter text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	removed bigint := multitenant._run_as_owner(copy, multitenant._stale_command(copy, shared, tenant_filter));
+BEGIN
+	RETURN removed + multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter, ''));
+END
+$$;
+
+-- Locks everything that the exchange changes. Only for the first lock is it waited, half a second at a time; what then
+-- is not free makes it let go of all and try again: nobody is ever waited for under a lock, so there is no deadlock, and
+-- no queue behind this for longer.
+CREATE FUNCTION multitenant._lock_for_exchange(rel regclass, shared regclass, patience interval) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	children regclass[] := ARRAY(SELECT DISTINCT r.child FROM multitenant._incoming_references(rel) r WHERE NOT r.is_self);
+	has_references boolean := EXISTS (SELECT FROM multitenant._incoming_references(rel));
+	child regclass;
+	deadline timestamptz := clock_timestamp() + patience;
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM set_config('lock_timeout', '500ms', true);
+			IF has_references THEN
+				PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', rel));
+			ELSE
+				PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', rel));
+				PERFORM multitenant._run_as_owner(shared, format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', shared));
+			END IF;
+			FOREACH child IN ARRAY children LOOP
+				PERFORM multitenant._run_as_owner(child, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', child));
+			END LOOP;
+			PERFORM set_config('lock_timeout', '0', true);
+			RETURN;
+		EXCEPTION
+			WHEN lock_not_available THEN
+				IF clock_timestamp() > deadline THEN
+					RAISE EXCEPTION 'table % is in use', rel
+						USING ERRCODE = '55P03',
+							  HINT = 'The copy is complete and stays; call isolate_tenant() again when there is less traffic, or give it '
+								'more patience. Look for long transactions in pg_stat_activity.';
+				END IF;
+		END;
+		PERFORM pg_sleep(0.1 + random() * 0.2);
+	END LOOP;
+END
+$$;
+
+-- The exchange, in one transaction: afterwards the tenant's rows are in its own partition and nowhere else. Foreign keys
+-- to the table are taken away for it, because to the server the rows leave and do not come back; made again in the
+-- context of this tenant, they are checked for its rows, and nobody else's rows have changed.
+CREATE FUNCTION multitenant._exchange(rel regclass, copy regclass, tenant uuid, patience interval) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	shared regclass := multitenant._shared_partition(rel);
+	column_name name := multitenant._tenant_column(rel);
+	literal text := multitenant._tenant_literal(rel, tenant);
+	tenant_filter text := format('%I = %s', column_name, literal);
+	after_delete text[];
+	after_attach text[];
+	commands text[];
+	command text;
+	present bigint;
+	copied bigint;
+	moved bigint;
+BEGIN
+	PERFORM multitenant._lock_for_exchange(rel, shared, patience);
+	PERFORM multitenant._check_isolation(rel, tenant);
+	PERFORM multitenant._catch_up(copy, shared, tenant_filter);
+	present := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s WHERE %s', shared, tenant_filter));
+	copied := multitenant._query_as_owner(copy, format('SELECT count(*) FROM %s', copy));
+	-- Triggers have seen these rows when they came; the foreign keys' own stay on.
+	commands := ARRAY(SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', shared, g.tgname) FROM pg_catalog.pg_trigger g
+		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
+	after_delete := ARRAY(SELECT format('ALTER TABLE %s ENABLE %sTRIGGER %I', shared,
+			CASE g.tgenabled WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END, g.tgname) FROM pg_catalog.pg_trigger g
+		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
+	commands := commands || ARRAY(SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', r.child, r.con_name)
+		FROM multitenant._incoming_references(rel) r);
+	after_attach := ARRAY(SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition)
+			FROM multitenant._incoming_references(rel) r)
+		|| ARRAY(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark)
+			FROM multitenant._incoming_references(rel) r WHERE r.remark IS NOT NULL);
+	FOREACH command IN ARRAY commands LOOP
+		PERFORM multitenant._run_as_owner(NULL, command);
+	END LOOP;
+	moved := multitenant._run_as_owner(shared, format('DELETE FROM ONLY %s WHERE %s', shared, tenant_filter));
+	IF moved <> present OR moved <> copied THEN
+		RAISE EXCEPTION 'the copy % does not have the rows that are to be moved', copy
+			USING ERRCODE = '55000', DETAIL = format('There are %s rows; the copy has %s, and %s would be moved.', present, copied, moved),
+				  HINT = 'Nothing was changed. Drop the copy, and call isolate_tenant() again.';
+	END IF;
+	FOREACH command IN ARRAY after_delete
+		|| format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN (%s)', rel, copy, literal)
+		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_only_tenant', copy)
+		|| after_attach LOOP
+		PERFORM multitenant._run_as_owner(NULL, command);
+	END LOOP;
+	PERFORM multitenant._set_label(copy, multitenant._partition_label(shared, '{not_null,default,row_security}', '{}'));
+	PERFORM multitenant._assert_intact(rel);
+	PERFORM multitenant._assert_intact(copy);
+	RETURN moved;
+END
+$$;
+
+-- Security: see add_tenant_column() about search_path in a procedure that commits. The context ends with each
+-- transaction and is entered again in the next.
+CREATE PROCEDURE multitenant.isolate_tenant(tenant text, table_name regclass, batch_size int DEFAULT 10000,
+											patience interval DEFAULT '30 seconds')
+LANGUAGE plpgsql SECURITY INVOKER AS $$
+DECLARE
+	tenant_uuid uuid;
+	shared regclass;
+	copy regclass;
+	tenant_filter text;
+	progress record;
+	width bigint;
+	batch bigint;
+	total bigint;
+	is_small boolean;
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	IF coalesce(batch_size, 0) < 1 OR patience IS NULL THEN
+		RAISE EXCEPTION 'batch_size and patience must be positive'
+			USING ERRCODE = '22023', HINT = 'Omit them to use 10000 rows and 30 seconds.';
+	END IF;
+	PERFORM multitenant._check_partitioned(table_name);
+	tenant_uuid := multitenant.tenant_id(tenant);
+	IF multitenant._partition_of(table_name, tenant_uuid) IS NOT NULL THEN
+		RAISE NOTICE 'tenant % has its partition already: %', tenant, multitenant._partition_of(table_name, tenant_uuid);
+		RETURN;
+	END IF;
+	PERFORM multitenant._check_isolation(table_name, tenant_uuid);
+	PERFORM multitenant.use_tenant(tenant_uuid);
+	shared := multitenant._shared_partition(table_name);
+	tenant_filter := format('%I = %s', multitenant._tenant_column(table_name), multitenant._tenant_literal(table_name, tenant_uuid));
+	total := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s WHERE %s', shared, tenant_filter));
+	is_small := total <= batch_size;
+	copy := multitenant._copy_of(table_name, tenant_uuid);
+	IF copy IS NULL THEN
+		copy := multitenant._create_copy(table_name, shared, tenant_uuid);
+	END IF;
+	PERFORM multitenant._note_isolation(copy, jsonb_build_object('of_rows', total, 'of_blocks', multitenant._blocks_of(shared)));
+	COMMIT;
+
+	width := NULL;
+	LOOP
+		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+		EXIT WHEN multitenant._copy_of(table_name, tenant_uuid) IS DISTINCT FROM copy;	-- somebody else has finished it
+		PERFORM multitenant.use_tenant(tenant_uuid);
+		SELECT i.phase, i.rows_copied, i.blocks_read, i.blocks_expected INTO progress
+		FROM multitenant.isolations i WHERE i.partition_name::regclass = copy;
+		IF progress.phase = 'ready' THEN
+			total := multitenant._exchange(table_name, copy, tenant_uuid, patience);
+			RAISE NOTICE '%', format('%s rows of tenant %s are in partition %s', total, tenant, copy);
+			EXIT;
+		END IF;
+		width := coalesce(width, multitenant._blocks_for(shared, batch_size));
+		IF is_small OR progress.blocks_read >= progress.blocks_expected THEN
+			-- What came behind the end meanwhile, or changed: most of it is done before the lock.
+			batch := multitenant._catch_up(copy, shared, tenant_filter);
+			PERFORM multitenant._note_isolation(copy, jsonb_build_object('phase', 'ready', 'rows', progress.rows_copied + batch,
+																		 'block', progress.blocks_expected));
+		ELSE
+			batch := multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter,
+				format(' AND s.ctid >= ''(%s,0)'' AND s.ctid < ''(%s,0)''', progress.blocks_read, progress.blocks_read + width)));
+			PERFORM multitenant._note_isolation(copy, jsonb_build_object('rows', progress.rows_copied + batch,
+																		 'block', least(progress.blocks_read + width, progress.blocks_expected)));
+			IF batch > 0 THEN
+				RAISE NOTICE '%', format('%s of about %s rows', progress.rows_copied + batch, greatest(total, progress.rows_copied + batch));
+			END IF;
+		END IF;
+		COMMIT;
+	END LOOP;
+END
+$$;
+
+COMMENT ON PROCEDURE multitenant.isolate_tenant(text, regclass, int, interval) IS
+'Moves the rows of one tenant out of the shared partition into a partition of its own, named TABLE_tenant_NUMBER. Rows are copied in batches while everybody works on; then one transaction brings the copy up to date, takes the rows out of the shared partition and attaches the copy. Everybody sees each row once at every time. Commits after every batch; stopped at any point, it goes on where it was when called again. See the view multitenant.isolations for progress; to give up, drop the copy.
+tenant: slug or id of an active tenant. table_name: partitioned by tenant, see partition_by_tenant(), with a primary key; the tenant need not have rows yet. batch_size: rows of the shared partition for each transaction (about; default 10000). patience: how long to try for the lock (default 30 seconds); it is waited for half a second at a time.
+The last transaction locks the shared partition (ACCESS EXCLUSIVE), where other tables refer to the table also the whole table and those, for as long as it takes to compare and delete this tenant''s rows. Deferred keys, and triggers on the shared partition, do not fire for the move. Call it outside a transaction.
+Profile migrator. Errors: 42501; 22023 batch_size; MT008 unknown tenant; 55000 not partitioned by tenant, no primary key, tenant not active, policies on the shared partition, owner past row security; 55P03 the lock was not to be had, the copy is kept.';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- New tenants
+-- ---------------------------------------------------------------------------------------------------------------
+
+-- Tenants that should have a partition by the strategy of the table and have none.
+CREATE FUNCTION multitenant._missing_partitions() RETURNS TABLE(rel regclass, tenant uuid, slug text)
+LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT c.oid::regclass, t.id, t.slug
+	FROM pg_catalog.pg_partitioned_table p JOIN pg_catalog.pg_class c ON c.oid = p.partrelid
+	CROSS JOIN multitenant.tenants t
+	WHERE multitenant._label(c.oid) LIKE '%"new_tenants"%' AND multitenant._label_json(c.oid) ->> 'new_tenants' = 'dedicated'
+	  AND multitenant._is_partitioned_by_tenant(c.oid) AND t.state = 'active' AND multitenant._partition_of(c.oid, t.id) IS NULL
+	ORDER BY c.oid::regclass::text COLLATE "C", t.number
+$$;
+
+CREATE PROCEDURE multitenant.isolate_new_tenants(table_name regclass DEFAULT NULL, patience interval DEFAULT '30 seconds')
+LANGUAGE plpgsql SECURITY INVOKER AS $$
+DECLARE
+	tables regclass[];
+	tenants uuid[];
+BEGIN
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._require('isolation', 'partitioning a table');
+	SELECT coalesce(array_agg(m.rel), '{}'), coalesce(array_agg(m.tenant), '{}') INTO tables, tenants
+	FROM multitenant._missing_partitions() m WHERE table_name IS NULL OR m.rel = table_name;
+	FOR i IN 1 .. cardinality(tables) LOOP
+		COMMIT;
+		CALL multitenant.isolate_tenant(tenants[i]::text, tables[i], 10000, patience);
+	END LOOP;
+END
+$$;
+
+COMMENT ON PROCEDURE multitenant.isolate_new_tenants(regclass, interval) IS
+'Gives every active tenant its partition in the tables whose strategy is dedicated, with isolate_tenant(). To be called after create_tenant(), or from time to time; until then the tenant''s rows are in the shared partition, and nothing waits for a lock.
+table_name: this table only; null: all. patience: for each lock, as in isolate_tenant().
+Profile migrator. Errors: those of isolate_tenant().';
