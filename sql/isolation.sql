@@ -38,6 +38,13 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 	FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
 $$;
 
+-- The tenant column as the server compares it.
+CREATE FUNCTION multitenant._tenant_expression(rel regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT quote_ident(a.attname) || CASE WHEN a.atttypid = 'pg_catalog.varchar'::regtype THEN '::text' ELSE '' END
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
+$$;
+
 -- The partition, other than the shared one, whose list names the tenant. The server prints integers bare and everything
 -- else as literals.
 CREATE FUNCTION multitenant._partition_of(rel regclass, tenant uuid) RETURNS regclass
@@ -209,6 +216,12 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION multitenant._confirm_absence(table_name regclass, constraint_name name) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_confirm_absence';
+COMMENT ON FUNCTION multitenant._confirm_absence(regclass, name) IS
+'Internal: validates a CHECK (tenant column <> constant) by an index, under an ACCESS EXCLUSIVE lock; false if that cannot be done, or a row has the constant.';
+
 -- ---------------------------------------------------------------------------------------------------------------
 -- The move
 -- ---------------------------------------------------------------------------------------------------------------
@@ -337,9 +350,17 @@ BEGIN
 			USING ERRCODE = '55000', DETAIL = format('There are %s rows; the copy has %s, and %s would be moved.', present, copied, moved),
 				  HINT = 'Nothing was changed. Drop the copy, and call isolate_tenant() again.';
 	END IF;
+	-- With this the server need not read what all the others have in the shared partition.
+	PERFORM multitenant._run_as_owner(shared, format('ALTER TABLE %s ADD CONSTRAINT multitenant_not_tenant CHECK (%s <> %s) NOT VALID',
+		shared, multitenant._tenant_expression(rel), literal));
+	IF NOT multitenant._confirm_absence(shared, 'multitenant_not_tenant') AND multitenant._is_large(shared) THEN
+		RAISE EXCEPTION 'table % is too large to be read under a lock', shared
+			USING ERRCODE = '55000', HINT = format('Create an index on it that begins with %I, then call isolate_tenant() again.', column_name);
+	END IF;
 	FOREACH command IN ARRAY after_delete
 		|| format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN (%s)', rel, copy, literal)
 		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_only_tenant', copy)
+		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_not_tenant', shared)
 		|| after_attach LOOP
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;

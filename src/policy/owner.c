@@ -57,8 +57,8 @@ static bool is_command_pending = false;
 static MtOwnerCommand pending_command;
 
 /* The relation's owner, whose rights the caller must have. */
-static Oid
-owner_of(Oid relid)
+Oid
+MtOwnerRequire(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
@@ -344,7 +344,7 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 				errmsg("not one command that changes only the table it is for"),
 				errdetail("Command: %s", command),
 				errhint("If the label of the table was changed by hand, give back the old definition by hand, too."));
-	owner = owner_of(relid);
+	owner = MtOwnerRequire(relid);
 
 	pending_command.caller = GetUserId();
 	pending_command.may_refer = MtIsActive() && MtAccessAllows(MT_ALLOW_REFERENCES);
@@ -365,7 +365,7 @@ mt_query_as_owner(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Node	   *statement = only_statement(query);
-	Oid			owner = owner_of(PG_GETARG_OID(0));
+	Oid			owner = MtOwnerRequire(PG_GETARG_OID(0));
 	Caller		caller;
 	char	   *value = NULL;
 

@@ -22,4 +22,7 @@ typedef struct MtOwnerCommand
  */
 extern bool MtOwnerTakeCommand(MtOwnerCommand *out);
 
+/* The relation's owner. Throws unless the current user has its rights. */
+extern Oid	MtOwnerRequire(Oid relid);
+
 #endif							/* MT_OWNER_H */
