@@ -57,7 +57,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
-	multitenant._query_as_owner(regclass, text),
+	multitenant._query_as_owner(regclass, text), multitenant._add_checked_reference(text),
 	multitenant._blocks_of(regclass), multitenant._confirm_absence(regclass, name), multitenant._is_volatile_policy(oid),
 	multitenant._observe_row(internal, "any"), multitenant._observe_copied("any"),
 	multitenant._observations(), multitenant._observations_lost(),

@@ -307,8 +307,8 @@ END
 $$;
 
 -- The exchange, in one transaction: afterwards the tenant's rows are in its own partition and nowhere else. Foreign keys
--- to the table are taken away for it, because to the server the rows leave and do not come back; made again in the
--- context of this tenant, they are checked for its rows, and nobody else's rows have changed.
+-- to the table are taken away for it, because to the server the rows leave and do not come back; that they hold
+-- afterwards follows from that the copy is equal, and nothing is read for it.
 CREATE FUNCTION multitenant._exchange(rel regclass, copy regclass, tenant uuid, patience interval) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -317,7 +317,8 @@ DECLARE
 	literal text := multitenant._tenant_literal(rel, tenant);
 	tenant_filter text := format('%I = %s', column_name, literal);
 	after_delete text[];
-	after_attach text[];
+	references_again text[];
+	comments text[];
 	commands text[];
 	command text;
 	present bigint;
@@ -337,10 +338,10 @@ BEGIN
 		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
 	commands := commands || ARRAY(SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', r.child, r.con_name)
 		FROM multitenant._incoming_references(rel) r);
-	after_attach := ARRAY(SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition)
-			FROM multitenant._incoming_references(rel) r)
-		|| ARRAY(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark)
-			FROM multitenant._incoming_references(rel) r WHERE r.remark IS NOT NULL);
+	references_again := ARRAY(SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition)
+		FROM multitenant._incoming_references(rel) r);
+	comments := ARRAY(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark)
+		FROM multitenant._incoming_references(rel) r WHERE r.remark IS NOT NULL);
 	FOREACH command IN ARRAY commands LOOP
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;
@@ -351,8 +352,8 @@ BEGIN
 				  HINT = 'Nothing was changed. Drop the copy, and call isolate_tenant() again.';
 	END IF;
 	-- With this the server need not read what all the others have in the shared partition.
-	PERFORM multitenant._run_as_owner(shared, format('ALTER TABLE %s ADD CONSTRAINT multitenant_not_tenant CHECK (%s <> %s) NOT VALID',
-		shared, multitenant._tenant_expression(rel), literal));
+	PERFORM multitenant._run_as_owner(shared, format('ALTER TABLE %s ADD CONSTRAINT multitenant_not_tenant CHECK (%s <> %L) NOT VALID',
+		shared, multitenant._tenant_expression(rel), multitenant._tenant_value(rel, tenant)));
 	IF NOT multitenant._confirm_absence(shared, 'multitenant_not_tenant') AND multitenant._is_large(shared) THEN
 		RAISE EXCEPTION 'table % is too large to be read under a lock', shared
 			USING ERRCODE = '55000', HINT = format('Create an index on it that begins with %I, then call isolate_tenant() again.', column_name);
@@ -360,8 +361,13 @@ BEGIN
 	FOREACH command IN ARRAY after_delete
 		|| format('ALTER TABLE %s ATTACH PARTITION %s FOR VALUES IN (%s)', rel, copy, literal)
 		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_only_tenant', copy)
-		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_not_tenant', shared)
-		|| after_attach LOOP
+		|| format('ALTER TABLE %s DROP CONSTRAINT multitenant_not_tenant', shared) LOOP
+		PERFORM multitenant._run_as_owner(NULL, command);
+	END LOOP;
+	FOREACH command IN ARRAY references_again LOOP
+		PERFORM multitenant._add_checked_reference(command);
+	END LOOP;
+	FOREACH command IN ARRAY comments LOOP
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;
 	PERFORM multitenant._set_label(copy, multitenant._partition_label(shared, '{not_null,default,row_security}', '{}'));

@@ -79,12 +79,11 @@ $$;
 
 -- Foreign keys that have to be made again because the table that they refer to changes.
 CREATE FUNCTION multitenant._incoming_references(rel regclass)
-RETURNS TABLE(con oid, con_name name, child regclass, is_self boolean, is_partitioned boolean, definition text, remark text)
+RETURNS TABLE(con oid, con_name name, child regclass, is_self boolean, definition text, remark text)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT k.oid, k.conname, k.conrelid::regclass, k.conrelid = rel, c.relkind = 'p', pg_get_constraintdef(k.oid),
+	SELECT k.oid, k.conname, k.conrelid::regclass, k.conrelid = rel, pg_get_constraintdef(k.oid),
 		obj_description(k.oid, 'pg_constraint')
-	FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
-	WHERE k.contype = 'f' AND k.confrelid = rel AND k.conparentid = 0
+	FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = rel AND k.conparentid = 0
 	ORDER BY k.conrelid::regclass::text COLLATE "C", k.conname
 $$;
 
@@ -276,9 +275,7 @@ BEGIN
 		RAISE EXCEPTION 'table % is too large to be read under a lock', s.scans
 			USING ERRCODE = '55000',
 				  DETAIL = format('It has about %s rows; the command is: %s', multitenant._estimated_rows(s.scans), s.command),
-				  HINT = CASE WHEN s.preparation IS NULL
-					THEN 'Drop the foreign key and make it again afterwards, or raise multitenant.maximum_inline_rows for this session.'
-					ELSE format('Run this first, outside a transaction: %s', array_to_string(s.preparation, '; ')) END;
+				  HINT = format('Run this first, outside a transaction: %s', array_to_string(s.preparation, '; '));
 	END IF;
 END
 $$;
@@ -556,32 +553,14 @@ BEGIN
 		coalesce('WITH (' || multitenant._option_list(c.reloptions) || ') ', ''), rtrim(pg_get_viewdef(v.v), ';')), exclusive, rel)).*
 		FROM multitenant._direct_views(rel) AS v(v) JOIN pg_catalog.pg_class c ON c.oid = v.v;
 	FOR r IN SELECT * FROM multitenant._incoming_references(rel) LOOP
-		RETURN QUERY SELECT * FROM multitenant._reference_steps(rel, r.con_name, r.child, r.is_self, r.is_partitioned, r.definition);
+		RETURN NEXT (format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition), 'SHARE ROW EXCLUSIVE', true,
+					 'its rows have not changed and are not read again', NULL, rel, NULL, NULL)::multitenant._step;
 		IF r.remark IS NOT NULL AND NOT r.is_self THEN
 			RETURN NEXT multitenant._partition_step(format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark),
 				'SHARE UPDATE EXCLUSIVE', rel);
 		END IF;
 	END LOOP;
 	RETURN QUERY SELECT (multitenant._partition_step(x, 'SHARE UPDATE EXCLUSIVE', rel)).* FROM multitenant._comment_commands(rel, parent) x;
-END
-$$;
-
--- A foreign key to the table, made again. Its rows have not changed, so a large table need not be read under the lock:
--- new rows are checked from the start, and the old ones when it suits.
-CREATE FUNCTION multitenant._reference_steps(rel regclass, con_name name, child regclass, is_self boolean,
-											 is_partitioned boolean, definition text)
-RETURNS SETOF multitenant._step
-LANGUAGE plpgsql VOLATILE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	is_deferred boolean := NOT is_self AND NOT is_partitioned AND multitenant._is_large(child);
-	command text := format('ALTER TABLE %s ADD CONSTRAINT %I %s', child, con_name, definition);
-BEGIN
-	RETURN NEXT (command || CASE WHEN is_deferred THEN ' NOT VALID' ELSE '' END, 'SHARE ROW EXCLUSIVE', true, NULL, NULL, rel,
-				 CASE WHEN NOT is_deferred THEN child END, NULL)::multitenant._step;
-	IF is_deferred THEN
-		RETURN NEXT (NULL, NULL, NULL, format('%s is large: check its old rows when it suits, writers go on: ALTER TABLE %s '
-					 'VALIDATE CONSTRAINT %I', child, child, con_name), NULL, rel, NULL, NULL)::multitenant._step;
-	END IF;
 END
 $$;
 
@@ -608,6 +587,8 @@ BEGIN
 		IF s.command IS NOT NULL AND NOT dry_run THEN
 			IF starts_with(s.command, 'CREATE TABLE ') THEN
 				PERFORM multitenant._run_as_owner(table_name, s.command);
+			ELSIF s.note = 'its rows have not changed and are not read again' THEN
+				PERFORM multitenant._add_checked_reference(s.command);
 			ELSE
 				PERFORM multitenant._execute_step(s);
 			END IF;

@@ -197,7 +197,11 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 	MtUtility	previous = current_utility;
 
 	if (context != PROCESS_UTILITY_SUBCOMMAND)
+	{
 		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
+		if (current_utility.is_owners && current_utility.command.skips_check)
+			MtOwnerSkipCheck(statement);
+	}
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
 	current_utility.copied_to = InvalidOid;

@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(mt_run_as_owner);
+PG_FUNCTION_INFO_V1(mt_add_checked_reference);
 PG_FUNCTION_INFO_V1(mt_query_as_owner);
 PG_FUNCTION_INFO_V1(mt_blocks_of);
 
@@ -317,28 +318,20 @@ is_change_of_rows(Node *statement)
 	return IsA(statement, InsertStmt) || IsA(statement, UpdateStmt) || IsA(statement, DeleteStmt);
 }
 
-/*
- * multitenant._run_as_owner(table_name regclass, command text): the number of
- * rows changed. Without table_name it is the relation that the command names. A
- * table that the command creates will belong to the owner of table_name.
- */
-Datum
-mt_run_as_owner(PG_FUNCTION_ARGS)
+/* Runs the command, NULL for a table that it names itself; the rows changed. */
+static uint64
+run_as_owner(const Oid *table, const char *command, bool skips_check)
 {
-	char	   *command;
 	Oid			relid;
 	Oid			owner;
 	Caller		caller;
 	uint64		count;
 
-	if (PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	command = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(0) && is_new_table(only_statement(command)))
-		relid = PG_GETARG_OID(0);
+	if (table != NULL && is_new_table(only_statement(command)))
+		relid = *table;
 	else
 		relid = relation_of(command);
-	if (!OidIsValid(relid) || (!PG_ARGISNULL(0) && relid != PG_GETARG_OID(0)))
+	if (!OidIsValid(relid) || (table != NULL && relid != *table))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("not one command that changes only the table it is for"),
@@ -350,10 +343,81 @@ mt_run_as_owner(PG_FUNCTION_ARGS)
 	pending_command.may_refer = MtIsActive() && MtAccessAllows(MT_ALLOW_REFERENCES);
 	pending_command.may_lock = MtIsActive() && MtAccessAllows(MT_ALLOW_LOCK);
 	pending_command.may_trigger = MtIsActive() && MtAccessAllows(MT_ALLOW_TRIGGERS);
+	pending_command.skips_check = skips_check;
 	enter(owner, &caller);
 	count = execute(command, !is_change_of_rows(only_statement(command)));
 	leave(&caller);
-	PG_RETURN_INT64((int64) count);
+	return count;
+}
+
+/*
+ * multitenant._run_as_owner(table_name regclass, command text): the number of
+ * rows changed. Without table_name it is the relation that the command names. A
+ * table that the command creates will belong to the owner of table_name.
+ */
+Datum
+mt_run_as_owner(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	PG_RETURN_INT64((int64) run_as_owner(PG_ARGISNULL(0) ? NULL : &relid,
+										 text_to_cstring(PG_GETARG_TEXT_PP(1)), false));
+}
+
+/* The one foreign key that a statement adds, and nothing else; else NULL. */
+static Constraint *
+added_foreign_key(Node *statement)
+{
+	AlterTableCmd *command;
+
+	if (statement == NULL || !IsA(statement, AlterTableStmt) ||
+		list_length(((AlterTableStmt *) statement)->cmds) != 1)
+		return NULL;
+	command = linitial_node(AlterTableCmd, ((AlterTableStmt *) statement)->cmds);
+	if (command->subtype != AT_AddConstraint || command->def == NULL ||
+		!IsA(command->def, Constraint) || ((Constraint *) command->def)->contype != CONSTR_FOREIGN)
+		return NULL;
+	return (Constraint *) command->def;
+}
+
+/*
+ * multitenant._add_checked_reference(command text): adds a foreign key in the
+ * place of one that this transaction has taken away, without reading the table.
+ * The server would read every row under the lock, and has no other way to say
+ * that it need not.
+ *
+ * Security: a key that does not hold would be its owner's loss only; still it is
+ * for those who may change isolation.
+ */
+Datum
+mt_add_checked_reference(PG_FUNCTION_ARGS)
+{
+	char	   *command = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	MtAccessRequire(MT_MAY_CHANGE_ISOLATION, "adding a foreign key unchecked");
+	if (added_foreign_key(only_statement(command)) == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("not one foreign key"),
+				errhint("Pass one ALTER TABLE .. ADD CONSTRAINT .. FOREIGN KEY."));
+	run_as_owner(NULL, command, true);
+	PG_RETURN_VOID();
+}
+
+/* What CREATE TABLE says of the keys of a table that has no rows yet. */
+void
+MtOwnerSkipCheck(Node *statement)
+{
+	Constraint *key = added_foreign_key(statement);
+
+	if (key != NULL)
+	{
+		key->skip_validation = true;
+		key->initially_valid = true;
+	}
 }
 
 /*
