@@ -370,6 +370,9 @@ BEGIN
 	FOREACH command IN ARRAY comments LOOP
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;
+	-- By this a transaction whose snapshot is older knows that it must not look (src/guard/permission.c).
+	PERFORM multitenant._set_label(rel, 'tenant '
+		|| (multitenant._label_json(rel) || jsonb_build_object('last_isolation', clock_timestamp()))::text);
 	PERFORM multitenant._set_label(copy, multitenant._partition_label(shared, '{not_null,default,row_security}', '{}'));
 	PERFORM multitenant._assert_intact(rel);
 	PERFORM multitenant._assert_intact(copy);
