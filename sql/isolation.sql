@@ -23,7 +23,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 $$;
 
 -- What the rows of the table have in the tenant column for a tenant: id, number or slug.
-CREATE FUNCTION multitenant._tenant_value(rel regclass, tenant uuid) RETURNS text
+CREATE FUNCTION multitenant._value_of_tenant(rel regclass, tenant uuid) RETURNS text
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT CASE multitenant._accessor(a.atttypid) WHEN 'multitenant.current_tenant()' THEN t.id::text
 		WHEN 'multitenant.current_tenant_slug()' THEN t.slug ELSE t.number::text END
@@ -34,7 +34,7 @@ $$;
 
 CREATE FUNCTION multitenant._tenant_literal(rel regclass, tenant uuid) RETURNS text
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('%L::%s', multitenant._tenant_value(rel, tenant), format_type(a.atttypid, NULL))
+	SELECT format('%L::%s', multitenant._value_of_tenant(rel, tenant), format_type(a.atttypid, NULL))
 	FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
 $$;
 
@@ -45,17 +45,21 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM pg_catalog.pg_attribute a WHERE a.attrelid = rel AND a.attname = multitenant._tenant_column(rel)
 $$;
 
--- The partition, other than the shared one, whose list names the tenant. The server prints integers bare and everything
--- else as literals.
+-- Which partition lists which values. The server prints integers bare and everything else as literals.
+CREATE FUNCTION multitenant._listed_tenants(rel regclass) RETURNS TABLE(part regclass, value text)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT i.inhrelid::regclass, CASE WHEN starts_with(e.item[1], '''')
+		THEN replace(substr(e.item[1], 2, length(e.item[1]) - 2), '''''', '''') ELSE e.item[1] END
+	FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+	CROSS JOIN LATERAL regexp_matches(substring(pg_get_expr(c.relpartbound, c.oid) FROM '^FOR VALUES IN \((.*)\)$'),
+									  '(''(?:[^'']|'''')*''|[^'', ]+)', 'g') AS e(item)
+	WHERE i.inhparent = rel AND c.relispartition AND e.item[1] <> 'NULL'
+$$;
+
+-- The partition of the tenant's own; NULL if its rows are in the shared one.
 CREATE FUNCTION multitenant._partition_of(rel regclass, tenant uuid) RETURNS regclass
 LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT i.inhrelid::regclass FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-	CROSS JOIN LATERAL (SELECT substring(pg_get_expr(c.relpartbound, c.oid) FROM '^FOR VALUES IN \((.*)\)$')) AS b(list)
-	CROSS JOIN LATERAL (SELECT multitenant._tenant_value(rel, tenant)) AS v(value)
-	WHERE i.inhparent = rel AND c.relispartition AND NOT i.inhdetachpending
-	  AND (strpos(', ' || b.list || ', ', ', ' || v.value || ', ') > 0
-		   OR strpos(', ' || b.list || ', ', ', ' || quote_literal(v.value) || ', ') > 0)
-	LIMIT 1
+	SELECT l.part FROM multitenant._listed_tenants(rel) l WHERE l.value = multitenant._value_of_tenant(rel, tenant) LIMIT 1
 $$;
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -124,8 +128,59 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM pg_catalog.pg_class c WHERE c.oid = shared
 $$;
 
--- Makes the table that is to become the partition: empty, protected, with every key and index that its parent has, so
--- that attaching it takes no time.
+-- The indexes of the parent that the copy does not have yet. (Constraints are named as their indexes.)
+CREATE FUNCTION multitenant._index_commands(rel regclass, copy regclass) RETURNS TABLE(command text, is_primary boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	i record;
+	table_name name := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = rel);
+	copy_name name := (SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid = copy);
+	new_name name;
+	head text;
+	taken text[] := '{}';
+BEGIN
+	FOR i IN SELECT o.*, pg_get_indexdef(o.index_oid) AS definition, pg_get_constraintdef(o.con_oid) AS con_definition
+			 FROM multitenant._own_indexes(rel) o LOOP
+		new_name := multitenant._free_relation_name(copy, copy_name || '_' || CASE WHEN starts_with(i.index_name, table_name || '_')
+			THEN substr(i.index_name, length(table_name) + 2) ELSE i.index_name END, '', taken);
+		taken := taken || new_name::text;
+		is_primary := i.is_primary;
+		IF i.con_oid IS NOT NULL THEN
+			command := format('ALTER TABLE %s ADD CONSTRAINT %I %s', copy, new_name, i.con_definition);
+		ELSE
+			-- How the server's text begins can be foretold; if it ever cannot, this is an error and not a guess.
+			head := format('CREATE %sINDEX %I ON ONLY %s USING ', CASE WHEN i.is_unique THEN 'UNIQUE ' ELSE '' END, i.index_name, rel);
+			IF NOT starts_with(i.definition, head) THEN
+				RAISE EXCEPTION 'cannot read the definition of index %', i.index_oid::regclass
+					USING ERRCODE = '55000', DETAIL = i.definition, HINT = 'Make the tenant''s partition by hand.';
+			END IF;
+			command := format('CREATE %sINDEX %I ON %s USING ', CASE WHEN i.is_unique THEN 'UNIQUE ' ELSE '' END, new_name, copy)
+				|| substr(i.definition, length(head) + 1);
+		END IF;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+
+-- The copy gets what it lacks for being attached in no time. Until now it had its primary key only: that is faster, and
+-- rows that have not been brought up to date yet cannot be in the way of others.
+CREATE FUNCTION multitenant._complete_copy(rel regclass, copy regclass, shared regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	command text;
+BEGIN
+	FOR command IN SELECT c.command FROM multitenant._index_commands(rel, copy) c WHERE NOT c.is_primary LOOP
+		PERFORM multitenant._run_as_owner(copy, command);
+	END LOOP;
+	command := multitenant._replica_identity_command(copy, shared);
+	IF command IS NOT NULL THEN
+		PERFORM multitenant._run_as_owner(copy, command);
+	END IF;
+END
+$$;
+
+-- Makes the table that is to become the partition: empty, protected, with the columns, checks, primary key and foreign
+-- keys of its parent.
 CREATE FUNCTION multitenant._create_copy(rel regclass, shared regclass, tenant uuid) RETURNS regclass
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -139,14 +194,15 @@ BEGIN
 	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, multitenant.tenants t
 	WHERE c.oid = rel AND t.id = tenant;
 	PERFORM multitenant._run_as_owner(rel, format('CREATE TABLE %s (LIKE %s INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING '
-		'CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING STATISTICS INCLUDING INDEXES)%s', copy_name, rel,
+		'CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING STATISTICS)%s', copy_name, rel,
 		multitenant._storage_clauses(shared)));
 	copy := copy_name::regclass;
 	FOR command IN
+		SELECT c.command FROM multitenant._index_commands(rel, copy) c WHERE c.is_primary
+		UNION ALL
 		SELECT format('ALTER TABLE %s ADD CONSTRAINT multitenant_only_tenant CHECK (%I = %s)', copy, column_name,
 					  multitenant._tenant_literal(rel, tenant))
 		UNION ALL SELECT * FROM multitenant._column_setting_commands(rel, copy_name)
-		UNION ALL SELECT multitenant._replica_identity_command(copy, shared)
 		UNION ALL SELECT * FROM multitenant._grant_commands(shared, copy_name)
 		UNION ALL SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', copy, k.conname, pg_get_constraintdef(k.oid))
 		FROM pg_catalog.pg_constraint k
@@ -197,8 +253,8 @@ BEGIN
 			USING ERRCODE = '55000', DETAIL = format('Policies: %s.', found_text),
 				  HINT = format('Create them on %s, whose policies decide for everybody who names it, and drop them here.', rel);
 	END IF;
-	IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = shared AND i.indisprimary) THEN
-		RAISE EXCEPTION 'table % has no primary key', rel
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = shared AND i.indisprimary AND i.indimmediate) THEN
+		RAISE EXCEPTION 'table % has no primary key that is checked at once', rel
 			USING ERRCODE = '55000', HINT = 'Give it one with the tenant column in it: by that the copy is compared with the original.';
 	END IF;
 	SELECT string_agg(format('%I of %s', r.con_name, r.child), ', ' ORDER BY r.con_name) INTO found_text
@@ -229,10 +285,11 @@ COMMENT ON FUNCTION multitenant._confirm_absence(regclass, name) IS
 -- INSERT of the tenant's rows that the copy does not have; range: of these pages of the shared partition only.
 CREATE FUNCTION multitenant._copy_command(copy regclass, shared regclass, tenant_filter text, range text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('INSERT INTO %s (%s) SELECT %s FROM ONLY %s AS s WHERE s.%s%s ON CONFLICT DO NOTHING', copy,
+	SELECT format('INSERT INTO %s (%s) SELECT %s FROM ONLY %s AS s WHERE s.%s%s ON CONFLICT (%s) DO NOTHING', copy,
 		multitenant._quoted_list(c.columns),
 		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(c.columns) WITH ORDINALITY AS u(x, n)),
-		shared, tenant_filter, range)
+		shared, tenant_filter, range, (SELECT multitenant._quoted_list(multitenant._key_columns(i.indexrelid))
+									   FROM pg_catalog.pg_index i WHERE i.indrelid = copy AND i.indisprimary))
 	FROM (SELECT multitenant._live_columns(copy, false)) AS c(columns)
 $$;
 
@@ -353,7 +410,7 @@ BEGIN
 	END IF;
 	-- With this the server need not read what all the others have in the shared partition.
 	PERFORM multitenant._run_as_owner(shared, format('ALTER TABLE %s ADD CONSTRAINT multitenant_not_tenant CHECK (%s <> %L) NOT VALID',
-		shared, multitenant._tenant_expression(rel), multitenant._tenant_value(rel, tenant)));
+		shared, multitenant._tenant_expression(rel), multitenant._value_of_tenant(rel, tenant)));
 	IF NOT multitenant._confirm_absence(shared, 'multitenant_not_tenant') AND multitenant._is_large(shared) THEN
 		RAISE EXCEPTION 'table % is too large to be read under a lock', shared
 			USING ERRCODE = '55000', HINT = format('Create an index on it that begins with %I, then call isolate_tenant() again.', column_name);
@@ -436,6 +493,7 @@ BEGIN
 		IF is_small OR progress.blocks_read >= progress.blocks_expected THEN
 			-- What came behind the end meanwhile, or changed: most of it is done before the lock.
 			batch := multitenant._catch_up(copy, shared, tenant_filter);
+			PERFORM multitenant._complete_copy(table_name, copy, shared);
 			PERFORM multitenant._note_isolation(copy, jsonb_build_object('phase', 'ready', 'rows', progress.rows_copied + batch,
 																		 'block', progress.blocks_expected));
 		ELSE
@@ -463,14 +521,24 @@ Profile migrator. Errors: 42501; 22023 batch_size; MT008 unknown tenant; 55000 n
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- Tenants that should have a partition by the strategy of the table and have none.
-CREATE FUNCTION multitenant._missing_partitions() RETURNS TABLE(rel regclass, tenant uuid, slug text)
+CREATE FUNCTION multitenant._missing_partitions() RETURNS TABLE(rel regclass, tenant uuid)
 LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT c.oid::regclass, t.id, t.slug
-	FROM pg_catalog.pg_partitioned_table p JOIN pg_catalog.pg_class c ON c.oid = p.partrelid
-	CROSS JOIN multitenant.tenants t
-	WHERE multitenant._label(c.oid) LIKE '%"new_tenants"%' AND multitenant._label_json(c.oid) ->> 'new_tenants' = 'dedicated'
-	  AND multitenant._is_partitioned_by_tenant(c.oid) AND t.state = 'active' AND multitenant._partition_of(c.oid, t.id) IS NULL
-	ORDER BY c.oid::regclass::text COLLATE "C", t.number
+	WITH dedicated AS MATERIALIZED (
+		SELECT c.oid::regclass AS rel, multitenant._accessor(a.atttypid) AS accessor
+		FROM pg_catalog.pg_partitioned_table p JOIN pg_catalog.pg_class c ON c.oid = p.partrelid
+		JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = multitenant._tenant_column(c.oid)
+		WHERE multitenant._label(c.oid) LIKE '%"new_tenants"%' AND multitenant._label_json(c.oid) ->> 'new_tenants' = 'dedicated'
+		  AND multitenant._is_partitioned_by_tenant(c.oid)
+	), listed AS MATERIALIZED (
+		SELECT d.rel, l.value FROM dedicated d CROSS JOIN LATERAL multitenant._listed_tenants(d.rel) l
+	), wanted AS (
+		SELECT d.rel, t.id, t.number, CASE d.accessor WHEN 'multitenant.current_tenant()' THEN t.id::text
+			WHEN 'multitenant.current_tenant_slug()' THEN t.slug ELSE t.number::text END AS value
+		FROM dedicated d CROSS JOIN multitenant.tenants t WHERE t.state = 'active'
+	)
+	SELECT w.rel, w.id FROM wanted w
+	WHERE NOT EXISTS (SELECT FROM listed l WHERE l.rel = w.rel AND l.value = w.value)
+	ORDER BY w.rel::text COLLATE "C", w.number
 $$;
 
 CREATE PROCEDURE multitenant.isolate_new_tenants(table_name regclass DEFAULT NULL, patience interval DEFAULT '30 seconds')
@@ -494,3 +562,23 @@ COMMENT ON PROCEDURE multitenant.isolate_new_tenants(regclass, interval) IS
 'Gives every active tenant its partition in the tables whose strategy is dedicated, with isolate_tenant(). To be called after create_tenant(), or from time to time; until then the tenant''s rows are in the shared partition, and nothing waits for a lock.
 table_name: this table only; null: all. patience: for each lock, as in isolate_tenant().
 Profile migrator. Errors: those of isolate_tenant().';
+
+-- ---------------------------------------------------------------------------------------------------------------
+-- Findings
+-- ---------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION multitenant._lint_partitions(s multitenant._lint_state) RETURNS SETOF multitenant._finding
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'isolation_unfinished', t.name, t.schema_name, 'low',
+		format('%s holds %s rows of a tenant that is to move out of %s; the last batch was at %s.', t.name, i.rows_copied, i.table_name,
+			   date_trunc('second', i.updated_at)),
+		format('CALL multitenant.isolate_tenant(%L, %L)', i.tenant_id, i.table_name),
+		jsonb_build_object('tenant', i.tenant_id, 'table', i.table_name, 'phase', i.phase)
+	FROM multitenant.isolations i JOIN unnest(s.tables) t ON t.id = i.partition_name::regclass
+	UNION ALL
+	SELECT 'partition_missing', t.name, t.schema_name, 'info',
+		format('%s active tenants have no partition of their own in %s, and new tenants are to get one.', m.count, t.name),
+		format('CALL multitenant.isolate_new_tenants(%L)', t.name), jsonb_build_object('tenants', m.count)
+	FROM (SELECT x.rel, count(*) FROM multitenant._missing_partitions() x GROUP BY x.rel) AS m(rel, count)
+	JOIN unnest(s.tables) t ON t.id = m.rel
+$$;

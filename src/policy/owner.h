@@ -16,7 +16,8 @@ typedef struct MtOwnerCommand
 	bool		may_refer;		/* his profile allows foreign keys */
 	bool		may_lock;		/* ... LOCK TABLE */
 	bool		may_trigger;	/* ... triggers */
-	bool		skips_check;	/* the rows of the key it adds were checked before */
+	bool		skips_check;	/* the rows of the key it adds were checked
+								 * before */
 } MtOwnerCommand;
 
 /*
