@@ -66,24 +66,43 @@ $$;
 -- Copies that are under way
 -- ---------------------------------------------------------------------------------------------------------------
 
--- Tables whose label says that they are to become a partition. Names, because labels live in dumps: a copy whose table
--- was renamed is nobody's, and lint() says so.
+-- What the label of a table says of the move that it is the copy of; all NULL where it is none. Names, because labels live
+-- in dumps. Security: an owner can have written the label. So it counts only for tables of the same owner, and nonsense
+-- is nothing.
+CREATE FUNCTION multitenant._isolation_of(copy regclass, OUT rel regclass, OUT tenant uuid, OUT phase text, OUT rows_copied bigint,
+	OUT rows_expected bigint, OUT blocks_read bigint, OUT blocks_expected bigint, OUT started_at timestamptz, OUT updated_at timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	says jsonb := multitenant._label_json(copy) -> 'isolation';
+BEGIN
+	rel := to_regclass(says ->> 'table');
+	IF multitenant._owner(rel) = multitenant._owner(copy) THEN
+		tenant := (says ->> 'tenant')::uuid;
+		phase := says ->> 'phase';
+		rows_copied := (says ->> 'rows')::bigint;
+		rows_expected := (says ->> 'of_rows')::bigint;
+		blocks_read := (says ->> 'block')::bigint;
+		blocks_expected := (says ->> 'of_blocks')::bigint;
+		started_at := (says ->> 'since')::timestamptz;
+		updated_at := (says ->> 'at')::timestamptz;
+	ELSE
+		rel := NULL;
+	END IF;
+EXCEPTION
+	WHEN OTHERS THEN
+		rel := NULL;
+END
+$$;
+
 CREATE VIEW multitenant.isolations WITH (security_invoker = true) AS
-	SELECT s.isolation ->> 'table' AS table_name,
-		(s.isolation ->> 'tenant')::uuid AS tenant_id,
-		format('%I.%I', n.nspname, c.relname) AS partition_name,
-		s.isolation ->> 'phase' AS phase,
-		(s.isolation ->> 'rows')::bigint AS rows_copied,
-		(s.isolation ->> 'of_rows')::bigint AS rows_expected,
-		(s.isolation ->> 'block')::bigint AS blocks_read,
-		(s.isolation ->> 'of_blocks')::bigint AS blocks_expected,
-		(s.isolation ->> 'since')::timestamptz AS started_at,
-		(s.isolation ->> 'at')::timestamptz AS updated_at
-	FROM pg_catalog.pg_class c
+	SELECT i.rel::text AS table_name, i.tenant AS tenant_id, format('%I.%I', n.nspname, c.relname) AS partition_name,
+		i.phase, i.rows_copied, i.rows_expected, i.blocks_read, i.blocks_expected, i.started_at, i.updated_at
+	FROM (SELECT c.oid, c.relname, c.relnamespace FROM pg_catalog.pg_class c
+		  WHERE c.relkind = 'r' AND NOT c.relispartition AND multitenant._label(c.oid) LIKE '%"isolation"%'
+			AND multitenant._has('see_tenants') OFFSET 0) AS c
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-	CROSS JOIN LATERAL (SELECT multitenant._label_json(c.oid) -> 'isolation' AS isolation
-						WHERE multitenant._label(c.oid) LIKE '%"isolation"%') AS s
-	WHERE c.relkind = 'r' AND NOT c.relispartition AND jsonb_typeof(s.isolation) = 'object' AND multitenant._has('see_tenants');
+	CROSS JOIN LATERAL multitenant._isolation_of(c.oid) i
+	WHERE i.rel IS NOT NULL;
 COMMENT ON VIEW multitenant.isolations IS
 'Tenants that isolate_tenant() is moving, or has stopped moving: phase is copying, or ready (the copy is complete and waits for the lock); rows and pages of the shared partition done and expected; updated_at: the last batch. For profiles that see the list of tenants.';
 
@@ -91,8 +110,7 @@ COMMENT ON VIEW multitenant.isolations IS
 CREATE FUNCTION multitenant._copy_of(rel regclass, tenant uuid) RETURNS regclass
 LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT i.partition_name::regclass FROM multitenant.isolations i
-	WHERE i.table_name = rel::text AND i.tenant_id = tenant
-	  AND multitenant._owner(i.partition_name::regclass) = multitenant._owner(rel) LIMIT 1
+	WHERE i.table_name = rel::text AND i.tenant_id = tenant LIMIT 1
 $$;
 
 CREATE FUNCTION multitenant._note_isolation(copy regclass, changes jsonb) RETURNS void
@@ -466,6 +484,8 @@ BEGIN
 	END IF;
 	PERFORM multitenant._check_isolation(table_name, tenant_uuid);
 	PERFORM multitenant.use_tenant(tenant_uuid);
+	-- Deferred keys would be checked at COMMIT, as the caller; the server refuses that.
+	SET CONSTRAINTS ALL IMMEDIATE;
 	shared := multitenant._shared_partition(table_name);
 	tenant_filter := format('%I = %s', multitenant._tenant_column(table_name), multitenant._tenant_literal(table_name, tenant_uuid));
 	total := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s WHERE %s', shared, tenant_filter));
@@ -482,8 +502,8 @@ BEGIN
 		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 		EXIT WHEN multitenant._copy_of(table_name, tenant_uuid) IS DISTINCT FROM copy;	-- somebody else has finished it
 		PERFORM multitenant.use_tenant(tenant_uuid);
-		SELECT i.phase, i.rows_copied, i.blocks_read, i.blocks_expected INTO progress
-		FROM multitenant.isolations i WHERE i.partition_name::regclass = copy;
+		SET CONSTRAINTS ALL IMMEDIATE;
+		SELECT i.phase, i.rows_copied, i.blocks_read, i.blocks_expected INTO progress FROM multitenant._isolation_of(copy) i;
 		IF progress.phase = 'ready' THEN
 			total := multitenant._exchange(table_name, copy, tenant_uuid, patience);
 			RAISE NOTICE '%', format('%s rows of tenant %s are in partition %s', total, tenant, copy);
