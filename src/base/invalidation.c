@@ -23,6 +23,7 @@ typedef struct CatalogListeners
 static MtRelationListener relation_listeners[MAX_LISTENERS];
 static int	relation_listener_count = 0;
 static CatalogListeners catalogs[MT_CATALOG_COUNT];
+static bool is_forgetting_plans = false;
 
 static void
 relation_changed(Datum arg, Oid relid)
@@ -36,6 +37,8 @@ catalog_changed(Datum arg, int cacheid, uint32 hashvalue)
 {
 	const CatalogListeners *catalog = &catalogs[DatumGetInt32(arg)];
 
+	if (is_forgetting_plans)
+		return;
 	for (int i = 0; i < catalog->count; i++)
 		catalog->listeners[i] ();
 }
@@ -56,6 +59,14 @@ MtInvalidationOnCatalog(MtCatalog catalog, MtCatalogListener listener)
 	if (its->count >= MAX_LISTENERS)
 		elog(ERROR, "too many catalog listeners");
 	its->listeners[its->count++] = listener;
+}
+
+void
+MtInvalidationForgetPlans(uint32 hash)
+{
+	is_forgetting_plans = true;
+	CallSyscacheCallbacks(PROCOID, hash);
+	is_forgetting_plans = false;
 }
 
 /* Registers the callbacks; they cannot be taken back, so this runs once. */

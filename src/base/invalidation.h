@@ -29,4 +29,11 @@ extern void MtInvalidationInit(void);
 extern void MtInvalidationOnRelation(MtRelationListener listener);
 extern void MtInvalidationOnCatalog(MtCatalog catalog, MtCatalogListener listener);
 
+/*
+ * Makes the plan cache forget the plans that have an invalidation item of PROCOID
+ * with this hash value, without analyzing their statements again. Looks nothing up;
+ * no listener of ours is told, for no function has changed.
+ */
+extern void MtInvalidationForgetPlans(uint32 hash);
+
 #endif							/* MT_INVALIDATION_H */

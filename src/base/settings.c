@@ -18,6 +18,7 @@
 char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
 bool		mt_guc_guard_enabled = true;
+bool		mt_guc_fold_plans = true;
 int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
 int			mt_guc_maximum_inline_rows = 1000000;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
@@ -79,6 +80,12 @@ MtSettingsInit(void)
 							NULL,
 							&mt_guc_clock_leeway, 5, 0, 30, PGC_SIGHUP,
 							GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("multitenant.fold_plans",
+							 "Whether plans are made for one tenant.",
+							 "Off, plans are made for any tenant and look up the current one.",
+							 &mt_guc_fold_plans, true, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 
 	/* The break-glass of the guard: row level security stays in force. */
 	DefineCustomBoolVariable("multitenant.guard_enabled",

@@ -30,6 +30,7 @@ typedef enum MtExposure
 
 extern char *mt_guc_audience;
 extern int	mt_guc_clock_leeway;
+extern bool mt_guc_fold_plans;
 extern bool mt_guc_guard_enabled;
 extern int	mt_guc_index_exposure;
 extern int	mt_guc_maximum_inline_rows;

@@ -27,6 +27,7 @@
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "policy/checks.h"
+#include "policy/folding.h"
 #include "policy/label.h"
 #include "policy/newtable.h"
 #include "tcop/utility.h"
@@ -56,16 +57,42 @@ plan_statement(MT_PLANNER_PARAMS)
 	planner_hook_type plan = previous_planner ? previous_planner : standard_planner;
 	PlannedStmt *result;
 	int			step;
+	pg_uuid_t	tenant;
+	bool		is_folded;
 
 	if (!MtIsActive())
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
 	MtChecksSimplify(parse);
+
+	/* A function in SQL can enter a tenant after all of it was planned. */
+	is_folded = MtGuardIsOn() && !(MtGuardIsNested() && MtContextIsReplaceable()) &&
+		MtFoldQuery(parse, query_string, boundParams, &tenant);
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
+	if (is_folded)
+		MtFoldMark(result, &tenant);
 	MtGuardObservePlan(result);
 	MtGuardCheckPrintedPlan();
 	return result;
+}
+
+/*
+ * Security: a folded plan runs for the tenant that it was made for, and no other can
+ * come between: the identity of this transaction is used from now on. The guard
+ * sees to that with protected tables, but a policy of one's own on another table is
+ * folded, too.
+ */
+static void
+check_folded(const PlannedStmt *statement)
+{
+	MtDenial	denial;
+
+	MtFoldNoteStart();
+	MtFoldCheck(statement);
+	if (MtFoldIsFolded(statement) && MtGuardIsOn() && !MtContextIsUsed() &&
+		!MtContextCheck(&denial))
+		MtDenialRaise(&denial);
 }
 
 static void
@@ -82,6 +109,7 @@ start_executor(QueryDesc *queryDesc, int eflags)
 		return;
 	}
 	step = MtGuardEnterStart(queryDesc, eflags);
+	check_folded(queryDesc->plannedstmt);
 	start(queryDesc, eflags);
 	MtGuardObserveStart(queryDesc, eflags);
 	MtGuardLeave(step);
@@ -100,6 +128,7 @@ run_executor(MT_EXECUTOR_RUN_PARAMS)
 		return;
 	}
 	step = MtGuardEnterRun(queryDesc);
+	MtFoldCheck(queryDesc->plannedstmt);
 	run(MT_EXECUTOR_RUN_ARGS);
 	MtGuardLeave(step);
 	MtHygieneAfterRun();
@@ -173,6 +202,7 @@ static void
 analyze_query(ParseState *pstate, Query *query, MtJumbleState *jstate)
 {
 	MtGuardAfterAnalysis();
+	MtFoldNoteAnalysis(pstate->p_sourcetext);
 	MtLabelBeforeStatement(query->utilityStmt);
 	if (previous_post_parse_analyze)
 		previous_post_parse_analyze(pstate, query, jstate);
@@ -267,6 +297,7 @@ MtHooksInit(void)
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = report;
 	MtGuardExecutorInit();
+	MtFoldInit();
 	MtGuardPermissionInit();
 	MtGuardFunctionInit();
 	MtGuardInferenceInit();

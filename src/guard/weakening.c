@@ -115,29 +115,38 @@ check_member(Oid parent, RangeVar *name, bool is_coming)
 			   "Give it back with multitenant.unprotect(), and protect it by the column of the parent.");
 }
 
+/* The same for a relation that is known. */
+static Oid
+if_protected(Oid relid)
+{
+	return MtClassIsFiltered(MtProtectionOf(relid)->class) ? relid : InvalidOid;
+}
+
+/*
+ * Asks what a relation is only where the command matters: each change makes a
+ * partitioned table be examined again, with all of its partitions.
+ */
 static void
 check_alter_command(AlterTableStmt *alter, Oid relid, AlterTableCmd *command)
 {
-	Oid			self = MtClassIsFiltered(MtProtectionOf(relid)->class) ? relid : InvalidOid;
-
 	switch (command->subtype)
 	{
 		case AT_DisableRowSecurity:
 		case AT_NoForceRowSecurity:
-			if (OidIsValid(self))
-				refuse_loss(self, "taking row level security away",
-							"Call multitenant.unprotect() or multitenant.pause_protection().");
+			if (MtGuardOwnersCommand() == NULL && OidIsValid(if_protected(relid)))
+				refuse(relid, "taking row level security away",
+					   "Call multitenant.unprotect() or multitenant.pause_protection().");
 			break;
 		case AT_DropColumn:
-			if (OidIsValid(self) && is_tenant_column(self, command->name))
-				refuse(self, "dropping the tenant column",
+			if (OidIsValid(if_protected(relid)) && is_tenant_column(relid, command->name))
+				refuse(relid, "dropping the tenant column",
 					   "Call multitenant.unprotect() first.");
 			break;
 		case AT_AttachPartition:
-			check_member(self, ((PartitionCmd *) command->def)->name, true);
+			check_member(if_protected(relid), ((PartitionCmd *) command->def)->name, true);
 			break;
 		case AT_DetachPartition:
-			check_member(self, ((PartitionCmd *) command->def)->name, false);
+			check_member(if_protected(relid), ((PartitionCmd *) command->def)->name, false);
 			break;
 		case AT_AddInherit:
 			check_member(protected_relation((RangeVar *) command->def), alter->relation, true);

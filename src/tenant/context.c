@@ -5,7 +5,7 @@
  * Owns the GUC multitenant.context, whose extra is the parsed context, the GUC
  * multitenant.session_context, which a role may be granted, and the lock.
  *
- * Invariants: only set_context() writes the GUCs, so a value in them was decided
+ * Invariants: only write_context() writes the GUCs, so a value in them was decided
  * by this library; the GUC machinery undoes the context with its (sub)transaction
  * and copies it to parallel workers; the lock is a C variable keyed by the local
  * transaction id, so ROLLBACK TO, RESET and functions with SET clauses cannot
@@ -49,9 +49,10 @@ static const MtContext *current_context = &no_context;
 static const MtContext *session_context = &no_context;
 static char *context_value = NULL;
 static char *session_context_value = NULL;
-static const MtContext *being_written = NULL;	/* by set_context() */
+static const MtContext *being_written = NULL;	/* by write_context() */
 static ContextLock lock = {.lxid = InvalidLocalTransactionId};
 static MtContextListener tenant_listener = NULL;
+static MtContextListener change_listener = NULL;
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
@@ -227,7 +228,7 @@ assign_session_context(const char *newval, void *extra)
 
 /* The only writer of both GUCs. */
 static void
-set_context(const char *name, const MtContext *context, GucAction action)
+write_context(const char *name, const MtContext *context, GucAction action)
 {
 	char		value[VALUE_MAX] = "";
 
@@ -244,6 +245,14 @@ set_context(const char *name, const MtContext *context, GucAction action)
 		being_written = NULL;
 	}
 	PG_END_TRY();
+}
+
+static void
+set_context(const MtContext *context, GucAction action)
+{
+	if (change_listener)
+		change_listener(context);
+	write_context(CONTEXT_GUC, context, action);
 }
 
 /* ---- the lock ---- */
@@ -381,6 +390,33 @@ tenant_is_active(MtDenial *denial)
 				  "Ask the operator of this service why the tenant is suspended or deleted.");
 }
 
+/*
+ * Security: a rollback to a savepoint can bring back a context that the session
+ * brought along and that this transaction has replaced since.
+ */
+static bool
+is_brought_back(void)
+{
+	return lock_is_held() && !is_same_identity(current_context, &lock.identity);
+}
+
+bool
+MtContextIsPassing(void)
+{
+	if (is_brought_back())
+		return true;
+	return mt_guc_token != NULL && mt_guc_token[0] != '\0' && lock_is_held() &&
+		lock.identity.source != MT_SOURCE_CONNECTION &&
+		lock.identity.source != MT_SOURCE_BINDING;
+}
+
+bool
+MtContextIsReplaceable(void)
+{
+	return lock_is_held() && lock_is_replaceable() &&
+		lock.identity.source != MT_SOURCE_BINDING;
+}
+
 bool
 MtContextCheck(MtDenial *denial)
 {
@@ -390,11 +426,7 @@ MtContextCheck(MtDenial *denial)
 		return false;
 	}
 
-	/*
-	 * Security: a rollback to a savepoint can bring back a context that the
-	 * session brought along and that this transaction has replaced since.
-	 */
-	if (lock_is_held() && !is_same_identity(current_context, &lock.identity))
+	if (is_brought_back())
 		return MtDeny(denial, MT_ERRCODE_CONTEXT_CONFLICT,
 					  "this transaction has had another context",
 					  "The context that a rollback brought back is not the one of this transaction.",
@@ -463,6 +495,13 @@ MtContextOnTenant(MtContextListener listener)
 	tenant_listener = listener;
 }
 
+void
+MtContextOnChange(MtContextListener listener)
+{
+	Assert(change_listener == NULL);
+	change_listener = listener;
+}
+
 static void
 announce(const MtContext *context)
 {
@@ -482,7 +521,7 @@ adopt(const MtContext *context)
 	MtDenial	denial;
 
 	announce(context);
-	set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
+	set_context(context, GUC_ACTION_LOCAL);
 	take_lock(context);
 	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
 	{
@@ -505,14 +544,14 @@ MtContextEstablish(const MtContext *context)
 	if (lock_is_held() && is_same_identity(current_context, context))
 	{
 		if (context->expires > current_context->expires)
-			set_context(CONTEXT_GUC, context, GUC_ACTION_LOCAL);
+			set_context(context, GUC_ACTION_LOCAL);
 	}
 	else
 		adopt(context);
 
 	if (context->state == MT_STATE_TENANT && MtAccessHas(MT_MAY_KEEP_SESSION))
 	{
-		set_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
+		write_context(SESSION_CONTEXT_GUC, context, GUC_ACTION_SET);
 		session_keys = MtKeyringFingerprint();
 		is_session_forsaken = false;
 	}
@@ -561,9 +600,9 @@ MtContextReset(void)
 {
 	refuse_where_impossible();
 	if (session_context->state != MT_STATE_NONE)
-		set_context(SESSION_CONTEXT_GUC, &no_context, GUC_ACTION_SET);
+		write_context(SESSION_CONTEXT_GUC, &no_context, GUC_ACTION_SET);
 	if (current_context->state != MT_STATE_NONE)
-		set_context(CONTEXT_GUC, &no_context, GUC_ACTION_LOCAL);
+		set_context(&no_context, GUC_ACTION_LOCAL);
 }
 
 /* ---- one context for a while ---- */
@@ -596,7 +635,7 @@ MtContextPush(const MtContext *context, MtContextStack *stack)
 	stack->is_pushed = true;
 
 	lock.lxid = InvalidLocalTransactionId;
-	set_context(CONTEXT_GUC, context, GUC_ACTION_SAVE);
+	set_context(context, GUC_ACTION_SAVE);
 	if (context->state == MT_STATE_NONE)
 		return;
 	take_lock(context);
@@ -744,7 +783,7 @@ MtContextMaterialise(void)
 	if (lock_is_held() && !is_same_identity(&lock.identity, &context))
 		return;
 	announce(&context);
-	set_context(CONTEXT_GUC, &context, GUC_ACTION_LOCAL);
+	set_context(&context, GUC_ACTION_LOCAL);
 	take_lock(&context);
 }
 

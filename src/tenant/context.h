@@ -30,6 +30,12 @@ typedef void (*MtContextListener) (const MtContext *context);
 extern void MtContextOnTenant(MtContextListener listener);
 
 /*
+ * The same for who wants to know of every context that is set, also of none, and
+ * of those that are pushed - but not of what a rollback brings back. Must not throw.
+ */
+extern void MtContextOnChange(MtContextListener listener);
+
+/*
  * Has this session a context of its own to offer - bound role, startup token,
  * session-scoped context - so that whoever uses it is the same tenant? Only in a
  * transaction that has no context.
@@ -92,6 +98,16 @@ extern void MtContextMaterialise(void);
  * is used and can no longer be replaced.
  */
 extern bool MtContextCheck(MtDenial *denial);
+
+/*
+ * Will the session itself bring another context than this one, maybe for the next
+ * statement, or is it one that a rollback has brought back, under which nothing
+ * protected runs?
+ */
+extern bool MtContextIsPassing(void);
+
+/* Can a statement of this transaction still enter another tenant? */
+extern bool MtContextIsReplaceable(void);
 
 /* Has a statement on protected data run under the current context? */
 extern bool MtContextIsUsed(void);

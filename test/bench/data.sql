@@ -40,5 +40,7 @@ ALTER TABLE lines ADD PRIMARY KEY (tenant_id, order_id, number);
 CREATE ROLE bench_app LOGIN;
 CREATE ROLE bench_session LOGIN;
 CREATE ROLE bench_bound LOGIN;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bench_app, bench_session, bench_bound;
+CREATE ROLE bench_trusted LOGIN;
+CREATE ROLE bench_explain LOGIN;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bench_app, bench_session, bench_bound, bench_trusted, bench_explain;
 VACUUM (FREEZE, ANALYZE);

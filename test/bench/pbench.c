@@ -18,7 +18,8 @@
  * The plan's lines have fields separated by tabs:
  *
  *	key ALGORITHM KID FILE			signs tokens: EdDSA (PEM), HS256 (secret)
- *	workload NAME MODE IDS			{id} is a random number from 1 to IDS
+ *	workload NAME MODE IDS [TENANTS]	{id} is a random number from 1 to IDS, {tenant} the id of
+ *									one of so many tenants, the same in all of an iteration
  *	variant NAME CONNINFO [TENANT AUDIENCE ALGORITHM kept|new]	the last four say
  *									what {token} is: one for the connection, or another each time
  *	connect SQL						once, after connecting
@@ -87,7 +88,8 @@ typedef enum PieceKind
 	PIECE_TEXT,
 	PIECE_ID,
 	PIECE_SERIAL,
-	PIECE_TOKEN
+	PIECE_TOKEN,
+	PIECE_TENANT
 } PieceKind;
 
 typedef struct Piece
@@ -134,6 +136,7 @@ typedef struct Variant
 	char	   *tokens;			/* MAX_TOKEN bytes each */
 	int			next_token;
 	int			token_uses;		/* in one iteration */
+	bool		is_changing;	/* says {tenant} */
 	uint64_t	check;			/* of what it returned in warming up */
 	int64_t		wall;
 	int64_t		cpu;
@@ -153,6 +156,8 @@ static long token_count = 0;
 static char *workload = NULL;
 static char *mode = NULL;
 static int	id_count = 1;
+static int	tenant_count = 1;
+static char tenant_id[37];		/* {tenant} of this iteration */
 static Variant variants[MAX_VARIANTS];
 static int	variant_count = 0;
 static int	iterations = 1;
@@ -316,7 +321,7 @@ find_key(const char *algorithm)
 static void
 split(Step *step, const char *sql)
 {
-	static const char *const names[] = {NULL, "{id}", "{serial}", "{token}"};
+	static const char *const names[] = {NULL, "{id}", "{serial}", "{token}", "{tenant}"};
 	const char *rest = sql;
 
 	while (*rest != '\0')
@@ -326,7 +331,7 @@ split(Step *step, const char *sql)
 
 		if (step->piece_count == MAX_PIECES)
 			die("too many pieces: %s", sql);
-		for (int kind = PIECE_ID; kind <= PIECE_TOKEN; kind++)
+		for (int kind = PIECE_ID; kind <= PIECE_TENANT; kind++)
 		{
 			const char *found = strstr(rest, names[kind]);
 
@@ -355,6 +360,8 @@ value_of(Variant *variant, PieceKind kind, char *buffer)
 {
 	if (kind == PIECE_TOKEN)
 		return token_of(variant);
+	if (kind == PIECE_TENANT)
+		return tenant_id;
 	if (kind == PIECE_ID)
 		sprintf(buffer, "%d", (int) (next_random() % id_count) + 1);
 	else
@@ -455,11 +462,28 @@ send_prepared(Variant *variant, const Step *step)
 		die("%s", PQerrorMessage(variant->connection));
 }
 
+/* The ids of tenants, as data.sql makes them. */
+static void
+choose_tenant(void)
+{
+	char		name[32];
+	unsigned char digest[16];
+	char	   *end = tenant_id;
+
+	snprintf(name, sizeof(name), "tenant %d", (int) (next_random() % tenant_count) + 1);
+	if (EVP_Digest(name, strlen(name), digest, NULL, EVP_md5(), NULL) != 1)
+		die("no MD5");
+	for (int i = 0; i < 16; i++)
+		end += sprintf(end, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", digest[i]);
+}
+
 static void
 iterate(Variant *variant, bool is_checking)
 {
 	int			waiting = 0;
 
+	if (variant->is_changing)
+		choose_tenant();
 	for (int i = 0; i < variant->step_count; i++)
 	{
 		const Step *step = &variant->steps[i];
@@ -766,8 +790,12 @@ add_step(Variant *variant, const char *kind, const char *sql)
 	split(step, sql);
 	is_pipelined = is_pipelined || step->kind == STEP_PIPELINED;
 	for (int i = 0; i < step->piece_count; i++)
+	{
 		if (step->pieces[i].kind == PIECE_TOKEN)
 			variant->token_uses++;
+		if (step->pieces[i].kind == PIECE_TENANT)
+			variant->is_changing = true;
+	}
 }
 
 /* The few bytes of a workload's plan are left to the end of the process, its tokens are not. */
@@ -781,7 +809,8 @@ start_workload(char **field)
 	workload = copy_of(field[1]);
 	mode = copy_of(field[2]);
 	id_count = atoi(field[3]);
-	if (id_count < 1)
+	tenant_count = field[4] ? atoi(field[4]) : 1;
+	if (id_count < 1 || tenant_count < 1)
 		die("workload %s: bad number of ids", workload);
 }
 
@@ -796,7 +825,7 @@ read_line(char *line)
 		field[count++] = strsep(&rest, "\t");
 	if (strcmp(field[0], "key") == 0 && count == 4)
 		read_key(field[1], field[2], field[3]);
-	else if (strcmp(field[0], "workload") == 0 && count == 4)
+	else if (strcmp(field[0], "workload") == 0 && (count == 4 || count == 5))
 		start_workload(field);
 	else if (strcmp(field[0], "variant") == 0 && count >= 3 && workload != NULL)
 		add_variant(field, count);

@@ -1,0 +1,309 @@
+/*
+ * folding.c
+ *	  The tenant as a constant in plans.
+ *
+ * What row security adds to a statement compares a column with an accessor. Before
+ * the planner sees it, the accessors in it become the tenant of the transaction, so
+ * that the plan is the one of a literal: partitions are pruned, estimates are of
+ * this tenant, nothing is called at execution. Only what policies (and conditions
+ * of security_barrier views, which the server keeps with them) added is folded,
+ * never what the statement says itself.
+ *
+ * Owns the mark that a folded plan carries: its tenant, in invalidation items of a
+ * cache that does not exist, and one item of the functions' cache by which the plan
+ * cache is told to forget such plans.
+ *
+ * Invariant: the plans that the plan cache keeps folded are of one tenant,
+ * folded_for: of one id, number and slug, for another may have the id after it.
+ *
+ * Security: a plan must not run for another tenant. The plan cache forgets folded
+ * plans when a session enters another tenant than the last; plans that it does not
+ * know of are refused where they start and run. While a statement is planned no
+ * context can be set, so one plan has one tenant.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/extension.h"
+#include "base/invalidation.h"
+#include "base/settings.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "policy/folding.h"
+#include "tenant/context.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+/* No syscache has these numbers; the plan cache passes over them. */
+#define MARK_CACHE 0x4D540000
+#define MARK_WORDS 4
+
+/* The hash value by which all folded plans are forgotten. */
+#define MARK_HASH 0x4D540001
+
+/* The tenant of the plans folded last, and whether there have been others. */
+static MtContext folded_for;
+static bool has_folded = false;
+static bool is_switching = false;
+
+/* The text analyzed last, if nothing has run since. Compared, never read. */
+static const char *analyzed_text = NULL;
+
+/* ---- folding ---- */
+
+typedef struct Folding
+{
+	const MtContext *context;
+	int			count;			/* of accessors that became constants */
+} Folding;
+
+static Const *
+constant(MtAccessor accessor, const MtContext *context)
+{
+	pg_uuid_t  *tenant;
+
+	switch (accessor)
+	{
+		case MT_ACCESSOR_UUID:
+			tenant = palloc(sizeof(pg_uuid_t));
+			*tenant = context->tenant;
+			return makeConst(UUIDOID, -1, InvalidOid, UUID_LEN, UUIDPGetDatum(tenant), false, false);
+		case MT_ACCESSOR_INT8:
+			return makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(context->number),
+							 false, FLOAT8PASSBYVAL);
+		case MT_ACCESSOR_INT4:
+			if (context->number > PG_INT32_MAX)
+				return NULL;	/* the accessor says so */
+			return makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+							 Int32GetDatum((int32) context->number), false, true);
+		case MT_ACCESSOR_TEXT:
+			return makeConst(TEXTOID, -1, DEFAULT_COLLATION_OID, -1,
+							 CStringGetTextDatum(context->slug), false, false);
+	}
+	return NULL;
+}
+
+static Node *
+fold_mutator(Node *node, void *context)
+{
+	Folding    *folding = (Folding *) context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->args == NIL)
+		for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
+			if (((FuncExpr *) node)->funcid == MtAccessorOid((MtAccessor) i))
+			{
+				Const	   *value = constant((MtAccessor) i, folding->context);
+
+				if (value == NULL)
+					break;
+				folding->count++;
+				return (Node *) value;
+			}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, fold_mutator, context, 0);
+	return expression_tree_mutator(node, fold_mutator, context);
+}
+
+/* Folds what was added to each of the queries in it, and nothing else of them. */
+static bool
+fold_query(Node *node, void *context)
+{
+	Query	   *query = (Query *) node;
+	ListCell   *cell;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, fold_query, context);
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->securityQuals != NIL)
+			entry->securityQuals = (List *) fold_mutator((Node *) entry->securityQuals, context);
+	}
+	foreach(cell, query->withCheckOptions)
+	{
+		WithCheckOption *check = lfirst_node(WithCheckOption, cell);
+
+		if (check->kind != WCO_VIEW_CHECK)
+			check->qual = fold_mutator(check->qual, context);
+	}
+	if (query->hasSubLinks || query->cteList != NIL)
+		return query_tree_walker(query, fold_query, context, 0);
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst_node(RangeTblEntry, cell);
+
+		if (entry->rtekind == RTE_SUBQUERY)
+			(void) fold_query((Node *) entry->subquery, context);
+	}
+	return false;
+}
+
+/* ---- whether it pays ---- */
+
+void
+MtFoldNoteAnalysis(const char *text)
+{
+	analyzed_text = text;
+}
+
+void
+MtFoldNoteStart(void)
+{
+	analyzed_text = NULL;
+}
+
+static bool
+names_partitioned(Node *node, void *context)
+{
+	ListCell   *cell;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, names_partitioned, context);
+	foreach(cell, ((Query *) node)->rtable)
+		if (lfirst_node(RangeTblEntry, cell)->relkind == RELKIND_PARTITIONED_TABLE)
+		return true;
+	return query_tree_walker((Query *) node, names_partitioned, context, 0);
+}
+
+/*
+ * In a session that changes tenants, a plan that is kept is cheaper left general
+ * than made anew for each - except over partitions. A plan with values for its
+ * parameters is not kept, nor is one of a text that was analyzed just before: the
+ * plan cache has texts of its own. (Where it analyzes one anew it looks like that;
+ * then the plan is made once more.)
+ */
+static bool
+is_worth_it(Query *query, const char *text, ParamListInfo parameters)
+{
+	return !is_switching || parameters != NULL ||
+		(text != NULL && text == analyzed_text) ||
+		names_partitioned((Node *) query, NULL);
+}
+
+bool
+MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t *tenant)
+{
+	Folding		folding = {.context = MtContextGet()};
+
+	/*
+	 * What is kept outlives the context, and a session that brings its own
+	 * finds it before it is told to forget: a plan is taken from the cache
+	 * before anything of ours runs.
+	 */
+	if (folding.context->state != MT_STATE_TENANT || !mt_guc_fold_plans ||
+		MtContextIsPassing() || !is_worth_it(query, text, parameters))
+		return false;
+	(void) fold_query((Node *) query, &folding);
+	if (folding.count == 0)
+		return false;
+	*tenant = folding.context->tenant;
+	folded_for = *folding.context;
+	has_folded = true;
+	return true;
+}
+
+/* ---- the mark ---- */
+
+static PlanInvalItem *
+item(int cache, uint32 value)
+{
+	PlanInvalItem *result = makeNode(PlanInvalItem);
+
+	result->cacheId = cache;
+	result->hashValue = value;
+	return result;
+}
+
+void
+MtFoldMark(PlannedStmt *statement, const pg_uuid_t *tenant)
+{
+	uint32		words[MARK_WORDS];
+	List	   *mark = NIL;
+
+	StaticAssertStmt(sizeof(words) == UUID_LEN, "the words of a mark are a uuid");
+	memcpy(words, tenant, sizeof(words));
+	for (int i = 0; i < MARK_WORDS; i++)
+		mark = lappend(mark, item(MARK_CACHE + i, words[i]));
+	mark = lappend(mark, item(PROCOID, MARK_HASH));
+	statement->invalItems = list_concat(mark, statement->invalItems);
+}
+
+bool
+MtFoldIsFolded(const PlannedStmt *statement)
+{
+	return statement->invalItems != NIL &&
+		((PlanInvalItem *) linitial(statement->invalItems))->cacheId == MARK_CACHE;
+}
+
+static bool
+is_for(const PlannedStmt *statement, const pg_uuid_t *tenant)
+{
+	uint32		words[MARK_WORDS];
+
+	memcpy(words, tenant, sizeof(words));
+	for (int i = 0; i < MARK_WORDS; i++)
+	{
+		PlanInvalItem *mark = list_nth(statement->invalItems, i);
+
+		if (mark->cacheId != MARK_CACHE + i || mark->hashValue != words[i])
+			return false;
+	}
+	return true;
+}
+
+void
+MtFoldCheck(const PlannedStmt *statement)
+{
+	const MtContext *context = MtContextGet();
+	MtDenial	denial;
+
+	if (!MtFoldIsFolded(statement))
+		return;
+	if (context->state != MT_STATE_TENANT)
+	{
+		MtContextDenyMissing(&denial);
+		MtDenialRaise(&denial);
+	}
+	if (!is_for(statement, &context->tenant))
+		ereport(ERROR,
+				errcode(MT_ERRCODE_CONTEXT_CONFLICT),
+				errmsg("this statement was planned for another tenant"),
+				errhint("Run it again."));
+}
+
+static bool
+is_same_tenant(const MtContext *a, const MtContext *b)
+{
+	return memcmp(&a->tenant, &b->tenant, UUID_LEN) == 0 && a->number == b->number &&
+		strcmp(a->slug, b->slug) == 0;
+}
+
+/* Lazily: the same tenant again costs nothing, and no context at all forgets nothing. */
+static void
+before_context(const MtContext *context)
+{
+	if (context->state != MT_STATE_TENANT || !has_folded ||
+		is_same_tenant(context, &folded_for))
+		return;
+	is_switching = true;
+	has_folded = false;
+	MtInvalidationForgetPlans(MARK_HASH);
+}
+
+void
+MtFoldInit(void)
+{
+	MtContextOnChange(before_context);
+}

@@ -1,0 +1,42 @@
+/*
+ * folding.h
+ *	  The tenant as a constant in plans.
+ */
+#ifndef MT_FOLDING_H
+#define MT_FOLDING_H
+
+#include "postgres.h"
+#include "nodes/params.h"
+#include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
+#include "utils/uuid.h"
+
+extern void MtFoldInit(void);
+
+/*
+ * A statement of this text was analyzed, a statement starts: by these, plans that
+ * run once are told from plans that are kept. A wrong guess costs time only.
+ */
+extern void MtFoldNoteAnalysis(const char *text);
+extern void MtFoldNoteStart(void);
+
+/*
+ * Folds what policies added to the query, which is about to be planned, for the
+ * tenant of this transaction, and says which; false if there is nothing to fold or
+ * it does not pay. The finished plan must be marked.
+ */
+extern bool MtFoldQuery(Query *query, const char *text, ParamListInfo parameters,
+						pg_uuid_t *tenant);
+
+/* Marks the plan of a folded query with its tenant. */
+extern void MtFoldMark(PlannedStmt *statement, const pg_uuid_t *tenant);
+
+extern bool MtFoldIsFolded(const PlannedStmt *statement);
+
+/*
+ * Throws MT005 if the plan was folded for another tenant than this transaction's,
+ * MT001 if there is none.
+ */
+extern void MtFoldCheck(const PlannedStmt *statement);
+
+#endif							/* MT_FOLDING_H */

@@ -1,0 +1,187 @@
+# The tenant as a constant in plans (docs/internals/folding.md): plans are those of a literal, and none runs for another
+# tenant than the one that it was made for.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use MtTest;
+use Test::More;
+
+my $mt = MtTest->new('folding');
+my ($app, $owner, $trusted, $migrator) = qw(regress_mt_app regress_mt_owner regress_mt_trusted regress_mt_migrator);
+my ($acme, $beta) = map { "00000000-0000-0000-0000-00000000000$_" } qw(a b);
+
+$mt->superuser(<<"SQL");
+SET ROLE $owner;
+CREATE TABLE parted (tenant_id uuid NOT NULL, id int, note text) PARTITION BY LIST (tenant_id);
+CREATE TABLE parted_a PARTITION OF parted FOR VALUES IN ('$acme');
+CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('$beta');
+INSERT INTO parted VALUES ('$acme', 1, 'SECRET-ACME'), ('$beta', 1, 'SECRET-BETA');
+SELECT multitenant.protect('parted');
+CREATE TABLE numbered (tenant_id bigint, note text);
+CREATE TABLE small (tenant_id int, note text);
+CREATE TABLE named (tenant_id text, note text);
+INSERT INTO numbered VALUES (1, 'SECRET-ACME'), (2, 'SECRET-BETA');
+INSERT INTO small VALUES (1, 'SECRET-ACME'), (2, 'SECRET-BETA');
+INSERT INTO named VALUES ('acme', 'SECRET-ACME'), ('beta', 'SECRET-BETA');
+SELECT multitenant.protect(t, 'tenant_id') FROM unnest('{numbered,small,named}'::regclass[]) t;
+GRANT SELECT, INSERT, UPDATE, DELETE ON parted, numbered, small, named TO $app, $migrator;
+CREATE VIEW every WITH (security_invoker) AS SELECT note FROM invoice UNION ALL SELECT note FROM named;
+GRANT SELECT ON every TO $app, $migrator;
+SQL
+
+sub plan_of
+{
+	my ($query, %options) = @_;
+	my ($out, $err) = $mt->run($migrator, ($options{set} // '') . ';' . $mt->begin('acme') . "EXPLAIN (COSTS off) $query; ROLLBACK");
+	return $err =~ /ERROR/ ? $err : $out;
+}
+
+# ---- what is folded ----
+my %tables = (invoice => "'$acme'::uuid", numbered => "'1'::bigint", small => '1', named => "'acme'::text");
+foreach my $table (sort keys %tables)
+{
+	foreach my $query ("SELECT note FROM $table", "UPDATE $table SET note = ''", "DELETE FROM $table", "SELECT (SELECT note FROM $table LIMIT 1)",
+		"WITH w AS (UPDATE $table SET note = '' RETURNING note) SELECT * FROM w", "SELECT 1 WHERE EXISTS (SELECT FROM (SELECT note FROM $table OFFSET 0) t)")
+	{
+		my $shown = plan_of($query);
+		ok((index($shown, "tenant_id = $tables{$table}") >= 0 and $shown !~ /multitenant/), "constant: $query") or diag($shown);
+		like(plan_of($query, set => 'RESET ALL'), qr/tenant_id = /, "filtered: $query");
+	}
+}
+like(plan_of('SELECT * FROM every'), qr/$acme.*'acme'/s, 'below a view, and of several types');
+my $pruned = plan_of('SELECT note FROM parted');
+ok(($pruned =~ /parted_a/ and $pruned !~ /parted_b|Append/), 'partitions are pruned by the planner') or diag($pruned);
+unlike(plan_of('SELECT multitenant.current_tenant() FROM numbered WHERE note = multitenant.current_tenant()::text'), qr/note = '/,
+	'what a statement says itself is not folded');
+
+$mt->superuser('ALTER SYSTEM SET multitenant.fold_plans = off; SELECT pg_reload_conf()');
+$mt->{node}->poll_query_until('app', "SELECT current_setting('multitenant.fold_plans') = 'off'");
+like(plan_of('SELECT note FROM invoice'), qr/multitenant\.current_tenant/, 'not where it is switched off');
+$mt->superuser('ALTER SYSTEM RESET multitenant.fold_plans; SELECT pg_reload_conf()');
+$mt->{node}->poll_query_until('app', "SELECT current_setting('multitenant.fold_plans') = 'on'");
+$mt->refused($app, 'SET multitenant.fold_plans = off', '42501', 'an application cannot switch it off');
+
+# ---- plans that are kept ----
+my $mode = 'SET plan_cache_mode = force_generic_plan;';
+my $both = sub {
+	my ($prepare, $run, $name) = @_;
+	foreach my $last ("$run;", "BEGIN; $run; ROLLBACK;")
+	{
+		my ($out, $err) = $mt->run($app, "$mode $prepare;" . join('', map { $mt->begin($_) . "$run; COMMIT; \\echo --\n" } qw(acme beta beta acme)) . $last);
+		my @parts = split(/--\n/, $out);
+		is(join(' ', map { join('+', /SECRET-(\w+)/g) } @parts[0 .. 3]), 'ACME BETA BETA ACME', "$name: each sees its own");
+		ok((($parts[4] // '') !~ /SECRET/ and $err =~ /MT001/), "$name: nobody sees anything without a context") or diag("$parts[4]\n$err");
+	}
+};
+foreach my $table ('invoice', 'parted', 'named')
+{
+	$both->("PREPARE p AS SELECT note FROM $table", 'EXECUTE p', "a statement without parameters on $table");
+	$both->("PREPARE p(text) AS SELECT note FROM $table WHERE note LIKE \$1", "EXECUTE p('SECRET%')", "a statement with parameters on $table");
+	$both->("CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT note FROM $table; END'", 'SELECT pg_temp.f()', "PL/pgSQL on $table");
+	$both->("CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE sql AS 'SELECT 1; SELECT note FROM $table'", 'SELECT pg_temp.f()', "SQL on $table");
+	$both->("CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT note FROM $table'", 'SELECT * FROM pg_temp.f()', "inlined SQL on $table");
+}
+
+# A plan outlives its context where a savepoint takes that back, or its holder is told to drop it.
+$mt->refused($app, "$mode PREPARE p AS SELECT note FROM invoice;" . $mt->begin('acme') . "EXECUTE p; SELECT multitenant.reset_tenant(); EXECUTE p", 'MT001',
+	'after reset_tenant()', tenant => 'acme');
+$mt->refused($app, "\\set ON_ERROR_ROLLBACK on\n$mode PREPARE p AS SELECT note FROM invoice; BEGIN; SAVEPOINT s; SELECT multitenant.authenticate('"
+	. $mt->token('acme') . "'); EXECUTE p; ROLLBACK TO s; EXECUTE p", 'MT001', 'after ROLLBACK TO', tenant => 'acme');
+$mt->refused($app, $mt->begin('acme') . "DECLARE c CURSOR FOR SELECT note FROM invoice; SELECT multitenant.reset_tenant(); FETCH c", 'MT001', 'a cursor after reset_tenant()');
+
+
+# ---- sessions that change tenants ----
+
+# What runs once is folded for each, what is kept is left general, except over partitions.
+{
+	my ($out, $err) = $mt->run($migrator, "$mode PREPARE plain AS SELECT note FROM invoice; PREPARE parted AS SELECT note FROM parted;"
+		. "PREPARE custom(text) AS SELECT note FROM invoice WHERE note > \$1;"
+		. join('', map { $mt->begin($_) . 'EXPLAIN (COSTS off) EXECUTE plain; \echo --
+			EXPLAIN (COSTS off) EXECUTE parted; \echo --
+			EXPLAIN (COSTS off) SELECT note FROM invoice; \echo --
+			SET LOCAL plan_cache_mode = force_custom_plan; EXPLAIN (COSTS off) EXECUTE custom(0); \echo --
+			DECLARE c CURSOR FOR SELECT note FROM invoice; FETCH c;
+			COMMIT; \echo --
+' } qw(acme beta acme beta)));
+	my @parts = split(/--\n/, $out);
+	foreach my $round (0 .. 3)
+	{
+		my ($kept, $partitions, $once, $custom) = @parts[5 * $round .. 5 * $round + 3];
+		my $own = $round % 2 ? $beta : $acme;
+		if ($round == 0) { like($kept, qr/$own/, 'kept, with one tenant so far: folded') }
+		else { like($kept, qr/multitenant\.current_tenant/, "kept, tenant $round: general") }
+		like($partitions, $round % 2 ? qr/parted_b/ : qr/parted_a/, "kept, over partitions, tenant $round: pruned");
+		unlike($partitions, $round % 2 ? qr/parted_a|multitenant/ : qr/parted_b|multitenant/, "kept, over partitions, tenant $round: only its own");
+		like($once, qr/tenant_id = '$own'/, "run once, tenant $round: folded");
+		like($custom, qr/tenant_id = '$own'/, "with values, tenant $round: folded");
+		like($parts[5 * $round + 4], $round % 2 ? qr/SECRET-BETA/ : qr/SECRET-ACME/, "a cursor, tenant $round");
+	}
+	unlike($err, qr/ERROR/, 'no error');
+}
+
+# A savepoint brings the context of a connection's token back, past everybody who is told of contexts. Whatever was folded
+# for the other one is neither used nor left behind, and nothing is folded in between.
+$mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT note FROM invoice; RETURN QUERY SELECT note FROM parted; END';
+	RESET ROLE; SELECT multitenant.grant_access('$app', 'application', session_context => true)");
+{
+	my $list = 'SELECT * FROM listed();';
+	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM parted; $list EXECUTE p; \\echo --
+		BEGIN; SELECT; SAVEPOINT s; SELECT multitenant.authenticate('" . $mt->token('beta') . "'); $list EXECUTE p; \\echo --
+		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK TO s; EXECUTE p; ROLLBACK; \\echo --
+		$list EXECUTE p; EXECUTE q; \\echo --\n" . $mt->begin('beta') . "$list EXECUTE p; EXECUTE q; COMMIT;",
+		pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	my @parts = split(/--\n/, $out);
+	ok(($parts[0] =~ /SECRET-ACME/ and $parts[1] =~ /SECRET-BETA/ and $parts[4] =~ /SECRET-BETA/), 'each context sees its own') or diag("$out\n$err");
+	ok(!MtTest::leaks("$parts[0]$parts[3]", 'acme'), 'the own context sees nothing of the other');
+	ok(!MtTest::leaks("$parts[1]$parts[4]", 'beta'), 'nor the other of it');
+	is($parts[2], '', 'a context that a savepoint brought back sees nothing');
+	like($parts[3], qr/SECRET-ACME.*SECRET-ACME.*SECRET-ACME/s, 'afterwards the own context works') or diag($err);
+}
+
+# Another tenant may get the id of one that is gone; its name and number are its own.
+{
+	my $id = '00000000-0000-0000-0000-0000000000cc';
+	my $enter = "BEGIN; SELECT multitenant.use_tenant('$id'::uuid);";
+	$mt->superuser("SELECT multitenant.create_tenant('epsilon', id => '$id', number => 77)");
+	$mt->superuser("INSERT INTO named VALUES ('epsilon', 'SECRET-EPSILON'), ('delta', 'SECRET-DELTA'); INSERT INTO numbered VALUES (77, 'SECRET-EPSILON'), (78, 'SECRET-DELTA')");
+	my $session = $mt->session($migrator);
+	my $read = 'EXECUTE p; EXECUTE q;';
+	my $out = MtTest::ask($session, "$mode PREPARE p AS SELECT note FROM named; PREPARE q AS SELECT note FROM numbered; $enter $read COMMIT;");
+	is(join(' ', $out =~ /SECRET-(\w+)/g), 'EPSILON EPSILON', 'a tenant');
+	$mt->superuser("DELETE FROM multitenant.tenant WHERE slug = 'epsilon'; SELECT multitenant.create_tenant('delta', id => '$id', number => 78)");
+	$out = MtTest::ask($session, "$enter $read COMMIT;");
+	is(join(' ', $out =~ /SECRET-(\w+)/g), 'DELTA DELTA', 'another tenant with its id');
+}
+
+# A plan is taken from the cache before the session's own context is there: none of another tenant may be kept then. And a
+# function in SQL was planned as a whole before it entered a tenant.
+foreach my $table ('invoice', 'parted')
+{
+	my $beta_first = $mt->begin('beta') . "EXECUTE p; COMMIT; \\echo --\n EXECUTE p; \\echo --\n";
+	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM $table;" . $beta_first x 3, pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is(join(' ', map { join('+', /SECRET-(\w+)/g) } split(/--\n/, $out)), join(' ', ('BETA', 'ACME') x 3), "a connection's own context beside another, $table") or diag($err);
+	($out, $err) = $mt->run($app, "CREATE FUNCTION pg_temp.f(text) RETURNS SETOF text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT note FROM $table'; SELECT pg_temp.f('"
+		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is($out, 'SECRET-BETA', "a function in SQL that enters another tenant, $table") or diag($err);
+}
+{
+	local $ENV{PGOPTIONS} = "-c plan_cache_mode=force_generic_plan -c multitenant.token=" . $mt->token('acme');
+	$mt->{node}->pgbench("-n -t 6 -M prepared -U $app -D n=0", 0, [qr/processed: 6\/6/], [qr/^$/], 'the same by a driver that prepares',
+		{ 'by_turns' => "\\set n :n + 1\n\\set other :n % 2\n\\if :other\nBEGIN;\nSELECT multitenant.authenticate('" . $mt->token('beta') . "');\n\\endif\nSELECT note FROM parted;\n\\if :other\nCOMMIT;\n\\endif\n" }, 'app');
+}
+
+# A policy of one's own, on a table without protection: the tenant changes in the middle of a statement. The context of a
+# session could still be replaced, had it not been used.
+$mt->superuser("SET ROLE $owner; CREATE TABLE loose AS SELECT tenant_id, 'SECRET-' || upper(tenant_id) AS note FROM (VALUES ('acme'), ('beta')) v(tenant_id), generate_series(1, 3);
+	ALTER TABLE loose ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON loose USING (tenant_id = multitenant.current_tenant_slug()); GRANT SELECT ON loose TO $app");
+$mt->refused($app, $mt->begin('acme') . "COMMIT; SELECT note, (SELECT multitenant.authenticate('" . $mt->token('beta') . "') WHERE note IS NOT NULL) FROM loose", 'MT005',
+	'a statement that enters another tenant', tenant => 'acme');
+$mt->refused($app, $mt->begin('acme') . "COMMIT; BEGIN; SELECT 1; DECLARE c CURSOR FOR SELECT note FROM loose; FETCH c; SELECT multitenant.authenticate('"
+	. $mt->token('beta') . "'); FETCH c", 'MT005', 'a cursor that enters another tenant', tenant => 'acme');
+$mt->refused($app, $mt->begin('acme') . "DECLARE c CURSOR FOR SELECT note FROM loose; SELECT multitenant.reset_tenant(); FETCH c", 'MT001',
+	'a cursor whose tenant is reset, without protection');
+$mt->superuser("SELECT multitenant.grant_access('$app', 'application'); DROP TABLE loose");
+
+$mt->intact('nothing was changed');
+done_testing();
