@@ -300,10 +300,25 @@ COMMENT ON FUNCTION multitenant._confirm_absence(regclass, name) IS
 -- The move
 -- ---------------------------------------------------------------------------------------------------------------
 
--- INSERT of the tenant's rows that the copy does not have; range: of these pages of the shared partition only.
+-- That s, of the shared partition, and c, of the copy, have the same primary key. Its operators are named, because nobody's
+-- search_path is in force.
+CREATE FUNCTION multitenant._same_key(shared regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT string_agg(format('s.%1$I OPERATOR(%2$I.%3$s) c.%1$I', a.attname, n.nspname, o.oprname), ' AND ' ORDER BY x.n)
+	FROM pg_catalog.pg_index i
+	CROSS JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1], i.indclass::oid[]) WITH ORDINALITY AS x(number, class, n)
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = x.number
+	JOIN pg_catalog.pg_opclass oc ON oc.oid = x.class
+	JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
+		AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
+	JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+	WHERE i.indrelid = shared AND i.indisprimary
+$$;
+
+-- INSERT of the tenant's rows that the copy does not have, of those for which "range" holds.
 CREATE FUNCTION multitenant._copy_command(copy regclass, shared regclass, tenant_filter text, range text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('INSERT INTO %s (%s) SELECT %s FROM ONLY %s AS s WHERE s.%s%s ON CONFLICT (%s) DO NOTHING', copy,
+	SELECT format('INSERT INTO %s (%s) SELECT %s FROM ONLY %s AS s WHERE s.%s AND %s ON CONFLICT (%s) DO NOTHING', copy,
 		multitenant._quoted_list(c.columns),
 		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(c.columns) WITH ORDINALITY AS u(x, n)),
 		shared, tenant_filter, range, (SELECT multitenant._quoted_list(multitenant._key_columns(i.indexrelid))
@@ -311,34 +326,28 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM (SELECT multitenant._live_columns(copy, false)) AS c(columns)
 $$;
 
--- DELETE of the copy's rows that are not, byte for byte, rows of the shared partition (any more). The operators of the
--- primary key are named, because nobody's search_path is in force.
+-- DELETE of the copy's rows that are not, byte for byte, rows of the shared partition (any more).
 CREATE FUNCTION multitenant._stale_command(copy regclass, shared regclass, tenant_filter text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('DELETE FROM %s AS c WHERE NOT EXISTS (SELECT FROM ONLY %s AS s WHERE s.%s AND %s '
-				  'AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record)', copy, shared, tenant_filter, k.condition,
+				  'AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record)', copy, shared, tenant_filter,
+		multitenant._same_key(shared),
 		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)),
 		(SELECT string_agg(format('c.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)))
 	FROM (SELECT multitenant._live_columns(copy, false)) AS v(columns)
-	CROSS JOIN LATERAL (
-		SELECT string_agg(format('s.%1$I OPERATOR(%2$I.%3$s) c.%1$I', a.attname, n.nspname, o.oprname), ' AND ') AS condition
-		FROM pg_catalog.pg_index i
-		CROSS JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1], i.indclass::oid[]) AS x(number, class)
-		JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = x.number
-		JOIN pg_catalog.pg_opclass oc ON oc.oid = x.class
-		JOIN pg_catalog.pg_amop ao ON ao.amopfamily = oc.opcfamily AND ao.amopstrategy = 3
-			AND ao.amoplefttype = oc.opcintype AND ao.amoprighttype = oc.opcintype
-		JOIN pg_catalog.pg_operator o ON o.oid = ao.amopopr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
-		WHERE i.indrelid = shared AND i.indisprimary) AS k
 $$;
 
 -- Makes the copy equal to what is there; returns the number of rows that it takes away and adds.
 CREATE FUNCTION multitenant._catch_up(copy regclass, shared regclass, tenant_filter text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	removed bigint := multitenant._run_as_owner(copy, multitenant._stale_command(copy, shared, tenant_filter));
+	removed bigint;
 BEGIN
-	RETURN removed + multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter, ''));
+	-- Both are hash joins over all of the tenant's rows, the last time under a lock.
+	PERFORM set_config('work_mem', current_setting('maintenance_work_mem'), true);
+	removed := multitenant._run_as_owner(copy, multitenant._stale_command(copy, shared, tenant_filter));
+	RETURN removed + multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter,
+		format('NOT EXISTS (SELECT FROM %s AS c WHERE %s)', copy, multitenant._same_key(shared))));
 END
 $$;
 
@@ -518,7 +527,7 @@ BEGIN
 																		 'block', progress.blocks_expected));
 		ELSE
 			batch := multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter,
-				format(' AND s.ctid >= ''(%s,0)'' AND s.ctid < ''(%s,0)''', progress.blocks_read, progress.blocks_read + width)));
+				format('s.ctid >= ''(%s,0)'' AND s.ctid < ''(%s,0)''', progress.blocks_read, progress.blocks_read + width)));
 			PERFORM multitenant._note_isolation(copy, jsonb_build_object('rows', progress.rows_copied + batch,
 																		 'block', least(progress.blocks_read + width, progress.blocks_expected)));
 			IF batch > 0 THEN

@@ -179,7 +179,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Named directly it is not filtered by its parent''s policies. Medium: the guard refuses that.',
 		'Call repair() of the parent.'),
 	('isolation_unfinished', 'low', 'INTERNAL', 'TABLES', 'A tenant is on its way into a partition of its own',
-		'isolate_tenant() is at work or was stopped. Rows are seen in the shared partition until it has finished; the copy takes space and falls behind.',
+		'A move by isolate_tenant() is at work or was stopped. Rows are seen in the shared partition until it has finished; the copy takes space and falls behind.',
 		'Call isolate_tenant() again, or drop the copy.'),
 	('partition_missing', 'info', 'INTERNAL', 'TABLES', 'A tenant has no partition of its own yet',
 		'The strategy of the table is dedicated. Until isolate_new_tenants() runs, the rows of new tenants are in the shared partition.',

@@ -90,6 +90,27 @@ $mt->refused($migrator, "SELECT multitenant._add_checked_reference('$_')", '2202
 	foreach 'ALTER TABLE public.child ADD CONSTRAINT k CHECK (true)', 'ALTER TABLE public.child ADD CONSTRAINT k FOREIGN KEY (tenant_id, x) REFERENCES public.den, DROP COLUMN id',
 	'ALTER TABLE public.child DISABLE ROW LEVEL SECURITY';
 $mt->refused($app, "SELECT multitenant._confirm_absence('invoice', 'c')", '42501', 'nor does another prove anything about the table');
+
+# A CHECK is marked as valid only where an index shows that it holds.
+sub confirms
+{
+	my ($check, $wanted, $name, $index) = @_;
+	$mt->run($owner, "DROP TABLE IF EXISTS proof; CREATE TABLE proof (id int, tenant_id int NOT NULL); INSERT INTO proof VALUES (1, 1)");
+	$mt->run($migrator, "SELECT multitenant.protect('proof')");
+	$mt->run($owner, "DROP INDEX proof_tenant_id_idx; CREATE INDEX ON proof (id, tenant_id); $index");
+	my (undef, $failed) = $mt->run($owner, "ALTER TABLE proof ADD CONSTRAINT c CHECK ($check) NOT VALID");
+	is($failed, '', 'the constraint is there');
+	my ($out, $err) = $mt->run($migrator, "SELECT multitenant._confirm_absence('proof', 'c')");
+	is($err =~ /ERROR:  (\w{5})/ ? $1 : $out, $wanted, $name) or diag($err);
+	is($mt->superuser("SELECT convalidated FROM pg_constraint WHERE conname = 'c'"), $wanted eq 't' ? 't' : 'f', "$name: and is marked so");
+	return;
+}
+confirms('tenant_id <> 2', 't', 'a row that is not there', 'CREATE INDEX ON proof (tenant_id)');
+confirms('tenant_id <> 1', 'f', 'a row that is there', 'CREATE INDEX ON proof (tenant_id)');
+confirms('id <> 2', '22023', 'another column', 'CREATE INDEX ON proof (id)');
+confirms('tenant_id <> 2', 'f', 'no index', '');
+confirms('tenant_id <> 1', 'f', 'a partial index', 'CREATE INDEX ON proof (tenant_id) WHERE id > 1');
+confirms('tenant_id < 1', 'f', 'another operator', 'CREATE INDEX ON proof (tenant_id)');
 is($mt->superuser("SELECT count(*) FROM pg_trigger WHERE tgname = 't'"), '0', 'no trigger was made');
 
 # ---- the owner's code and his labels ----
