@@ -326,28 +326,28 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	FROM (SELECT multitenant._live_columns(copy, false)) AS c(columns)
 $$;
 
--- DELETE of the copy's rows that are not, byte for byte, rows of the shared partition (any more).
-CREATE FUNCTION multitenant._stale_command(copy regclass, shared regclass, tenant_filter text) RETURNS text
+-- Makes the copy equal, byte for byte, to what is there: DELETE what is not there (any more), INSERT what is missing. One
+-- statement, because both have to see the same: a value of a unique key can have gone from one row to another in between.
+CREATE FUNCTION multitenant._catch_up_command(copy regclass, shared regclass, tenant_filter text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT format('DELETE FROM %s AS c WHERE NOT EXISTS (SELECT FROM ONLY %s AS s WHERE s.%s AND %s '
-				  'AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record)', copy, shared, tenant_filter,
-		multitenant._same_key(shared),
-		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)),
-		(SELECT string_agg(format('c.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)))
+	SELECT format('WITH gone AS (DELETE FROM %s AS c WHERE NOT EXISTS (SELECT FROM ONLY %s AS s WHERE s.%s AND %s) RETURNING 1) ',
+				  copy, shared, tenant_filter, e.is_same)
+		-- (asking for the number of those that are gone has them go first)
+		|| multitenant._copy_command(copy, shared, tenant_filter, format('(SELECT count(*) FROM gone) IS NOT NULL AND NOT EXISTS '
+			'(SELECT FROM %s AS c WHERE %s)', copy, e.is_same))
 	FROM (SELECT multitenant._live_columns(copy, false)) AS v(columns)
+	CROSS JOIN LATERAL (SELECT format('%s AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record', multitenant._same_key(shared),
+		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)),
+		(SELECT string_agg(format('c.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)))) AS e(is_same)
 $$;
 
--- Makes the copy equal to what is there; returns the number of rows that it takes away and adds.
+-- Returns the number of rows that the copy lacked.
 CREATE FUNCTION multitenant._catch_up(copy regclass, shared regclass, tenant_filter text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-	removed bigint;
 BEGIN
-	-- Both are hash joins over all of the tenant's rows, the last time under a lock.
+	-- Hash joins over all of the tenant's rows, the last time under a lock.
 	PERFORM set_config('work_mem', current_setting('maintenance_work_mem'), true);
-	removed := multitenant._run_as_owner(copy, multitenant._stale_command(copy, shared, tenant_filter));
-	RETURN removed + multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter,
-		format('NOT EXISTS (SELECT FROM %s AS c WHERE %s)', copy, multitenant._same_key(shared))));
+	RETURN multitenant._run_as_owner(copy, multitenant._catch_up_command(copy, shared, tenant_filter));
 END
 $$;
 

@@ -120,6 +120,7 @@ sub outcome
 {
 	my ($sql) = @_;
 	my (undef, $err) = $mt->run('regress_mt_migrator', $sql);
+	note($err) if $err =~ /ERROR/;
 	return $err =~ /ERROR:  ([0-9A-Z]{5})/ ? $1 : '';
 }
 
