@@ -62,7 +62,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -231,6 +231,21 @@ check-fuzz:
 check-fuzz-short:
 	@test/tools/requirements random
 	@$(THROWAWAY) test/random/run $(or $(CHECK_FUZZ_SECONDS),120)
+
+## check-differential: random statements, ours and where nobody else's rows are, for CHECK_DIFFERENTIAL_SECONDS (1200)
+check-differential:
+	@test/tools/requirements differential
+	@$(THROWAWAY) test/differential/run $(or $(CHECK_DIFFERENTIAL_SECONDS),1200)
+
+## check-differential-short: the same for two minutes, always the same statements (DIFFERENTIAL_SEED=n: others)
+check-differential-short:
+	@test/tools/requirements differential
+	@DIFFERENTIAL_SEED=$${DIFFERENTIAL_SEED:-1} $(THROWAWAY) test/differential/run $(or $(CHECK_DIFFERENTIAL_SECONDS),120)
+
+## differential-plants: plant defects that check-differential-short must find (PLANTS="accessor-immutable": these only)
+differential-plants:
+	@test/tools/requirements differential
+	@test/differential/find-plants $(PLANTS)
 
 ## demo: the two-minute tour, on a throw-away server
 demo:

@@ -302,12 +302,6 @@ MtGuardIsInHeldCursor(void)
 	return current_frame.is_held;
 }
 
-bool
-MtGuardIsNested(void)
-{
-	return current_frame.depth > 0;
-}
-
 /* Triggers run here, and nothing is fetched. */
 int
 MtGuardEnterFinish(void)

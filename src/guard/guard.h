@@ -48,9 +48,6 @@ extern void MtGuardAfterAnalysis(void);
 extern void MtGuardNoteRead(void);
 extern bool MtGuardIsInHeldCursor(void);
 
-/* Is what is planned now inside of a statement that runs? */
-extern bool MtGuardIsNested(void);
-
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
 extern const char *MtGuardReferenceText(void);

@@ -57,21 +57,17 @@ plan_statement(MT_PLANNER_PARAMS)
 	planner_hook_type plan = previous_planner ? previous_planner : standard_planner;
 	PlannedStmt *result;
 	int			step;
-	pg_uuid_t	tenant;
 	bool		is_folded;
 
 	if (!MtIsActive())
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
 	MtChecksSimplify(parse);
-
-	/* A function in SQL can enter a tenant after all of it was planned. */
-	is_folded = MtGuardIsOn() && !(MtGuardIsNested() && MtContextIsReplaceable()) &&
-		MtFoldQuery(parse, query_string, boundParams, &tenant);
+	is_folded = MtGuardIsOn() && MtFoldQuery(parse, query_string, boundParams);
 	result = plan(MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	if (is_folded)
-		MtFoldMark(result, &tenant);
+		MtFoldMark(result);
 	MtGuardObservePlan(result);
 	MtGuardCheckPrintedPlan();
 	return result;
@@ -88,7 +84,7 @@ check_folded(const PlannedStmt *statement)
 {
 	MtDenial	denial;
 
-	MtFoldNoteStart();
+	MtFoldNoteStart(statement);
 	MtFoldCheck(statement);
 	if (MtFoldIsFolded(statement) && MtGuardIsOn() && !MtContextIsUsed() &&
 		!MtContextCheck(&denial))

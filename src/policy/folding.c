@@ -33,15 +33,17 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "policy/folding.h"
+#include "tcop/pquery.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/portal.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
 /* No syscache has these numbers; the plan cache passes over them. */
 #define MARK_CACHE 0x4D540000
-#define MARK_WORDS 4
+#define MARK_WORDS 6			/* a tenant's id and number */
 
 /* The hash value by which all folded plans are forgotten. */
 #define MARK_HASH 0x4D540001
@@ -50,6 +52,9 @@
 static MtContext folded_for;
 static bool has_folded = false;
 static bool is_switching = false;
+
+/* May the plan cache keep some of them? To make it forget walks all that it has. */
+static bool may_be_kept = false;
 
 /* The text analyzed last, if nothing has run since. Compared, never read. */
 static const char *analyzed_text = NULL;
@@ -156,10 +161,20 @@ MtFoldNoteAnalysis(const char *text)
 	analyzed_text = text;
 }
 
+/* Is the statement one of the client's, made for this one time? */
+static bool
+is_run_once(const PlannedStmt *statement)
+{
+	return ActivePortal != NULL && ActivePortal->cplan == NULL &&
+		list_member_ptr(ActivePortal->stmts, statement);
+}
+
 void
-MtFoldNoteStart(void)
+MtFoldNoteStart(const PlannedStmt *statement)
 {
 	analyzed_text = NULL;
+	if (!may_be_kept && MtFoldIsFolded(statement))
+		may_be_kept = !is_run_once(statement);
 }
 
 static bool
@@ -178,39 +193,51 @@ names_partitioned(Node *node, void *context)
 }
 
 /*
- * In a session that changes tenants, a plan that is kept is cheaper left general
- * than made anew for each - except over partitions. A plan with values for its
- * parameters is not kept, nor is one of a text that was analyzed just before: the
- * plan cache has texts of its own. (Where it analyzes one anew it looks like that;
- * then the plan is made once more.)
+ * Will the plan be thrown away? One with values for its parameters is, and one of a
+ * text that was analyzed just before: the plan cache has texts of its own. Where
+ * that analyzes one anew it looks the same; the start of the plan tells.
  */
 static bool
-is_worth_it(Query *query, const char *text, ParamListInfo parameters)
+is_for_once(const char *text, ParamListInfo parameters)
 {
-	return !is_switching || parameters != NULL ||
-		(text != NULL && text == analyzed_text) ||
-		names_partitioned((Node *) query, NULL);
+	return parameters != NULL || (text != NULL && text == analyzed_text);
 }
 
+/*
+ * Until PostgreSQL 17 a function in SQL is planned as a whole, so it can enter
+ * another tenant after that. The server tells by nothing but the name of its
+ * memory; where that is missed, such a function is refused.
+ */
+static bool
+is_planned_ahead(void)
+{
+	return MtContextIsReplaceable() && strcmp(CurrentMemoryContext->name, "SQL function") == 0;
+}
+
+/*
+ * Security: what is kept outlives the context, and a session that brings its own
+ * finds it before it is told to forget: a plan is taken from the cache before
+ * anything of ours runs.
+ *
+ * In a session that changes tenants, a plan that is kept is cheaper left general
+ * than made anew for each - except over partitions.
+ */
 bool
-MtFoldQuery(Query *query, const char *text, ParamListInfo parameters, pg_uuid_t *tenant)
+MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
 {
 	Folding		folding = {.context = MtContextGet()};
+	bool		is_once = is_for_once(text, parameters);
 
-	/*
-	 * What is kept outlives the context, and a session that brings its own
-	 * finds it before it is told to forget: a plan is taken from the cache
-	 * before anything of ours runs.
-	 */
 	if (folding.context->state != MT_STATE_TENANT || !mt_guc_fold_plans ||
-		MtContextIsPassing() || !is_worth_it(query, text, parameters))
+		MtContextIsPassing() || is_planned_ahead() ||
+		(is_switching && !is_once && !names_partitioned((Node *) query, NULL)))
 		return false;
 	(void) fold_query((Node *) query, &folding);
 	if (folding.count == 0)
 		return false;
-	*tenant = folding.context->tenant;
 	folded_for = *folding.context;
 	has_folded = true;
+	may_be_kept |= !is_once;
 	return true;
 }
 
@@ -226,14 +253,23 @@ item(int cache, uint32 value)
 	return result;
 }
 
+static void
+words_of(const MtContext *context, uint32 *words)
+{
+	StaticAssertStmt(MARK_WORDS * sizeof(uint32) == UUID_LEN + sizeof(int64),
+					 "the words of a mark are an id and a number");
+	memcpy(words, &context->tenant, UUID_LEN);
+	memcpy(&words[UUID_LEN / sizeof(uint32)], &context->number, sizeof(int64));
+}
+
+/* No context can be set while a statement is planned, so it is still that one. */
 void
-MtFoldMark(PlannedStmt *statement, const pg_uuid_t *tenant)
+MtFoldMark(PlannedStmt *statement)
 {
 	uint32		words[MARK_WORDS];
 	List	   *mark = NIL;
 
-	StaticAssertStmt(sizeof(words) == UUID_LEN, "the words of a mark are a uuid");
-	memcpy(words, tenant, sizeof(words));
+	words_of(MtContextGet(), words);
 	for (int i = 0; i < MARK_WORDS; i++)
 		mark = lappend(mark, item(MARK_CACHE + i, words[i]));
 	mark = lappend(mark, item(PROCOID, MARK_HASH));
@@ -248,11 +284,11 @@ MtFoldIsFolded(const PlannedStmt *statement)
 }
 
 static bool
-is_for(const PlannedStmt *statement, const pg_uuid_t *tenant)
+is_for(const PlannedStmt *statement, const MtContext *context)
 {
 	uint32		words[MARK_WORDS];
 
-	memcpy(words, tenant, sizeof(words));
+	words_of(context, words);
 	for (int i = 0; i < MARK_WORDS; i++)
 	{
 		PlanInvalItem *mark = list_nth(statement->invalItems, i);
@@ -276,11 +312,15 @@ MtFoldCheck(const PlannedStmt *statement)
 		MtContextDenyMissing(&denial);
 		MtDenialRaise(&denial);
 	}
-	if (!is_for(statement, &context->tenant))
+	if (!is_for(statement, context))
+	{
+		/* Kept after all. */
+		MtInvalidationForgetPlans(MARK_HASH);
 		ereport(ERROR,
 				errcode(MT_ERRCODE_CONTEXT_CONFLICT),
 				errmsg("this statement was planned for another tenant"),
 				errhint("Run it again."));
+	}
 }
 
 static bool
@@ -299,6 +339,9 @@ before_context(const MtContext *context)
 		return;
 	is_switching = true;
 	has_folded = false;
+	if (!may_be_kept)
+		return;
+	may_be_kept = false;
 	MtInvalidationForgetPlans(MARK_HASH);
 }
 

@@ -9,7 +9,6 @@
 #include "nodes/params.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
-#include "utils/uuid.h"
 
 extern void MtFoldInit(void);
 
@@ -18,18 +17,17 @@ extern void MtFoldInit(void);
  * run once are told from plans that are kept. A wrong guess costs time only.
  */
 extern void MtFoldNoteAnalysis(const char *text);
-extern void MtFoldNoteStart(void);
+extern void MtFoldNoteStart(const PlannedStmt *statement);
 
 /*
  * Folds what policies added to the query, which is about to be planned, for the
- * tenant of this transaction, and says which; false if there is nothing to fold or
- * it does not pay. The finished plan must be marked.
+ * tenant of this transaction; false if there is nothing to fold or it does not pay.
+ * The finished plan must be marked.
  */
-extern bool MtFoldQuery(Query *query, const char *text, ParamListInfo parameters,
-						pg_uuid_t *tenant);
+extern bool MtFoldQuery(Query *query, const char *text, ParamListInfo parameters);
 
-/* Marks the plan of a folded query with its tenant. */
-extern void MtFoldMark(PlannedStmt *statement, const pg_uuid_t *tenant);
+/* Marks the plan of a folded query with the tenant of this transaction. */
+extern void MtFoldMark(PlannedStmt *statement);
 
 extern bool MtFoldIsFolded(const PlannedStmt *statement);
 

@@ -70,6 +70,7 @@ static const pg_uuid_t *tenant_copy = NULL;
 
 /* The tenant last seen active, and the registry generation it was seen at. */
 static pg_uuid_t validated_tenant;
+static int64 validated_number = 0;
 static uint64 validated_generation = 0;
 
 /* ---- the value of the GUC ---- */
@@ -375,13 +376,18 @@ tenant_is_active(MtDenial *denial)
 	MtRegistryAccept();
 	generation = MtRegistryGeneration();
 	if (validated_generation == generation &&
+		validated_number == current_context->number &&
 		memcmp(&validated_tenant, &current_context->tenant, UUID_LEN) == 0)
 		return true;
 
+	/* Another tenant may have got the id of one that is gone. */
 	if (MtRegistryById(&current_context->tenant, &tenant) &&
-		tenant.state == MT_TENANT_ACTIVE)
+		tenant.state == MT_TENANT_ACTIVE &&
+		tenant.number == current_context->number &&
+		strcmp(tenant.slug, current_context->slug) == 0)
 	{
 		validated_tenant = tenant.id;
+		validated_number = tenant.number;
 		validated_generation = generation;
 		return true;
 	}

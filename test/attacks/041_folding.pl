@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use FindBin;
+use IO::Socket::UNIX;
 use lib "$FindBin::Bin/../perl";
 use MtTest;
 use Test::More;
@@ -128,7 +129,7 @@ $mt->superuser("SET ROLE $owner; CREATE FUNCTION listed() RETURNS SETOF text LAN
 	my $list = 'SELECT * FROM listed();';
 	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM parted; $list EXECUTE p; \\echo --
 		BEGIN; SELECT; SAVEPOINT s; SELECT multitenant.authenticate('" . $mt->token('beta') . "'); $list EXECUTE p; \\echo --
-		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK TO s; EXECUTE p; ROLLBACK; \\echo --
+		ROLLBACK TO s; PREPARE q AS SELECT note FROM parted; EXECUTE q; ROLLBACK; \\echo --
 		$list EXECUTE p; EXECUTE q; \\echo --\n" . $mt->begin('beta') . "$list EXECUTE p; EXECUTE q; COMMIT;",
 		pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	my @parts = split(/--\n/, $out);
@@ -164,11 +165,24 @@ foreach my $table ('invoice', 'parted')
 	($out, $err) = $mt->run($app, "CREATE FUNCTION pg_temp.f(text) RETURNS SETOF text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT note FROM $table'; SELECT pg_temp.f('"
 		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
 	is($out, 'SECRET-BETA', "a function in SQL that enters another tenant, $table") or diag($err);
+	($out, $err) = $mt->run($app, "CREATE PROCEDURE pg_temp.f(text) LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); UPDATE $table SET note = note'; CALL pg_temp.f('"
+		. $mt->token('beta') . "')", pgoptions => '-c multitenant.token=' . $mt->token('acme'));
+	is("$out$err", '', "a procedure in SQL that enters another tenant, $table");
 }
 {
 	local $ENV{PGOPTIONS} = "-c plan_cache_mode=force_generic_plan -c multitenant.token=" . $mt->token('acme');
 	$mt->{node}->pgbench("-n -t 6 -M prepared -U $app -D n=0", 0, [qr/processed: 6\/6/], [qr/^$/], 'the same by a driver that prepares',
 		{ 'by_turns' => "\\set n :n + 1\n\\set other :n % 2\n\\if :other\nBEGIN;\nSELECT multitenant.authenticate('" . $mt->token('beta') . "');\n\\endif\nSELECT note FROM parted;\n\\if :other\nCOMMIT;\n\\endif\n" }, 'app');
+}
+
+# A function in PL/pgSQL is folded where a session brings its context, too: what it keeps prunes.
+{
+	$mt->superuser("SELECT multitenant.grant_access('$app', 'application', session_context => true, allow => '{activity}')");
+	my ($out, $err) = $mt->run($app, "SELECT * FROM listed(); BEGIN; SELECT count(*) FROM listed();
+		SELECT string_agg(relation::regclass::text, ' ' ORDER BY relation::regclass::text DESC) FROM pg_locks WHERE pid = pg_backend_pid() AND relation::regclass::text LIKE 'parted%'; COMMIT",
+		pgoptions => '-c plan_cache_mode=force_generic_plan -c multitenant.token=' . $mt->token('acme'));
+	like($out, qr/^parted_a parted$/m, 'PL/pgSQL in a session that brings its context') or diag("$out\n$err");
+	$mt->superuser("SELECT multitenant.grant_access('$app', 'application', session_context => true)");
 }
 
 # A policy of one's own, on a table without protection: the tenant changes in the middle of a statement. The context of a
@@ -182,6 +196,180 @@ $mt->refused($app, $mt->begin('acme') . "COMMIT; BEGIN; SELECT 1; DECLARE c CURS
 $mt->refused($app, $mt->begin('acme') . "DECLARE c CURSOR FOR SELECT note FROM loose; SELECT multitenant.reset_tenant(); FETCH c", 'MT001',
 	'a cursor whose tenant is reset, without protection');
 $mt->superuser("SELECT multitenant.grant_access('$app', 'application'); DROP TABLE loose");
+
+# ---- shapes of kept statements, over changes of tenant ----
+
+$mt->superuser(<<"SQL");
+SELECT multitenant.grant_access('$app', 'application');
+SET ROLE $owner;
+CREATE TABLE keyed (tenant_id uuid, k int, note text, PRIMARY KEY (tenant_id, k));
+INSERT INTO keyed VALUES ('$acme', 1, 'SECRET-ACME'), ('$beta', 1, 'SECRET-BETA');
+SELECT multitenant.protect('keyed');
+CREATE TABLE person (tenant_id text, name text);
+CREATE TABLE letter (name text, note text);
+INSERT INTO person VALUES ('acme', 'ann'), ('beta', 'bob');
+INSERT INTO letter VALUES ('ann', 'SECRET-ACME'), ('bob', 'SECRET-BETA');
+ALTER TABLE person ENABLE ROW LEVEL SECURITY;
+ALTER TABLE letter ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON person USING (tenant_id = multitenant.current_tenant_slug());
+CREATE POLICY own ON letter USING (EXISTS (SELECT FROM person p WHERE p.name = letter.name AND p.tenant_id = multitenant.current_tenant_slug() OFFSET 0))
+	WITH CHECK (name IN (WITH q AS MATERIALIZED (SELECT p.name FROM person p WHERE p.tenant_id = multitenant.current_tenant_slug()) SELECT q.name FROM q));
+CREATE VIEW barrier WITH (security_invoker, security_barrier) AS SELECT note FROM parted WHERE tenant_id = multitenant.current_tenant();
+CREATE VIEW checked WITH (security_invoker) AS SELECT * FROM keyed WHERE EXISTS (SELECT FROM parted p WHERE p.tenant_id = keyed.tenant_id) WITH CHECK OPTION;
+CREATE FUNCTION fails_inside() RETURNS SETOF text LANGUAGE plpgsql AS \$\$
+BEGIN
+	BEGIN
+		RETURN QUERY SELECT note FROM parted;
+		PERFORM 1 / 0;
+	EXCEPTION WHEN division_by_zero THEN
+		RETURN QUERY SELECT note FROM invoice;
+	END;
+END
+\$\$;
+CREATE FUNCTION claims(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \$\$
+BEGIN
+	PERFORM multitenant.authenticate(\$1);
+	RETURN 'entered';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || (SELECT string_agg(note, '') FROM parted);
+END
+\$\$;
+GRANT SELECT, INSERT, UPDATE, DELETE ON keyed, person, letter, barrier, checked TO $app;
+SQL
+
+my $other_token = $mt->token('gamma');
+foreach my $statement (
+	'SELECT note FROM letter', 'SELECT note FROM barrier', 'SELECT * FROM fails_inside()', "SELECT note, claims('$other_token') FROM parted",
+	'WITH RECURSIVE r AS (SELECT note, 1 AS d FROM invoice UNION ALL SELECT p.note, d + 1 FROM r, LATERAL (SELECT note FROM parted OFFSET 0) p WHERE d < 3) SELECT note FROM r',
+	'SELECT i.note FROM invoice i FULL JOIN parted p USING (tenant_id)', 'SELECT note FROM parted FOR UPDATE', 'CREATE TEMP TABLE copied ON COMMIT DROP AS EXECUTE p0; SELECT note FROM copied')
+{
+	my ($prepare, $run) = $statement =~ /EXECUTE p0/ ? ('PREPARE p0 AS SELECT note FROM parted', $statement) : ("PREPARE p AS $statement", 'EXECUTE p');
+	my ($out, $err) = $mt->run($app, "$mode $prepare;" . join('', map { $mt->begin($_) . "$run; COMMIT; \\echo --\n" } qw(acme beta acme)));
+	my @parts = split(/--\n/, $out);
+	my @seen = map { my %all = map { $_ => 1 } $parts[$_] =~ /SECRET-(ACME|BETA|GAMMA)/g; join('+', sort keys %all) } 0 .. 2;
+	is("@seen", 'ACME BETA ACME', 'each its own: ' . substr($statement, 0, 60)) or diag("$out\n$err");
+}
+
+# What a kept statement writes is of the tenant that runs it, and no other's row is touched.
+my %writes = (
+	'INSERT INTO keyed(tenant_id, k, note) VALUES ($1, 2, $2)' => '42501',
+	'INSERT INTO keyed(tenant_id, k, note) VALUES ($1, 1, $2) ON CONFLICT (tenant_id, k) DO UPDATE SET note = EXCLUDED.note' => '42501',
+	'INSERT INTO checked(tenant_id, k, note) VALUES ($1, 2, $2)' => '42501',
+	'INSERT INTO parted(tenant_id, id, note) VALUES ($1, 2, $2)' => '42501',
+	'UPDATE parted SET tenant_id = $1, note = $2' => '42501',
+	'MERGE INTO keyed t USING (VALUES ($1::uuid, $2)) s(id, v) ON t.tenant_id = s.id WHEN MATCHED THEN UPDATE SET note = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, 3, s.v)' => '42501');
+my $all_rows = "SELECT string_agg(r::text, ' ' ORDER BY r::text) FROM (SELECT tenant_id, k, note FROM keyed UNION ALL SELECT tenant_id, id, note FROM parted) r";
+my $rows_before = $mt->superuser($all_rows);
+foreach my $statement (sort keys %writes)
+{
+	$mt->steps("writing: $statement", $app, {}, "SET plan_cache_mode = force_generic_plan; PREPARE p(uuid, text) AS $statement" => '',
+		map { my ($own, $id, $other) = @$_; (
+			'BEGIN' => '', "SELECT multitenant.authenticate('" . $mt->token($own) . "')" => $id, 'SAVEPOINT s' => '',
+			"EXECUTE p('$id', 'mine')" => '', 'ROLLBACK TO s' => '', "EXECUTE p('$other', 'stolen')" => $writes{$statement}, 'ROLLBACK' => '') }
+		[ 'acme', $acme, $beta ], [ 'beta', $beta, $acme ], [ 'acme', $acme, $beta ]);
+}
+is($mt->superuser($all_rows), $rows_before, 'nothing was written');
+
+# A row that another transaction has changed is looked at again with the conditions of the plan.
+{
+	my ($first, $second) = map { $mt->session($app) } 1 .. 2;
+	MtTest::ask($_, "$mode PREPARE p AS UPDATE keyed SET k = k + 10 RETURNING note") foreach $first, $second;
+	foreach my $tenant ('acme', 'beta', 'acme')
+	{
+		MtTest::ask($first, $mt->begin($tenant) . 'EXECUTE p');
+		my $pid = MtTest::ask($second, $mt->begin($tenant) . 'SELECT pg_backend_pid()');
+		$pid =~ s/.*\n//s;
+		$second->query_until(qr/started/, "\\echo started\nEXECUTE p;\n\\echo '' done\n");
+		$mt->{node}->poll_query_until('app', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid");
+		MtTest::ask($first, 'COMMIT');
+		my $out = MtTest::ask($second, 'COMMIT');
+		is(join(' ', $out =~ /SECRET-(\w+)/g), uc($tenant), "after another transaction, $tenant");
+	}
+	$_->quit foreach $first, $second;
+	is($mt->superuser('SELECT string_agg(k::text, \' \' ORDER BY tenant_id) FROM keyed'), '41 21', 'and each row was changed by its own tenant');
+	$mt->superuser('UPDATE keyed SET k = 1');
+}
+
+# Principals enter a tenant, and leave it with a savepoint.
+$mt->superuser("SELECT multitenant.add_member(t, 'alice') FROM unnest('{acme,beta}'::text[]) t");
+foreach my $table ('invoice', 'parted')
+{
+	my ($out, $err) = $mt->run($app, "$mode PREPARE p AS SELECT note FROM $table;" . join('', map {
+		"BEGIN; SAVEPOINT s; SELECT multitenant.switch_tenant('$_'); EXECUTE p; \\echo --\n ROLLBACK TO s; EXECUTE p; ROLLBACK; EXECUTE p; \\echo --\n" } qw(acme beta acme)),
+		pgoptions => '-c multitenant.token=' . $mt->token(undef, sub => 'alice'));
+	is(join(' ', map { join('+', /SECRET-(\w+)/g) || '-' } split(/--\n/, $out)), 'ACME - BETA - ACME -', "a principal that switches, $table") or diag($err);
+	is(() = $err =~ /MT001/g, 6, "and sees nothing outside of a tenant, $table") or diag($err);
+}
+
+# A superuser who tries what a role may do runs the role's plans, for one tenant after the other, and then without any.
+$mt->superuser("CREATE FUNCTION tried() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN (SELECT string_agg(note, chr(44)) FROM parted); END'; ALTER FUNCTION tried() OWNER TO $app");
+{
+	my $try = join('', map { "SELECT value FROM multitenant._try('$app', '$_', 'SELECT tried()', " . ($_ eq $beta ? 'true' : 'false') . ");\n" } $acme, $beta, $acme);
+	my $out = $mt->superuser("SET plan_cache_mode = force_generic_plan; $try SELECT sqlstate FROM multitenant._try('$app', NULL, 'SELECT tried()', false)");
+	is($out, "SECRET-ACME\nSECRET-BETA\nSECRET-ACME\nMT001", 'trials of several tenants');
+}
+
+# ---- what only a driver can do: a portal that is bound under one context and executed under another ----
+
+sub driver
+{
+	my ($token, @steps) = @_;
+	my $socket = IO::Socket::UNIX->new(Peer => $mt->{node}->host . '/.s.PGSQL.' . $mt->{node}->port) or die "no connection: $!\n";
+	my $startup = pack('N', 196608) . join("\0", user => $app, database => 'app', options => "-c multitenant.token=$token", '', '');
+	print $socket pack('N', 4 + length $startup) . $startup;
+	my @seen;
+	foreach my $step (undef, @steps)
+	{
+		foreach my $message (ref $step ? @$step : defined $step ? [ Q => "$step\0" ] : ())
+		{
+			print $socket pack('a N', $message->[0], 4 + length $message->[1]) . $message->[1];
+		}
+		$socket->flush;
+		my $answer = '';
+		while (read($socket, my $head, 5) == 5)
+		{
+			my ($type, $length) = unpack('a N', $head);
+			read($socket, my $body, $length - 4) if $length > 4;
+			$answer .= "$1 " if $type eq 'E' && $body =~ /\0C(\w{5})\0/;
+			$answer .= join(' ', $body =~ /(SECRET-\w+)/g) . ' ' if $type eq 'D' || $type eq 'V';
+			$answer .= "$1 " if $type eq 'C' && $body =~ /^(\w+ \d+)/;
+			last if $type eq 'Z';
+		}
+		push @seen, $answer if defined $step;
+	}
+	return map { s/ +$//r } @seen;
+}
+my $sync = [ S => '' ];
+foreach my $statement ('UPDATE parted SET id = 7', 'UPDATE parted SET id = 7 RETURNING note', 'WITH w AS (UPDATE parted SET id = 7 RETURNING note) SELECT * FROM w', 'SELECT note FROM parted')
+{
+	my @bind = ([ P => "s\0$statement\0\0\0" ], [ B => "p\0s\0" . "\0\0" x 3 ], $sync);
+	my @execute = ([ E => "p\0\0\0\0\0" ], $sync);
+	my @seen = driver($mt->token('acme'), 'BEGIN', \@bind, "SELECT multitenant.authenticate('" . $mt->token('beta') . "')", \@execute, 'COMMIT');
+	like("$seen[2] $seen[3]", qr/MT005/, "bound for one tenant, executed for another: $statement");
+	ok(!MtTest::leaks("@seen", undef), "nothing is shown: $statement") or diag("@seen");
+	@seen = driver($mt->token('acme'), 'BEGIN', \@bind, \@execute, 'ROLLBACK');
+	unlike($seen[2], qr/MT0|25P02/, "executed for its own: $statement");
+}
+is($mt->superuser($all_rows), $rows_before, 'nothing was written');
+
+# A function that a driver calls without a statement: what it keeps is taken from the cache before any context is there.
+$mt->superuser(<<"SQL");
+SET ROLE $owner;
+CREATE FUNCTION listing() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT string_agg(note, chr(44)) FROM parted); END';
+CREATE FUNCTION entering(text) RETURNS text LANGUAGE sql AS 'SELECT multitenant.authenticate(\$1); SELECT string_agg(note, chr(44)) FROM parted';
+SQL
+my ($listing, $entering) = split(/\|/, $mt->superuser("SELECT 'listing()'::regprocedure::oid, 'entering(text)'::regprocedure::oid"));
+my $call = sub {
+	my ($function, @arguments) = @_;
+	return [ [ F => pack('N n n', $function, 0, scalar @arguments) . join('', map { pack('N', length) . $_ } @arguments) . pack('n', 0) ] ];
+};
+{
+	my @by_turns = ($call->($listing), 'BEGIN', "SELECT multitenant.authenticate('" . $mt->token('beta') . "')", $call->($listing), 'COMMIT');
+	my @seen = driver($mt->token('acme'), @by_turns, @by_turns, $call->($listing), $call->($entering, $mt->token('beta')), $call->($listing));
+	is(join(' ', map { /SECRET-(\w+)/g } @seen), 'ACME BETA ACME BETA ACME BETA ACME', 'calls without a statement') or diag(join("\n", @seen));
+}
+
+$mt->superuser('DROP TABLE letter, person, keyed CASCADE; DROP FUNCTION tried(); DROP VIEW barrier');
 
 $mt->intact('nothing was changed');
 done_testing();

@@ -42,5 +42,6 @@ CREATE ROLE bench_session LOGIN;
 CREATE ROLE bench_bound LOGIN;
 CREATE ROLE bench_trusted LOGIN;
 CREATE ROLE bench_explain LOGIN;
+CREATE ROLE bench_superuser LOGIN SUPERUSER;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bench_app, bench_session, bench_bound, bench_trusted, bench_explain;
 VACUUM (FREEZE, ANALYZE);

@@ -18,10 +18,10 @@
  * The plan's lines have fields separated by tabs:
  *
  *	key ALGORITHM KID FILE			signs tokens: EdDSA (PEM), HS256 (secret)
- *	workload NAME MODE IDS [TENANTS]	{id} is a random number from 1 to IDS, {tenant} the id of
- *									one of so many tenants, the same in all of an iteration
+ *	workload NAME MODE IDS			{id} is a random number from 1 to IDS
  *	variant NAME CONNINFO [TENANT AUDIENCE ALGORITHM kept|new]	the last four say
  *									what {token} is: one for the connection, or another each time
+ *	tenants COUNT					{tenant} is the id of one of so many, the same in all of an iteration
  *	connect SQL						once, after connecting
  *	before SQL, after SQL			around each batch, not measured
  *	step simple|prepared|pipelined SQL	one iteration is all steps, a message
@@ -136,7 +136,7 @@ typedef struct Variant
 	char	   *tokens;			/* MAX_TOKEN bytes each */
 	int			next_token;
 	int			token_uses;		/* in one iteration */
-	bool		is_changing;	/* says {tenant} */
+	int			tenant_count;	/* 0: {tenant} is not said */
 	uint64_t	check;			/* of what it returned in warming up */
 	int64_t		wall;
 	int64_t		cpu;
@@ -156,7 +156,6 @@ static long token_count = 0;
 static char *workload = NULL;
 static char *mode = NULL;
 static int	id_count = 1;
-static int	tenant_count = 1;
 static char tenant_id[37];		/* {tenant} of this iteration */
 static Variant variants[MAX_VARIANTS];
 static int	variant_count = 0;
@@ -464,7 +463,7 @@ send_prepared(Variant *variant, const Step *step)
 
 /* The ids of tenants, as data.sql makes them. */
 static void
-choose_tenant(void)
+choose_tenant(int tenant_count)
 {
 	char		name[32];
 	unsigned char digest[16];
@@ -482,8 +481,8 @@ iterate(Variant *variant, bool is_checking)
 {
 	int			waiting = 0;
 
-	if (variant->is_changing)
-		choose_tenant();
+	if (variant->tenant_count > 0)
+		choose_tenant(variant->tenant_count);
 	for (int i = 0; i < variant->step_count; i++)
 	{
 		const Step *step = &variant->steps[i];
@@ -793,8 +792,8 @@ add_step(Variant *variant, const char *kind, const char *sql)
 	{
 		if (step->pieces[i].kind == PIECE_TOKEN)
 			variant->token_uses++;
-		if (step->pieces[i].kind == PIECE_TENANT)
-			variant->is_changing = true;
+		if (step->pieces[i].kind == PIECE_TENANT && variant->tenant_count < 1)
+			die("variant %s has no tenants", variant->name);
 	}
 }
 
@@ -809,8 +808,7 @@ start_workload(char **field)
 	workload = copy_of(field[1]);
 	mode = copy_of(field[2]);
 	id_count = atoi(field[3]);
-	tenant_count = field[4] ? atoi(field[4]) : 1;
-	if (id_count < 1 || tenant_count < 1)
+	if (id_count < 1)
 		die("workload %s: bad number of ids", workload);
 }
 
@@ -825,10 +823,12 @@ read_line(char *line)
 		field[count++] = strsep(&rest, "\t");
 	if (strcmp(field[0], "key") == 0 && count == 4)
 		read_key(field[1], field[2], field[3]);
-	else if (strcmp(field[0], "workload") == 0 && (count == 4 || count == 5))
+	else if (strcmp(field[0], "workload") == 0 && count == 4)
 		start_workload(field);
 	else if (strcmp(field[0], "variant") == 0 && count >= 3 && workload != NULL)
 		add_variant(field, count);
+	else if (strcmp(field[0], "tenants") == 0 && count == 2 && variant)
+		variant->tenant_count = atoi(field[1]);
 	else if (strcmp(field[0], "connect") == 0 && count == 2 && variant)
 		add_sql(variant->connect, &variant->connect_count, field[1]);
 	else if (strcmp(field[0], "before") == 0 && count == 2 && variant)
