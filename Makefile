@@ -40,6 +40,8 @@ SQL_FILES = \
 	lint_report.sql \
 	new_tables.sql \
 	observe.sql \
+	partitioning.sql \
+	isolation.sql \
 	status.sql \
 	explain_access.sql \
 	test_isolation.sql \

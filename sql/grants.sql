@@ -57,8 +57,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._run_as_owner(regclass, text),
-	multitenant._query_as_owner(regclass, text),
-	multitenant._blocks_of(regclass), multitenant._is_volatile_policy(oid),
+	multitenant._query_as_owner(regclass, text), multitenant._add_checked_reference(text),
+	multitenant._blocks_of(regclass), multitenant._confirm_absence(regclass, name), multitenant._is_volatile_policy(oid),
 	multitenant._observe_row(internal, "any"), multitenant._observe_copied("any"),
 	multitenant._observations(), multitenant._observations_lost(),
 	multitenant._require_observations(), multitenant._forget_observations(regclass)
@@ -83,4 +83,4 @@ GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_
 -- Says only what happens to new tables.
 GRANT EXECUTE ON FUNCTION multitenant._new_tables() TO PUBLIC;
 
-GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables TO PUBLIC;
+GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;

@@ -15,6 +15,13 @@ AS 'MODULE_PATHNAME', 'mt_run_as_owner';
 COMMENT ON FUNCTION multitenant._run_as_owner(regclass, text) IS
 'Internal: runs one command that changes the table with the rights of its owner; returns the number of rows changed.';
 
+CREATE FUNCTION multitenant._add_checked_reference(command text)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_add_checked_reference';
+COMMENT ON FUNCTION multitenant._add_checked_reference(text) IS
+'Internal: adds a foreign key, as the owner of the table, whose rows were checked by the one that it replaces.';
+
 CREATE FUNCTION multitenant._query_as_owner(table_name regclass, query text)
 RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER

@@ -84,6 +84,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_sequences(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_views(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_functions(s);
+	RETURN QUERY SELECT * FROM multitenant._lint_partitions(s);
 END
 $$;
 

@@ -90,7 +90,7 @@ END
 $$;
 
 -- Foreign keys of these tables that protect() made composite, with the definition they had. A key that is simple again
--- (the other table was given back before) is no longer ours.
+-- (the other table was given back before) is no longer ours; one to a table that is partitioned by tenant can be no other.
 CREATE FUNCTION multitenant._composite_references(members regclass[])
 RETURNS TABLE(child regclass, parent regclass, parent_columns name[], con_name name, definition text)
 LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
@@ -102,7 +102,7 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 	FROM multitenant._undo_entries(members) u
 	JOIN pg_catalog.pg_constraint c ON c.conrelid = u.about AND c.conname = u.entry ->> 'name' AND c.contype = 'f'
 	WHERE u.kind IN ('foreign_key', 'companion') AND (u.about = ANY (members) OR c.confrelid = ANY (members))
-	  AND cardinality(c.conkey) > 1
+	  AND cardinality(c.conkey) > 1 AND NOT multitenant._is_partitioned_by_tenant(c.confrelid)
 	  AND (multitenant._column_names(c.conrelid, c.conkey))[1] = multitenant._tenant_column(u.about)
 	ORDER BY u.about, c.conname
 $$;
@@ -121,6 +121,9 @@ BEGIN
 		PERFORM multitenant._notice_gone(entry, rel);
 		RETURN;
 	ELSIF columns[1] IS DISTINCT FROM multitenant._tenant_column(rel) THEN
+		RETURN;
+	ELSIF multitenant._is_partitioned_by_tenant(rel) THEN
+		RAISE NOTICE 'unique index % keeps the tenant column: the table is partitioned by it', index_name;
 		RETURN;
 	END IF;
 	holder := multitenant._holder_of(index_name, '{}');

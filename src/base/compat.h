@@ -149,9 +149,11 @@ MtPermissionOf(void *item, MtPermission *out)
 #if PG_VERSION_NUM >= 180000
 #define MtForeignKeyIsEnforced(key) ((key)->conenforced)
 #define MtConstraintIsTemporal(form) ((form)->conperiod)
+#define MtConstraintIsEnforced(form) ((form)->conenforced)
 #else
 #define MtForeignKeyIsEnforced(key) true
 #define MtConstraintIsTemporal(form) false
+#define MtConstraintIsEnforced(form) true
 #endif
 
 /* What post_parse_analyze_hook may not change from 19 on. */

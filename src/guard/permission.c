@@ -17,11 +17,13 @@
 #include "base/extension.h"
 #include "base/names.h"
 #include "base/settings.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "policy/label.h"
 #include "policy/protection.h"
 #include "policy/reference.h"
 #include "tenant/access.h"
@@ -31,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 /* SELECT .. FOR UPDATE and its kin need ACL_UPDATE: locking counts as writing. */
@@ -224,6 +227,24 @@ check_filter(const MtPermission *permission, const MtProtection *protection,
 	return true;
 }
 
+/*
+ * isolate_tenant() changes the label of the table whose rows it moves. A snapshot
+ * from before sees the rows where they were, and the plan of now looks for them
+ * where they are: some would be missing, or there twice.
+ */
+static bool
+check_snapshot(Oid relid, MtDenial *denial)
+{
+	if (!IsolationUsesXactSnapshot() || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
+		!MtLabelIsNewer(relid, GetTransactionSnapshot()))
+		return true;
+	return MtDeny(denial, ERRCODE_T_R_SERIALIZATION_FAILURE,
+				  psprintf("could not serialize access because rows of table %s were moved",
+						   MtQualifiedName(relid)),
+				  "A tenant got its own partition after the snapshot of this transaction was taken.",
+				  "The transaction might succeed if retried.");
+}
+
 static bool
 check_tenant_table(const MtPermission *permission,
 				   const MtProtection *protection, bool is_referential,
@@ -233,7 +254,8 @@ check_tenant_table(const MtPermission *permission,
 
 	if (is_referential)
 		return check_reference(permission, protection, denial);
-	if (!check_filter(permission, protection, &needs_context, denial))
+	if (!check_filter(permission, protection, &needs_context, denial) ||
+		!check_snapshot(permission->relid, denial))
 		return false;
 	if (!needs_context)
 	{

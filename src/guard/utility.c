@@ -72,7 +72,8 @@ check_lock(Node *statement)
 {
 	ListCell   *cell;
 
-	if (MtGuardAllows(MT_ALLOW_LOCK))
+	if (MtGuardAllows(MT_ALLOW_LOCK) ||
+		(MtGuardOwnersCommand() != NULL && MtGuardOwnersCommand()->may_lock))
 		return;
 	foreach(cell, ((LockStmt *) statement)->relations)
 	{
@@ -95,10 +96,15 @@ check_explain(Node *statement)
 	MtGuardRequire(MT_ALLOW_EXPLAIN);
 }
 
+/*
+ * A trigger that the library makes again is judged by who has it made: its owner
+ * may be an application.
+ */
 static void
 check_trigger(Node *statement)
 {
-	MtGuardRequire(MT_ALLOW_TRIGGERS);
+	if (MtGuardOwnersCommand() == NULL || !MtGuardOwnersCommand()->may_trigger)
+		MtGuardRequire(MT_ALLOW_TRIGGERS);
 }
 
 static void
@@ -191,7 +197,11 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 	MtUtility	previous = current_utility;
 
 	if (context != PROCESS_UTILITY_SUBCOMMAND)
+	{
 		current_utility.is_owners = MtOwnerTakeCommand(&current_utility.command);
+		if (current_utility.is_owners && current_utility.command.skips_check)
+			MtOwnerSkipCheck(statement);
+	}
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
 	current_utility.copied_to = InvalidOid;

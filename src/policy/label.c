@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "base/audit.h"
 #include "base/compat.h"
 #include "base/errors.h"
@@ -35,6 +36,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define EXEMPT_PREFIX "exempt: "
@@ -199,6 +201,34 @@ MtLabelledColumn(Oid relid)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return column;
+}
+
+bool
+MtLabelIsNewer(Oid relid, Snapshot snapshot)
+{
+	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
+	bool		is_newer = false;
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[2], Anum_pg_seclabel_objsubid, BTEqualStrategyNumber,
+				F_INT4EQ, Int32GetDatum(0));
+	scan = systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, lengthof(keys), keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TransactionId writer = HeapTupleHeaderGetXmin(tuple->t_data);
+
+		is_newer |= !TransactionIdIsCurrentTransactionId(writer) &&
+			XidInMVCCSnapshot(writer, snapshot);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return is_newer;
 }
 
 List *

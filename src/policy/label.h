@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "nodes/nodes.h"
 #include "nodes/pg_list.h"
+#include "utils/snapshot.h"
 
 #define MT_LABEL_PROVIDER "multitenant"
 
@@ -55,6 +56,12 @@ extern void MtLabelOf(Oid relid, MtLabel *out);
 
 /* The column that is labelled as the tenant's; 0 without one. */
 extern AttrNumber MtLabelledColumn(Oid relid);
+
+/*
+ * Did another transaction change the label of a table after the snapshot was
+ * taken? Reads the catalog.
+ */
+extern bool MtLabelIsNewer(Oid relid, Snapshot snapshot);
 
 /* Direct parents in partition and inheritance trees, as a list of OIDs. */
 extern List *MtParentsOf(Oid relid);

@@ -38,6 +38,7 @@
 #include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(mt_run_as_owner);
+PG_FUNCTION_INFO_V1(mt_add_checked_reference);
 PG_FUNCTION_INFO_V1(mt_query_as_owner);
 PG_FUNCTION_INFO_V1(mt_blocks_of);
 
@@ -57,8 +58,8 @@ static bool is_command_pending = false;
 static MtOwnerCommand pending_command;
 
 /* The relation's owner, whose rights the caller must have. */
-static Oid
-owner_of(Oid relid)
+Oid
+MtOwnerRequire(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
@@ -78,20 +79,55 @@ owner_of(Oid relid)
 	return owner;
 }
 
-/* The one object of a DROP of an index or policy, as the relation it names. */
+/* The relation to which an object belongs: its names without the last one. */
+static RangeVar *
+relation_above(List *names)
+{
+	if (list_length(names) < 2)
+		return NULL;
+	return makeRangeVarFromNameList(list_truncate(list_copy(names), list_length(names) - 1));
+}
+
+/*
+ * The relation that the one object of a DROP or COMMENT is, or belongs to; NULL
+ * for other kinds of objects.
+ */
+static RangeVar *
+target_of_object(ObjectType kind, Node *names)
+{
+	if (!IsA(names, List))
+		return NULL;
+	switch (kind)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_INDEX:
+			return makeRangeVarFromNameList((List *) names);
+		case OBJECT_COLUMN:
+		case OBJECT_POLICY:
+		case OBJECT_TABCONSTRAINT:
+		case OBJECT_TRIGGER:
+			return relation_above((List *) names);
+		default:
+			return NULL;
+	}
+}
+
 static RangeVar *
 target_of_drop(DropStmt *statement)
 {
-	List	   *names;
-
-	if (list_length(statement->objects) != 1 ||
-		(statement->removeType != OBJECT_INDEX &&
-		 statement->removeType != OBJECT_POLICY))
+	if (list_length(statement->objects) != 1 || statement->removeType == OBJECT_TABLE)
 		return NULL;
-	names = linitial_node(List, statement->objects);
-	if (statement->removeType == OBJECT_POLICY)
-		names = list_truncate(list_copy(names), list_length(names) - 1);
-	return makeRangeVarFromNameList(names);
+	return target_of_object(statement->removeType, linitial(statement->objects));
+}
+
+/* Privileges on one table or sequence, not on all of a schema. */
+static RangeVar *
+target_of_grant(GrantStmt *statement)
+{
+	if (list_length(statement->objects) != 1 || statement->targtype != ACL_TARGET_OBJECT ||
+		(statement->objtype != OBJECT_TABLE && statement->objtype != OBJECT_SEQUENCE))
+		return NULL;
+	return linitial_node(RangeVar, statement->objects);
 }
 
 /* The relation that a statement of an allowed kind names, else NULL. */
@@ -114,6 +150,7 @@ target_of(Node *statement)
 			switch (((RenameStmt *) statement)->renameType)
 			{
 				case OBJECT_INDEX:
+				case OBJECT_TABLE:
 				case OBJECT_TABCONSTRAINT:
 					return ((RenameStmt *) statement)->relation;
 				default:
@@ -125,8 +162,26 @@ target_of(Node *statement)
 			return ((CreatePolicyStmt *) statement)->table;
 		case T_DropStmt:
 			return target_of_drop((DropStmt *) statement);
+		case T_CommentStmt:
+			return target_of_object(((CommentStmt *) statement)->objtype, ((CommentStmt *) statement)->object);
+		case T_CreateTrigStmt:
+			return ((CreateTrigStmt *) statement)->relation;
+		case T_ViewStmt:
+			return ((ViewStmt *) statement)->view;
+		case T_GrantStmt:
+			return target_of_grant((GrantStmt *) statement);
+		case T_AlterSeqStmt:
+			return ((AlterSeqStmt *) statement)->sequence;
+		case T_LockStmt:
+			if (list_length(((LockStmt *) statement)->relations) != 1)
+				return NULL;
+			return linitial_node(RangeVar, ((LockStmt *) statement)->relations);
+		case T_InsertStmt:
+			return ((InsertStmt *) statement)->relation;
 		case T_UpdateStmt:
 			return ((UpdateStmt *) statement)->relation;
+		case T_DeleteStmt:
+			return ((DeleteStmt *) statement)->relation;
 		default:
 			return NULL;
 	}
@@ -248,37 +303,121 @@ MtOwnerTakeCommand(MtOwnerCommand *out)
 	return true;
 }
 
-/*
- * multitenant._run_as_owner(table_name regclass, command text): the number of
- * rows changed. Without table_name it is the relation that the command names.
- */
-Datum
-mt_run_as_owner(PG_FUNCTION_ARGS)
+/* CREATE TABLE of a permanent table: it has no owner yet. */
+static bool
+is_new_table(Node *statement)
 {
-	char	   *command;
+	return statement != NULL && IsA(statement, CreateStmt) &&
+		((CreateStmt *) statement)->relation->schemaname != NULL &&
+		((CreateStmt *) statement)->relation->relpersistence != RELPERSISTENCE_TEMP;
+}
+
+static bool
+is_change_of_rows(Node *statement)
+{
+	return IsA(statement, InsertStmt) || IsA(statement, UpdateStmt) || IsA(statement, DeleteStmt);
+}
+
+/* Runs the command, NULL for a table that it names itself; the rows changed. */
+static uint64
+run_as_owner(const Oid *table, const char *command, bool skips_check)
+{
 	Oid			relid;
 	Oid			owner;
 	Caller		caller;
 	uint64		count;
 
-	if (PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	command = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	relid = relation_of(command);
-	if (!OidIsValid(relid) || (!PG_ARGISNULL(0) && relid != PG_GETARG_OID(0)))
+	if (table != NULL && is_new_table(only_statement(command)))
+		relid = *table;
+	else
+		relid = relation_of(command);
+	if (!OidIsValid(relid) || (table != NULL && relid != *table))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("not one command that changes only the table it is for"),
 				errdetail("Command: %s", command),
 				errhint("If the label of the table was changed by hand, give back the old definition by hand, too."));
-	owner = owner_of(relid);
+	owner = MtOwnerRequire(relid);
 
 	pending_command.caller = GetUserId();
 	pending_command.may_refer = MtIsActive() && MtAccessAllows(MT_ALLOW_REFERENCES);
+	pending_command.may_lock = MtIsActive() && MtAccessAllows(MT_ALLOW_LOCK);
+	pending_command.may_trigger = MtIsActive() && MtAccessAllows(MT_ALLOW_TRIGGERS);
+	pending_command.skips_check = skips_check;
 	enter(owner, &caller);
-	count = execute(command, !IsA(only_statement(command), UpdateStmt));
+	count = execute(command, !is_change_of_rows(only_statement(command)));
 	leave(&caller);
-	PG_RETURN_INT64((int64) count);
+	return count;
+}
+
+/*
+ * multitenant._run_as_owner(table_name regclass, command text): the number of
+ * rows changed. Without table_name it is the relation that the command names. A
+ * table that the command creates will belong to the owner of table_name.
+ */
+Datum
+mt_run_as_owner(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	relid = PG_ARGISNULL(0) ? InvalidOid : PG_GETARG_OID(0);
+	PG_RETURN_INT64((int64) run_as_owner(PG_ARGISNULL(0) ? NULL : &relid,
+										 text_to_cstring(PG_GETARG_TEXT_PP(1)), false));
+}
+
+/* The one foreign key that a statement adds, and nothing else; else NULL. */
+static Constraint *
+added_foreign_key(Node *statement)
+{
+	AlterTableCmd *command;
+
+	if (statement == NULL || !IsA(statement, AlterTableStmt) ||
+		list_length(((AlterTableStmt *) statement)->cmds) != 1)
+		return NULL;
+	command = linitial_node(AlterTableCmd, ((AlterTableStmt *) statement)->cmds);
+	if (command->subtype != AT_AddConstraint || command->def == NULL ||
+		!IsA(command->def, Constraint) || ((Constraint *) command->def)->contype != CONSTR_FOREIGN)
+		return NULL;
+	return (Constraint *) command->def;
+}
+
+/*
+ * multitenant._add_checked_reference(command text): adds a foreign key in the
+ * place of one that this transaction has taken away, without reading the table.
+ * The server would read every row under the lock, and has no other way to say
+ * that it need not.
+ *
+ * Security: a key that does not hold would be its owner's loss only; still it is
+ * for those who may change isolation.
+ */
+Datum
+mt_add_checked_reference(PG_FUNCTION_ARGS)
+{
+	char	   *command = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	MtAccessRequire(MT_MAY_CHANGE_ISOLATION, "adding a foreign key unchecked");
+	if (added_foreign_key(only_statement(command)) == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("not one foreign key"),
+				errhint("Pass one ALTER TABLE .. ADD CONSTRAINT .. FOREIGN KEY."));
+	run_as_owner(NULL, command, true);
+	PG_RETURN_VOID();
+}
+
+/* What CREATE TABLE says of the keys of a table that has no rows yet. */
+void
+MtOwnerSkipCheck(Node *statement)
+{
+	Constraint *key = added_foreign_key(statement);
+
+	if (key != NULL)
+	{
+		key->skip_validation = true;
+		key->initially_valid = true;
+	}
 }
 
 /*
@@ -290,7 +429,7 @@ mt_query_as_owner(PG_FUNCTION_ARGS)
 {
 	char	   *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Node	   *statement = only_statement(query);
-	Oid			owner = owner_of(PG_GETARG_OID(0));
+	Oid			owner = MtOwnerRequire(PG_GETARG_OID(0));
 	Caller		caller;
 	char	   *value = NULL;
 

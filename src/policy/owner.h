@@ -7,11 +7,17 @@
 
 #include "postgres.h"
 
+#include "nodes/nodes.h"
+
 /* Who had a command of protect(), unprotect() or a companion run for an owner. */
 typedef struct MtOwnerCommand
 {
 	Oid			caller;
 	bool		may_refer;		/* his profile allows foreign keys */
+	bool		may_lock;		/* ... LOCK TABLE */
+	bool		may_trigger;	/* ... triggers */
+	bool		skips_check;	/* the rows of the key it adds were checked
+								 * before */
 } MtOwnerCommand;
 
 /*
@@ -19,5 +25,11 @@ typedef struct MtOwnerCommand
  * each. Not a proof of good will: whoever owns a table can have one run.
  */
 extern bool MtOwnerTakeCommand(MtOwnerCommand *out);
+
+/* Has the server add the foreign key of a statement without reading the table. */
+extern void MtOwnerSkipCheck(Node *statement);
+
+/* The relation's owner. Throws unless the current user has its rights. */
+extern Oid	MtOwnerRequire(Oid relid);
 
 #endif							/* MT_OWNER_H */

@@ -71,6 +71,10 @@ SELECT set_eq(
 	('shared_rows', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
 	('exempt', 'table_name regclass, reason text', 'void', 'volatile', 'unsafe', 'invoker'),
 	('add_tenant_column', 'IN table_name regclass, IN tenant_column name DEFAULT ''tenant_id''::name, IN through name DEFAULT NULL::name, IN batch_size integer DEFAULT 10000', '', 'procedure', 'unsafe', 'invoker'),
+	('partition_by_tenant', 'table_name regclass, strategy text DEFAULT ''shared''::text, dry_run boolean DEFAULT false', 'TABLE(step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
+	('set_partition_strategy', 'table_name regclass, strategy text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('isolate_tenant', 'IN tenant text, IN table_name regclass, IN batch_size integer DEFAULT 10000, IN patience interval DEFAULT ''00:00:30''::interval', '', 'procedure', 'unsafe', 'invoker'),
+	('isolate_new_tenants', 'IN table_name regclass DEFAULT NULL::regclass, IN patience interval DEFAULT ''00:00:30''::interval', '', 'procedure', 'unsafe', 'invoker'),
 	('pause_protection', 'table_name regclass, reason text, until timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
 	('repair', 'table_name regclass', 'TABLE(command text)', 'volatile', 'unsafe', 'invoker'),
 	('set_new_tables', 'mode text, schemas text[] DEFAULT NULL::text[], tenant_column name DEFAULT ''tenant_id''::name', 'void', 'volatile', 'unsafe', 'invoker'),
@@ -97,7 +101,7 @@ SELECT set_eq(
 
 SELECT set_eq(
 	$$ SELECT v.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod) FROM relation v JOIN pg_attribute a ON a.attrelid = v.oid
-		WHERE v.relkind = 'v' AND v.relname <> 'tables' AND a.attnum > 0 $$,
+		WHERE v.relkind = 'v' AND v.relname NOT IN ('tables', 'isolations') AND a.attnum > 0 $$,
 	$$ VALUES ('context', 'state', 'text'), ('context', 'tenant_id', 'uuid'), ('context', 'tenant_number', 'bigint'), ('context', 'tenant_slug', 'text'),
 		('context', 'principal', 'text'), ('context', 'kind', 'text'), ('context', 'scope', 'text'), ('context', 'expires_at', 'timestamp with time zone'),
 		('context', 'source', 'text'),
@@ -110,6 +114,9 @@ SELECT set_eq(
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
 	'{table_name,class,tenant_column,column_type,mode,is_intact,finding}'::name[], 'the view of tables has these columns');
+SELECT columns_are('multitenant', 'isolations',
+	'{table_name,tenant_id,partition_name,phase,rows_copied,rows_expected,blocks_read,blocks_expected,started_at,updated_at}'::name[],
+	'the view of moves has these columns');
 
 SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND NOT is_for_all $$, 'everybody may call the public functions: they check profiles');
 SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND coalesce(obj_description(oid, 'pg_proc'), '') = '' $$,
