@@ -20,6 +20,7 @@ CREATE TABLE plain (tenant_id uuid NOT NULL, id int, note text, PRIMARY KEY (ten
 CREATE TABLE parted (tenant_id uuid NOT NULL, id int, note text, PRIMARY KEY (tenant_id, id)) PARTITION BY LIST (tenant_id);
 CREATE TABLE parted_a PARTITION OF parted FOR VALUES IN ('$acme');
 CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('$beta');
+SELECT format('CREATE TABLE more_%s PARTITION OF parted FOR VALUES IN (%L)', n, gen_random_uuid()) FROM generate_series(1, 80) n \\gexec
 INSERT INTO plain SELECT t.id::uuid, i, 'SECRET-' || t.name FROM (VALUES ('$acme', 'ACME'), ('$beta', 'BETA')) t (id, name), generate_series(1, 3) i;
 INSERT INTO parted SELECT * FROM plain;
 SELECT multitenant.protect('plain');
