@@ -51,12 +51,24 @@ find_credential(const char *text, const char **end)
 	return NULL;
 }
 
+/* Asked of every statement, so it reads no more of a credential than tells it. */
 bool
 MtContainsCredential(const char *text)
 {
-	const char *end;
+	const char *start = text;
 
-	return text != NULL && find_credential(text, &end) != NULL;
+	while (start != NULL && (start = strstr(start, CREDENTIAL_PREFIX)) != NULL)
+	{
+		const char *p = start + CREDENTIAL_PREFIX_LEN;
+		const char *enough = p + MT_MASK_MINIMUM_RUN;
+
+		while (p < enough && is_credential_character(*p))
+			p++;
+		if (p == enough)
+			return true;
+		start = p;
+	}
+	return false;
 }
 
 bool

@@ -70,15 +70,16 @@ redact_log_record(ErrorData *edata)
 		previous_emit_log(edata);
 }
 
+/* Looks at what is shown, which is masked already for most statements of a message. */
 void
 MtRedactActivity(void)
 {
 	char	   *masked;
 
-	if (!has_seen_credential || debug_query_string == NULL ||
-		!MtContainsCredential(debug_query_string))
+	if (!has_seen_credential || MyBEEntry == NULL ||
+		!MtContainsCredential(MyBEEntry->st_activity_raw))
 		return;
-	masked = pstrdup(debug_query_string);
+	masked = pstrdup(MyBEEntry->st_activity_raw);
 	MtMaskCredentials(masked);
 	pgstat_report_activity(STATE_RUNNING, masked);
 	pfree(masked);
