@@ -3,9 +3,9 @@
 use strict;
 use warnings;
 use FindBin;
-use IO::Socket::UNIX;
 use lib "$FindBin::Bin/../perl";
 use MtTest;
+use MtWire;
 use Test::More;
 
 my $mt = MtTest->new('folding');
@@ -325,35 +325,13 @@ $mt->superuser("CREATE FUNCTION tried() RETURNS text LANGUAGE plpgsql SECURITY D
 sub driver
 {
 	my ($token, @steps) = @_;
-	my $socket = IO::Socket::UNIX->new(Peer => $mt->{node}->host . '/.s.PGSQL.' . $mt->{node}->port) or die "no connection: $!\n";
-	my $startup = pack('N', 196608) . join("\0", user => $app, database => 'app', options => "-c multitenant.token=$token", '', '');
-	print $socket pack('N', 4 + length $startup) . $startup;
+	my $socket = wire($mt->node, $app, "-c multitenant.token=$token");
 	my @seen;
-	foreach my $step (undef, @steps)
+	foreach my $step (@steps)
 	{
-		if (ref $step eq 'CODE')
-		{
-			$step->();
-			next;
-		}
-		foreach my $message (ref $step ? @$step : defined $step ? [ Q => "$step\0" ] : ())
-		{
-			print $socket pack('a N', $message->[0], 4 + length $message->[1]) . $message->[1];
-		}
-		$socket->flush;
-		my $answer = '';
-		while (read($socket, my $head, 5) == 5)
-		{
-			my ($type, $length) = unpack('a N', $head);
-			read($socket, my $body, $length - 4) if $length > 4;
-			$answer .= "$1 " if $type eq 'E' && $body =~ /\0C(\w{5})\0/;
-			$answer .= join(' ', $body =~ /(SECRET-\w+)/g) . ' ' if $type eq 'D' || $type eq 'V';
-			$answer .= "$1 " if $type eq 'C' && $body =~ /^(\w+ \d+)/;
-			last if $type eq 'Z';
-		}
-		push @seen, $answer if defined $step;
+		ref $step eq 'CODE' ? $step->() : push @seen, talk($socket, ref $step ? map { message(@$_) } @$step : query($step));
 	}
-	return map { s/ +$//r } @seen;
+	return @seen;
 }
 my $sync = [ S => '' ];
 foreach my $statement ('UPDATE parted SET id = 7', 'UPDATE parted SET id = 7 RETURNING note', 'WITH w AS (UPDATE parted SET id = 7 RETURNING note) SELECT * FROM w', 'SELECT note FROM parted')
@@ -375,7 +353,7 @@ is($mt->superuser($all_rows), $rows_before, 'nothing was written');
 	my @seen = driver('', $enter->('beta'), 'COMMIT', [ [ P => "s\0UPDATE parted SET id = id RETURNING note\0\0\0" ], $sync ], $enter->('acme'), $bind, 'COMMIT', $enter->('beta'), 'COMMIT',
 		sub { $mt->superuser('COMMENT ON TABLE parted IS NULL; ALTER TABLE parted ALTER note SET STATISTICS 10') },
 		$enter->('acme'), $bind, 'COMMIT', $enter->('beta'), [ @$bind[0], [ E => "p\0\0\0\0\0" ], $sync ], 'ROLLBACK');
-	like($seen[-2], qr/^SECRET-BETA UPDATE 1$/, 'bound and not executed for another tenant') or diag(join(' | ', @seen));
+	like($seen[-2], qr/^SECRET-BETA$/, 'bound and not executed for another tenant') or diag(join(' | ', @seen));
 }
 
 # A function that a driver calls without a statement: what it keeps is taken from the cache before any context is there.

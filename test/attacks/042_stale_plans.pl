@@ -4,8 +4,8 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../perl";
-use IO::Socket::UNIX;
 use MtTest;
+use MtWire;
 use Test::More;
 
 my $mt = MtTest->new('stale');
@@ -43,58 +43,10 @@ sub by_turns
 }
 
 # ---- the protocol: Bind and Execute apart ----
-sub message { my ($type, $text) = @_; return $type . pack('N', 4 + length $text) . $text }
-sub query { my ($sql) = @_; return message('Q', "$sql\0") }
-sub parse { my ($name, $sql) = @_; return message('P', "$name\0$sql\0" . pack('n', 0)) }
-sub bind_to { my ($portal, $name) = @_; return message('B', "$portal\0$name\0" . pack('nnn', 0, 0, 0)) }
-sub execute { my ($portal, $rows) = @_; return message('E', "$portal\0" . pack('N', $rows // 0)) }
-sub synchronize { return message('S', '') }
-
-sub take
-{
-	my ($socket, $length) = @_;
-	my $text = '';
-	while (length $text < $length)
-	{
-		sysread($socket, $text, $length - length $text, length $text) or die "the server has gone\n";
-	}
-	return $text;
-}
-
-# What comes back until the server is ready: rows, SQLSTATEs; of writes without rows, how many.
-sub answer
-{
-	my ($socket) = @_;
-	my @seen;
-	while (1)
-	{
-		my ($type, $length) = unpack('aN', take($socket, 5));
-		my $text = take($socket, $length - 4);
-		push @seen, $text =~ /(SECRET-\w+)/ ? $1 : 'row' if $type eq 'D';
-		push @seen, $text =~ /\0?C(\w{5})\0/ ? $1 : '?????' if $type eq 'E';
-		push @seen, $text =~ s/\0//r if $type eq 'C' && $text =~ /^UPDATE/ && !@seen;
-		return join(' ', @seen) if $type eq 'Z';
-	}
-	return;
-}
-
-sub talk
-{
-	my ($socket, @messages) = @_;
-	syswrite($socket, join('', @messages)) or die "the server has gone\n";
-	return answer($socket);
-}
-
-sub wire
+sub connect_app
 {
 	my (%options) = @_;
-	my $node = $mt->{node};
-	my $socket = IO::Socket::UNIX->new($node->host . '/.s.PGSQL.' . $node->port) or die "no connection: $!\n";
-	my $settings = '-c plan_cache_mode=force_generic_plan' . ($options{token} ? " -c multitenant.token=$options{token}" : '');
-	my $text = pack('N', 196608) . join("\0", user => $app, database => 'app', options => $settings) . "\0\0";
-	syswrite($socket, pack('N', 4 + length $text) . $text);
-	answer($socket);
-	return $socket;
+	return wire($mt->node, $app, '-c plan_cache_mode=force_generic_plan' . ($options{token} ? " -c multitenant.token=$options{token}" : ''));
 }
 
 # COMMIT of what acme or beta did; begun in one message, as drivers do
@@ -110,7 +62,7 @@ foreach my $table ('plain', 'parted')
 	my $run = sub { my ($socket, $name, $rows) = @_; return talk($socket, bind_to('', $name), execute('', $rows), synchronize()) };
 	my $prepared = sub { my ($socket) = @_; return talk($socket, parse('read', $read), parse('write', $write), parse('silent', $silent), synchronize()) };
 
-	my $s = wire();
+	my $s = connect_app();
 	is($prepared->($s), '', "$table: statements are parsed without a context");
 	foreach my $tenant (qw(acme beta acme beta))
 	{
@@ -123,7 +75,7 @@ foreach my $table ('plain', 'parted')
 	# A portal holds its plan from Bind on; one that writes starts at Execute. It was made for acme and kept.
 	foreach my $name ('write', 'silent')
 	{
-		$s = wire();
+		$s = connect_app();
 		$prepared->($s);
 		talk($s, enter('acme'));
 		is($run->($s, $name), $wanted{ACME}{$name}, "$table: $name for acme");
@@ -150,7 +102,7 @@ foreach my $table ('plain', 'parted')
 	# What has begun ends with its context: after some rows, and before the first.
 	foreach my $rows (0, 1)
 	{
-		$s = wire();
+		$s = connect_app();
 		$prepared->($s);
 		talk($s, enter('acme'));
 		talk($s, bind_to('held', 'read'), $rows ? execute('held', $rows) : (), synchronize());
@@ -160,7 +112,7 @@ foreach my $table ('plain', 'parted')
 	}
 
 	# A connection's own context, and beside it another's.
-	$s = wire(token => $mt->token('acme'));
+	$s = connect_app(token => $mt->token('acme'));
 	$prepared->($s);
 	foreach my $round (1 .. 3)
 	{
