@@ -28,7 +28,9 @@ typedef enum Order
 {
 	ORDER_HARMLESS,				/* only leakproof functions see them */
 	ORDER_TENANT,				/* the same, and lets no such row pass */
-	ORDER_LEAK
+	ORDER_LEAK,
+	ORDER_UNTRUSTED				/* code in an index that also sees dead
+								 * entries */
 } Order;
 
 typedef struct Judgement
@@ -58,20 +60,21 @@ judge_list(List *conditions, const MtTenantFilter *filter)
 
 /* Of alternatives, each has to keep the others' rows out. */
 static Order
+worst_of_alternatives(Order a, Order b)
+{
+	if (a >= ORDER_LEAK || b >= ORDER_LEAK)
+		return Max(a, b);
+	return Min(a, b);
+}
+
+static Order
 judge_alternatives(List *alternatives, const MtTenantFilter *filter)
 {
 	Order		result = ORDER_TENANT;
 	ListCell   *cell;
 
 	foreach(cell, alternatives)
-	{
-		Order		order = judge_condition(lfirst(cell), filter);
-
-		if (order == ORDER_LEAK)
-			return order;
-		if (order == ORDER_HARMLESS)
-			result = order;
-	}
+		result = worst_of_alternatives(result, judge_condition(lfirst(cell), filter));
 	return result;
 }
 
@@ -139,8 +142,10 @@ judge_index(Oid index, List *conditions, List *originals, const MtTenantFilter *
 
 	if (!contain_leaked_vars((Node *) originals) && !contain_leaked_vars((Node *) conditions))
 		return judge_list(originals, shown);
+	if (!has_trusted_operators(conditions))
+		return ORDER_UNTRUSTED;
 	if (conditions != NIL && MtIsTenantCondition(linitial(conditions), &first) &&
-		has_trusted_operators(conditions) && is_index_on_tenant(index, filter))
+		is_index_on_tenant(index, filter))
 		return judge_list(originals, shown);
 	return ORDER_LEAK;
 }
@@ -164,6 +169,7 @@ filter_of_index_only(IndexOnlyScan *scan, const MtTenantFilter *filter)
 
 static Order judge_bitmap(Plan *plan, const MtTenantFilter *filter);
 
+/* Of those that are intersected, one has to. */
 static Order
 judge_bitmaps(List *plans, bool is_and, const MtTenantFilter *filter)
 {
@@ -174,10 +180,7 @@ judge_bitmaps(List *plans, bool is_and, const MtTenantFilter *filter)
 	{
 		Order		order = judge_bitmap(lfirst(cell), filter);
 
-		if (order == ORDER_LEAK)
-			return order;
-		if (order == (is_and ? ORDER_TENANT : ORDER_HARMLESS))
-			result = order;
+		result = is_and ? Max(result, order) : worst_of_alternatives(result, order);
 	}
 	return result;
 }
@@ -228,9 +231,7 @@ judge_scan(Scan *scan, const MtTenantFilter *filter)
 	{
 		Order		again = judge_list(((BitmapHeapScan *) scan)->bitmapqualorig, filter);
 
-		order = judge_bitmap(outerPlan(plan), filter);
-		if (again == ORDER_LEAK || (again == ORDER_HARMLESS && order == ORDER_TENANT))
-			order = again;
+		order = worst_of_alternatives(judge_bitmap(outerPlan(plan), filter), again);
 	}
 	return order == ORDER_HARMLESS ? judge_list(plan->qual, &shown) : order;
 }
@@ -241,6 +242,7 @@ is_scan_in_order(Scan *scan, const Judgement *judgement)
 {
 	RangeTblEntry *entry;
 	MtTenantFilter filter = {.varno = scan->scanrelid,.is_folded = judgement->is_folded};
+	Order		order;
 
 	if (scan->scanrelid == 0)
 		return true;
@@ -249,7 +251,9 @@ is_scan_in_order(Scan *scan, const Judgement *judgement)
 		entry->relid < FirstNormalObjectId || !MtClassIsFiltered(MtProtectionOf(entry->relid)->class))
 		return true;
 	filter.column = MtTenantColumnOf(entry->relid);
-	return judge_scan(scan, &filter) != ORDER_LEAK || MtHoldsOneTenant(entry->relid, &filter);
+	order = judge_scan(scan, &filter);
+	return order < ORDER_LEAK ||
+		(order == ORDER_LEAK && MtHoldsOneTenant(entry->relid, &filter));
 }
 
 static bool is_in_order(Plan *plan, const Judgement *judgement);

@@ -232,6 +232,7 @@ my @others = (
 	[ 'another tenant that the statement names', $index, "SELECT count(*) FROM few WHERE tenant_id = '$beta' AND $is_any", qr/./, qr/^0$/ ],
 	[ 'a partial index whose condition the statement does not imply', $index, "SELECT count(*) FROM few WHERE amount + 1 = 2.2", qr/tenant_id = /, $seen ],
 	[ 'an operator of somebody\'s own in a family of the server\'s', $index, "SELECT count(*) FROM numbers WHERE amount === '12'", qr/tenant_id = /, qr/^1$/ ],
+	[ 'the same in a partition of one tenant, which has dead entries of others', $index, "SELECT count(*) FROM ledger WHERE amount === '12'", qr/ledger_acme.*tenant_id = /s, qr/^\d+$/ ],
 	[ 'a condition on the tenant\'s own column before it', $bitmap, "SELECT count(*) FROM slugs WHERE (tenant_id LIKE 'ac%' AND amount = 12) OR (tenant_id LIKE 'acm%' AND amount = 18)",
 		qr/tenant_id = /, qr/^2$/ ],
 	[ 'a tenant in another collation', $index, "SELECT count(*) FROM slugs WHERE -amount = -12", qr/tenant_id = /, qr/^1$/ ],
