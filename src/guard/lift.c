@@ -29,6 +29,7 @@
 #include "optimizer/paths.h"
 #include "policy/protection.h"
 #include "policy/tenantindex.h"
+#include "tenant/context.h"
 #include "utils/lsyscache.h"
 
 static set_rel_pathlist_hook_type previous_pathlist = NULL;
@@ -364,12 +365,15 @@ has_leaky_condition(Node *node, void *context)
 
 /*
  * Only then does it pay to keep a copy of the query. The condition of MERGE is in
- * several places, by version.
+ * several places, by version. What is planned while another statement is planned, in
+ * a function that says IMMUTABLE, is left to the server: it would be planned twice
+ * as often at each level.
  */
 static bool
 may_lift(Query *query)
 {
 	return mt_guc_lift_conditions && query->hasRowSecurity && MtGuardIsOn() &&
+		MtContextPlannerDepth() == 1 &&
 		(query->commandType == CMD_MERGE || has_leaky_condition((Node *) query, NULL));
 }
 
@@ -379,7 +383,7 @@ MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
 	Lift	   *outer = current;
 	Lift		lifted = {.query = parse,.is_folded = is_folded};
 	Query	   *copy;
-	PlannedStmt *result;
+	PlannedStmt *volatile result;
 
 	if (!may_lift(parse))
 		return plan(MT_PLANNER_ARGS);

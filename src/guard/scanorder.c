@@ -21,6 +21,7 @@
 #include "parser/parsetree.h"
 #include "policy/protection.h"
 #include "policy/tenantindex.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 /* What a condition, or several in their order, may do with rows of others. */
@@ -78,11 +79,23 @@ judge_alternatives(List *alternatives, const MtTenantFilter *filter)
 	return result;
 }
 
+/* Does the condition let only rows pass that are everybody's? */
+static bool
+is_for_shared_rows(Node *condition, const MtTenantFilter *filter)
+{
+	NullTest   *test = (NullTest *) condition;
+
+	return filter->has_shared_rows && IsA(condition, NullTest) &&
+		test->nulltesttype == IS_NULL && IsA(test->arg, Var) &&
+		((Var *) test->arg)->varno == filter->varno &&
+		((Var *) test->arg)->varattno == filter->column;
+}
+
 static Order
 judge_condition(Node *condition, const MtTenantFilter *filter)
 {
 	check_stack_depth();
-	if (MtIsTenantCondition(condition, filter))
+	if (MtIsTenantCondition(condition, filter) || is_for_shared_rows(condition, filter))
 		return ORDER_TENANT;
 	if (is_andclause(condition))
 		return judge_list(((BoolExpr *) condition)->args, filter);
@@ -117,14 +130,19 @@ has_trusted_operators(List *conditions)
 	return true;
 }
 
+/* An index that somebody imagines for EXPLAIN is none. */
 static bool
 is_index_on_tenant(Oid relid, const MtTenantFilter *filter)
 {
-	Relation	index = index_open(relid, AccessShareLock);
-	bool		result = MtIsLedByFirstColumn(index->rd_rel->relam) &&
-	filter->column != 0 && index->rd_index->indkey.values[0] == filter->column &&
-	MtIsTrustedIndex(index->rd_rel->relam, index->rd_opfamily, index->rd_index->indnkeyatts);
+	Relation	index;
+	bool		result;
 
+	if (get_rel_relkind(relid) != RELKIND_INDEX)
+		return false;
+	index = index_open(relid, AccessShareLock);
+	result = MtIsLedByFirstColumn(index->rd_rel->relam) && filter->column != 0 &&
+		index->rd_index->indkey.values[0] == filter->column &&
+		MtIsTrustedIndex(index->rd_rel->relam, index->rd_opfamily, index->rd_index->indnkeyatts);
 	index_close(index, AccessShareLock);
 	return result;
 }
@@ -154,7 +172,8 @@ judge_index(Oid index, List *conditions, List *originals, const MtTenantFilter *
 static MtTenantFilter
 filter_of_index_only(IndexOnlyScan *scan, const MtTenantFilter *filter)
 {
-	MtTenantFilter result = {.varno = INDEX_VAR,.column = 0,.is_folded = filter->is_folded};
+	MtTenantFilter result = {.varno = INDEX_VAR,.column = 0,.is_folded = filter->is_folded,
+	.has_shared_rows = filter->has_shared_rows};
 	ListCell   *cell;
 
 	foreach(cell, scan->indextlist)
@@ -251,6 +270,7 @@ is_scan_in_order(Scan *scan, const Judgement *judgement)
 		entry->relid < FirstNormalObjectId || !MtClassIsFiltered(MtProtectionOf(entry->relid)->class))
 		return true;
 	filter.column = MtTenantColumnOf(entry->relid);
+	filter.has_shared_rows = MtProtectionOf(entry->relid)->class == MT_CLASS_SHARED_ROWS;
 	order = judge_scan(scan, &filter);
 	return order < ORDER_LEAK ||
 		(order == ORDER_LEAK && MtHoldsOneTenant(entry->relid, &filter));

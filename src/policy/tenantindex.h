@@ -18,6 +18,7 @@ typedef struct MtTenantFilter
 	Index		varno;			/* of the relation in the query or the plan */
 	AttrNumber	column;			/* 0: not known, nothing is the condition */
 	bool		is_folded;		/* the plan is for the current tenant alone */
+	bool		has_shared_rows;	/* rows without a tenant are everybody's */
 } MtTenantFilter;
 
 /*

@@ -246,6 +246,8 @@ my @also = (
 	[ 'a name as the tenant', $index, "SELECT count(*) FROM slugs WHERE amount = 12", qr/Index Cond: \(\(tenant_id = \S+\) AND \(amount/, qr/^1$/ ],
 	[ 'a condition on the tenant\'s own column', $bitmap, "SELECT count(*) FROM slugs WHERE tenant_id LIKE 'ac%' AND amount > 0",
 		qr/Index Cond: \(\(tenant_id = \S+\) AND .*\(amount/, qr/^1000$/ ],
+	[ 'beside a table that has rows of everybody', $index, "SELECT count(*) FROM numbers n, common c WHERE n.amount = 12 AND c.key LIKE 'key 1%' AND c.id = 1",
+		qr/Index Cond: \(\(tenant_id = \S+\) AND \(amount/, qr/^\d+$/ ],
 	[ 'a partial index', $index, "SELECT count(*) FROM few WHERE amount + 1 = 2.2 AND NOT hidden", qr/few_open.*Index Cond: \(\(tenant_id = \S+\) AND \(\(amount/s, qr/^\d+$/ ],
 	[ 'a pattern that ends with the escape character', $index, "SELECT count(*) FROM item WHERE key LIKE 'beta-secret\\'", qr/Index Cond: \(\(tenant_id = \S+\) AND \(key/, qr/^0$/ ]);
 
@@ -407,4 +409,17 @@ $mt->superuser('ALTER SYSTEM RESET multitenant.lift_conditions; SELECT pg_reload
 	ok(($lossy // 0) > 500 && ($removed // 0) > 5000, 'the bitmaps are lossy, and thousands of rows are tested again') or diag($out);
 	diag("lossy pages: $lossy; rows tested again and left out: $removed");
 }
+
+# A statement that is refused is planned twice, and with it what it calls - but not twice as often at each level below.
+$mt->superuser(<<"SQL");
+SET ROLE regress_mt_owner; CREATE SEQUENCE calls; GRANT USAGE ON calls TO $looker;
+CREATE FUNCTION nested(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN
+	PERFORM nextval('calls');
+	IF n > 0 THEN EXECUTE format('SELECT 0 FROM numbers WHERE amount === ''12'' AND id > nested(%s) LIMIT 1', n - 1); END IF;
+	RETURN 0; END \$\$;
+SQL
+$mt->run($looker, "BEGIN; SELECT multitenant.use_tenant('acme'); SET LOCAL enable_seqscan = off; SELECT nested(8); COMMIT");
+my $calls = $mt->superuser('SELECT last_value FROM calls');
+ok(($calls >= 9 and $calls <= 18), 'what is planned inside of planning is planned once') or diag($calls);
+
 done_testing();
