@@ -237,9 +237,9 @@ BEGIN
 				ELSE 'Only an ordinary table can be partitioned by tenant; its partitions can then be partitioned further.' END;
 	END IF;
 	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class <> 'tenant' OR p.mode <> 'enforce' OR NOT p.is_intact THEN
+	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
 		RAISE EXCEPTION 'table % is not a protected table of class tenant', rel
-			USING ERRCODE = '55000', DETAIL = p.finding,
+			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
 				  HINT = format('Protect it with multitenant.protect(%L), or mend it with multitenant.repair(%L).', rel, rel);
 	END IF;
 	SELECT string_agg(o.obstacle, '; ' ORDER BY o.obstacle COLLATE "C"), min(o.remedy COLLATE "C") INTO found_text, found_hint
@@ -642,9 +642,10 @@ BEGIN
 			USING ERRCODE = '55000', HINT = format('Call multitenant.partition_by_tenant(%L) first.', rel);
 	END IF;
 	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class <> 'tenant' OR p.mode <> 'enforce' OR NOT p.is_intact THEN
+	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
 		RAISE EXCEPTION 'the protection of table % is not intact', rel
-			USING ERRCODE = '55000', DETAIL = p.finding, HINT = format('Mend it with multitenant.repair(%L).', rel);
+			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
+				  HINT = format('Mend it with multitenant.repair(%L).', rel);
 	END IF;
 END
 $$;
