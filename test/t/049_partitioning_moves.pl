@@ -174,6 +174,23 @@ is($mt->superuser("SELECT string_agg(inhrelid::regclass::text, ' ' ORDER BY inhr
 	'sent_shared_tenants sent_tenant_1 sent_tenant_2 sent_tenant_3', 'and every tenant has its partition');
 is((outcome("CALL multitenant.isolate_new_tenants('a_strange_one')"))[0], '42501', 'who names one is told');
 
+# ---- sequences at their end, and names that somebody else has ----
+
+sub identity_table
+{
+	my ($table, $options) = @_;
+	$mt->superuser("SET ROLE $owner; CREATE TABLE $table (tenant_id uuid, n int GENERATED ALWAYS AS IDENTITY ($options), PRIMARY KEY (tenant_id, n));
+		INSERT INTO $table (tenant_id) SELECT '$id{acme}' FROM generate_series(1, 3); SELECT multitenant.protect('$table'); GRANT ALL ON $table TO $app");
+	return outcome("SELECT multitenant.partition_by_tenant('$table')");
+}
+my ($code, $said) = identity_table('used_up', 'MAXVALUE 3');
+is($code, '55000', 'an identity column without values left is refused');
+like($said, qr/HINT:.*public\.used_up_n_seq/, 'it says which sequence');
+$mt->superuser('CREATE DOMAIN goes_round_shared_tenants AS int; CREATE DOMAIN goes_round_tenant_2 AS int');
+is((identity_table('goes_round', 'INCREMENT -1 MINVALUE -3 CYCLE'))[0], '', 'one that begins again does so');
+is(as_tenant('beta', 'INSERT INTO goes_round DEFAULT VALUES RETURNING n, tableoid::regclass'), '-1|goes_round_shared_tenants1', 'where the server would have gone on');
+is((outcome(isolate('beta', 'goes_round')))[0], '', 'a type of the name of a partition is in nobody\'s way');
+
 # ---- no protected table ----
 
 $mt->superuser('CREATE TABLE bare (a int)');
