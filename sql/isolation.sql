@@ -197,9 +197,47 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION multitenant._give_up_after(deadline timestamptz, rel regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	IF clock_timestamp() > deadline THEN
+		RAISE EXCEPTION 'table % is in use', rel
+			USING ERRCODE = '55P03',
+				  HINT = 'What has been copied stays; call isolate_tenant() again when there is less traffic, or give it more patience. '
+					'Look for long transactions in pg_stat_activity.';
+	END IF;
+END
+$$;
+
+-- Gives the copy the foreign keys of the table, for each of which the server locks the table that it refers to: all at
+-- once, or none and again, so that nobody who writes there queues for longer than half a second.
+CREATE FUNCTION multitenant._add_references(rel regclass, copy regclass, patience interval) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	command text;
+	deadline timestamptz := clock_timestamp() + patience;
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM set_config('lock_timeout', '500ms', true);
+			FOR command IN SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', copy, k.conname, pg_get_constraintdef(k.oid))
+					FROM pg_catalog.pg_constraint k
+					WHERE k.conrelid = rel AND k.contype = 'f' AND k.conparentid = 0 AND k.confrelid <> rel LOOP
+				PERFORM multitenant._run_as_owner(copy, command);
+			END LOOP;
+			RETURN;
+		EXCEPTION
+			WHEN lock_not_available THEN
+				PERFORM multitenant._give_up_after(deadline, rel);
+		END;
+		PERFORM pg_sleep(0.1 + random() * 0.2);
+	END LOOP;
+END
+$$;
+
 -- Makes the table that is to become the partition: empty, protected, with the columns, checks, primary key and foreign
 -- keys of its parent.
-CREATE FUNCTION multitenant._create_copy(rel regclass, shared regclass, tenant uuid) RETURNS regclass
+CREATE FUNCTION multitenant._create_copy(rel regclass, shared regclass, tenant uuid, patience interval) RETURNS regclass
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	column_name name := multitenant._tenant_column(rel);
@@ -221,10 +259,7 @@ BEGIN
 		SELECT format('ALTER TABLE %s ADD CONSTRAINT multitenant_only_tenant CHECK (%I = %s)', copy, column_name,
 					  multitenant._tenant_literal(rel, tenant))
 		UNION ALL SELECT * FROM multitenant._column_setting_commands(rel, copy_name)
-		UNION ALL SELECT * FROM multitenant._grant_commands(shared, copy_name)
-		UNION ALL SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', copy, k.conname, pg_get_constraintdef(k.oid))
-		FROM pg_catalog.pg_constraint k
-		WHERE k.conrelid = rel AND k.contype = 'f' AND k.conparentid = 0 AND k.confrelid <> rel LOOP
+		UNION ALL SELECT * FROM multitenant._grant_commands(shared, copy_name) LOOP
 		CONTINUE WHEN command IS NULL;
 		PERFORM multitenant._run_as_owner(copy, command);
 	END LOOP;
@@ -236,7 +271,39 @@ BEGIN
 	PERFORM multitenant._set_label(copy, 'tenant ' || jsonb_build_object('isolation', jsonb_build_object('table', rel::text,
 		'tenant', tenant, 'phase', 'copying', 'rows', 0, 'block', 0, 'since', clock_timestamp()))::text);
 	PERFORM multitenant._assert_intact(copy);
+	PERFORM multitenant._add_references(rel, copy, patience);
 	RETURN copy;
+END
+$$;
+
+-- That the copy is as it was made. It belongs to the owner of the table, who can have changed it, or the table, since.
+CREATE FUNCTION multitenant._check_copy(rel regclass, copy regclass) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	found_text text;
+BEGIN
+	WITH columns AS (
+		SELECT a.attrelid, a.attname, ROW(a.atttypid, a.atttypmod, a.attcollation, a.attgenerated) AS kind
+		FROM pg_catalog.pg_attribute a WHERE a.attrelid IN (rel, copy) AND a.attnum > 0 AND NOT a.attisdropped
+	), differences AS (
+		SELECT format('column %I', coalesce(p.attname, c.attname)) AS what
+		FROM (SELECT * FROM columns WHERE attrelid = rel) AS p
+		FULL JOIN (SELECT * FROM columns WHERE attrelid = copy) AS c ON c.attname = p.attname
+		WHERE p.kind IS DISTINCT FROM c.kind
+		UNION ALL
+		SELECT format('trigger %I', g.tgname) FROM pg_catalog.pg_trigger g WHERE g.tgrelid = copy AND NOT g.tgisinternal
+		UNION ALL
+		SELECT format('rule %I', r.rulename) FROM pg_catalog.pg_rewrite r WHERE r.ev_class = copy
+		UNION ALL
+		SELECT format('policy %I', p.polname) FROM pg_catalog.pg_policy p
+		WHERE p.polrelid = copy AND NOT p.polname = ANY (multitenant._policy_names())
+	)
+	SELECT string_agg(d.what, ', ' ORDER BY d.what COLLATE "C") INTO found_text FROM differences d;
+	IF found_text IS NOT NULL THEN
+		RAISE EXCEPTION 'the copy % is not as table % is', copy, rel
+			USING ERRCODE = '55000', DETAIL = format('Different: %s.', found_text),
+				  HINT = format('Nothing was changed. DROP TABLE %s, and call isolate_tenant() again.', copy);
+	END IF;
 END
 $$;
 
@@ -282,6 +349,19 @@ BEGIN
 			USING ERRCODE = '42501', DETAIL = format('Foreign keys: %s.', found_text),
 				  HINT = 'Run this as a superuser, or as a role that has the rights of all the owners.';
 	END IF;
+	-- A subscriber would be told of the DELETE, and not of rows that came into a table which was no partition yet.
+	SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname) INTO found_text FROM pg_catalog.pg_publication p
+	WHERE (p.pubinsert OR p.pubdelete OR p.pubupdate) AND (p.puballtables
+		OR EXISTS (SELECT FROM pg_catalog.pg_publication_rel x JOIN pg_catalog.pg_partition_ancestors(shared) a ON a.relid = x.prrelid
+				   WHERE x.prpubid = p.oid)
+		OR EXISTS (SELECT FROM pg_catalog.pg_publication_namespace x
+				   JOIN pg_catalog.pg_class c ON c.relnamespace = x.pnnspid
+				   JOIN pg_catalog.pg_partition_ancestors(shared) a ON a.relid = c.oid WHERE x.pnpubid = p.oid));
+	IF found_text IS NOT NULL THEN
+		RAISE EXCEPTION 'table % is published', rel
+			USING ERRCODE = '55000', DETAIL = format('Publications: %s. Subscribers would lose the rows that are moved.', found_text),
+				  HINT = 'Take the table out of the publication and add it again afterwards; subscribers have to copy it anew.';
+	END IF;
 	SELECT t.state INTO found_text FROM multitenant.tenants t WHERE t.id = tenant;
 	IF found_text IS DISTINCT FROM 'active' THEN
 		RAISE EXCEPTION 'the tenant is %', found_text
@@ -323,11 +403,19 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(c.columns) WITH ORDINALITY AS u(x, n)),
 		shared, tenant_filter, range, (SELECT multitenant._quoted_list(multitenant._key_columns(i.indexrelid))
 									   FROM pg_catalog.pg_index i WHERE i.indrelid = copy AND i.indisprimary))
-	FROM (SELECT multitenant._live_columns(copy, false)) AS c(columns)
+	FROM (SELECT multitenant._live_columns(shared, false)) AS c(columns)
 $$;
 
--- Makes the copy equal, byte for byte, to what is there: DELETE what is not there (any more), INSERT what is missing. One
--- statement, because both have to see the same: a value of a unique key can have gone from one row to another in between.
+-- That s, of the shared partition, and c, of the copy, are the same row, byte for byte.
+CREATE FUNCTION multitenant._same_row(shared regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT format('%s AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record', multitenant._same_key(shared),
+		string_agg(format('s.%I', x), ', ' ORDER BY n), string_agg(format('c.%I', x), ', ' ORDER BY n))
+	FROM unnest(multitenant._live_columns(shared, false)) WITH ORDINALITY AS u(x, n)
+$$;
+
+-- Makes the copy equal to what is there: DELETE what is not there (any more), INSERT what is missing. One statement,
+-- because both have to see the same: a value of a unique key can have gone from one row to another in between.
 CREATE FUNCTION multitenant._catch_up_command(copy regclass, shared regclass, tenant_filter text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('WITH gone AS (DELETE FROM %s AS c WHERE NOT EXISTS (SELECT FROM ONLY %s AS s WHERE s.%s AND %s) RETURNING 1) ',
@@ -335,10 +423,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		-- (asking for the number of those that are gone has them go first)
 		|| multitenant._copy_command(copy, shared, tenant_filter, format('(SELECT count(*) FROM gone) IS NOT NULL AND NOT EXISTS '
 			'(SELECT FROM %s AS c WHERE %s)', copy, e.is_same))
-	FROM (SELECT multitenant._live_columns(copy, false)) AS v(columns)
-	CROSS JOIN LATERAL (SELECT format('%s AND ROW(%s)::record OPERATOR(pg_catalog.*=) ROW(%s)::record', multitenant._same_key(shared),
-		(SELECT string_agg(format('s.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)),
-		(SELECT string_agg(format('c.%I', x), ', ' ORDER BY n) FROM unnest(v.columns) WITH ORDINALITY AS u(x, n)))) AS e(is_same)
+	FROM (SELECT multitenant._same_row(shared)) AS e(is_same)
 $$;
 
 -- Returns the number of rows that the copy lacked.
@@ -353,37 +438,40 @@ $$;
 
 -- Locks everything that the exchange changes. Only for the first lock is it waited, half a second at a time; what then
 -- is not free makes it let go of all and try again: nobody is ever waited for under a lock, so there is no deadlock, and
--- no queue behind this for longer.
+-- no queue behind this for longer. What cannot be locked beforehand, because it is another role's, is waited for half a
+-- second, too; then the exchange is given up.
+--
+-- The first lock is on the table itself. Without it a statement that has looked up the partitions already would wait for
+-- the shared one, and find the rows gone from there and no partition where they are.
 CREATE FUNCTION multitenant._lock_for_exchange(rel regclass, shared regclass, patience interval) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	children regclass[] := ARRAY(SELECT DISTINCT r.child FROM multitenant._incoming_references(rel) r WHERE NOT r.is_self);
-	has_references boolean := EXISTS (SELECT FROM multitenant._incoming_references(rel));
-	child regclass;
+	other regclass;
 	deadline timestamptz := clock_timestamp() + patience;
 BEGIN
 	LOOP
 		BEGIN
 			PERFORM set_config('lock_timeout', '500ms', true);
-			IF has_references THEN
-				PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', rel));
+			PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', rel));
+			-- From here on no foreign key comes or goes.
+			IF EXISTS (SELECT FROM multitenant._incoming_references(rel)) THEN
+				PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', rel));
 			ELSE
-				PERFORM multitenant._run_as_owner(rel, format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', rel));
-				PERFORM multitenant._run_as_owner(shared, format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', shared));
+				PERFORM multitenant._run_as_owner(shared, format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', shared));
 			END IF;
-			FOREACH child IN ARRAY children LOOP
-				PERFORM multitenant._run_as_owner(child, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', child));
+			FOR other IN SELECT DISTINCT r.child FROM multitenant._incoming_references(rel) r WHERE NOT r.is_self LOOP
+				PERFORM multitenant._run_as_owner(other, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', other));
 			END LOOP;
-			PERFORM set_config('lock_timeout', '0', true);
+			-- ATTACH does this for the foreign keys that the partition gets.
+			FOR other IN SELECT DISTINCT k.confrelid::regclass FROM pg_catalog.pg_constraint k
+						 WHERE k.conrelid = rel AND k.contype = 'f' AND k.conparentid = 0 AND k.confrelid <> rel
+						   AND multitenant._is_owner(k.confrelid) LOOP
+				PERFORM multitenant._run_as_owner(other, format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE NOWAIT', other));
+			END LOOP;
 			RETURN;
 		EXCEPTION
 			WHEN lock_not_available THEN
-				IF clock_timestamp() > deadline THEN
-					RAISE EXCEPTION 'table % is in use', rel
-						USING ERRCODE = '55P03',
-							  HINT = 'The copy is complete and stays; call isolate_tenant() again when there is less traffic, or give it '
-								'more patience. Look for long transactions in pg_stat_activity.';
-				END IF;
+				PERFORM multitenant._give_up_after(deadline, rel);
 		END;
 		PERFORM pg_sleep(0.1 + random() * 0.2);
 	END LOOP;
@@ -407,13 +495,18 @@ DECLARE
 	command text;
 	present bigint;
 	copied bigint;
+	equal bigint;
 	moved bigint;
 BEGIN
 	PERFORM multitenant._lock_for_exchange(rel, shared, patience);
 	PERFORM multitenant._check_isolation(rel, tenant);
+	PERFORM multitenant._check_copy(rel, copy);
 	PERFORM multitenant._catch_up(copy, shared, tenant_filter);
 	present := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s WHERE %s', shared, tenant_filter));
 	copied := multitenant._query_as_owner(copy, format('SELECT count(*) FROM %s', copy));
+	-- (What the owner has attached to the copy has run since.)
+	equal := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s AS s JOIN %s AS c ON %s WHERE s.%s', shared, copy,
+		multitenant._same_row(shared), tenant_filter));
 	-- Triggers have seen these rows when they came; the foreign keys' own stay on.
 	commands := ARRAY(SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', shared, g.tgname) FROM pg_catalog.pg_trigger g
 		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
@@ -430,9 +523,10 @@ BEGIN
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;
 	moved := multitenant._run_as_owner(shared, format('DELETE FROM ONLY %s WHERE %s', shared, tenant_filter));
-	IF moved <> present OR moved <> copied THEN
+	IF moved <> present OR moved <> copied OR moved <> equal THEN
 		RAISE EXCEPTION 'the copy % does not have the rows that are to be moved', copy
-			USING ERRCODE = '55000', DETAIL = format('There are %s rows; the copy has %s, and %s would be moved.', present, copied, moved),
+			USING ERRCODE = '55000', DETAIL = format('There are %s rows; the copy has %s, of which %s are the same, and %s would be moved.',
+				present, copied, equal, moved),
 				  HINT = 'Nothing was changed. Drop the copy, and call isolate_tenant() again.';
 	END IF;
 	-- With this the server need not read what all the others have in the shared partition.
@@ -479,6 +573,7 @@ DECLARE
 	batch bigint;
 	total bigint;
 	is_small boolean;
+	is_up_to_date boolean := false;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	IF coalesce(batch_size, 0) < 1 OR patience IS NULL THEN
@@ -499,9 +594,14 @@ BEGIN
 	tenant_filter := format('%I = %s', multitenant._tenant_column(table_name), multitenant._tenant_literal(table_name, tenant_uuid));
 	total := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s WHERE %s', shared, tenant_filter));
 	is_small := total <= batch_size;
+	-- One session makes the copy; those that come at the same time go on with it.
+	PERFORM multitenant._run_as_owner(table_name, format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', table_name));
+	IF multitenant._partition_of(table_name, tenant_uuid) IS NOT NULL THEN
+		RETURN;
+	END IF;
 	copy := multitenant._copy_of(table_name, tenant_uuid);
 	IF copy IS NULL THEN
-		copy := multitenant._create_copy(table_name, shared, tenant_uuid);
+		copy := multitenant._create_copy(table_name, shared, tenant_uuid, patience);
 	END IF;
 	PERFORM multitenant._note_isolation(copy, jsonb_build_object('of_rows', total, 'of_blocks', multitenant._blocks_of(shared)));
 	COMMIT;
@@ -510,21 +610,31 @@ BEGIN
 	LOOP
 		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 		EXIT WHEN multitenant._copy_of(table_name, tenant_uuid) IS DISTINCT FROM copy;	-- somebody else has finished it
+		-- One session at a time.
+		PERFORM multitenant._run_as_owner(copy, format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', copy));
+		EXIT WHEN multitenant._copy_of(table_name, tenant_uuid) IS DISTINCT FROM copy;
+		PERFORM multitenant._check_copy(table_name, copy);
 		PERFORM multitenant.use_tenant(tenant_uuid);
 		SET CONSTRAINTS ALL IMMEDIATE;
 		SELECT i.phase, i.rows_copied, i.blocks_read, i.blocks_expected INTO progress FROM multitenant._isolation_of(copy) i;
-		IF progress.phase = 'ready' THEN
+		IF progress.phase = 'ready' AND is_up_to_date THEN
 			total := multitenant._exchange(table_name, copy, tenant_uuid, patience);
 			RAISE NOTICE '%', format('%s rows of tenant %s are in partition %s', total, tenant, copy);
 			EXIT;
 		END IF;
 		width := coalesce(width, multitenant._blocks_for(shared, batch_size));
-		IF is_small OR progress.blocks_read >= progress.blocks_expected THEN
+		IF progress.phase = 'ready' THEN
+			-- What has changed since a former call.
+			batch := multitenant._catch_up(copy, shared, tenant_filter);
+			PERFORM multitenant._note_isolation(copy, jsonb_build_object('rows', progress.rows_copied + batch));
+			is_up_to_date := true;
+		ELSIF is_small OR progress.blocks_read >= progress.blocks_expected THEN
 			-- What came behind the end meanwhile, or changed: most of it is done before the lock.
 			batch := multitenant._catch_up(copy, shared, tenant_filter);
 			PERFORM multitenant._complete_copy(table_name, copy, shared);
 			PERFORM multitenant._note_isolation(copy, jsonb_build_object('phase', 'ready', 'rows', progress.rows_copied + batch,
 																		 'block', progress.blocks_expected));
+			is_up_to_date := true;
 		ELSE
 			batch := multitenant._run_as_owner(copy, multitenant._copy_command(copy, shared, tenant_filter,
 				format('s.ctid >= ''(%s,0)'' AND s.ctid < ''(%s,0)''', progress.blocks_read, progress.blocks_read + width)));
@@ -542,8 +652,8 @@ $$;
 COMMENT ON PROCEDURE multitenant.isolate_tenant(text, regclass, int, interval) IS
 'Moves the rows of one tenant out of the shared partition into a partition of its own, named TABLE_tenant_NUMBER. Rows are copied in batches while everybody works on; then one transaction brings the copy up to date, takes the rows out of the shared partition and attaches the copy. Everybody sees each row once at every time. Commits after every batch; stopped at any point, it goes on where it was when called again. See the view multitenant.isolations for progress; to give up, drop the copy.
 tenant: slug or id of an active tenant. table_name: partitioned by tenant, see partition_by_tenant(), with a primary key; the tenant need not have rows yet. batch_size: rows of the shared partition for each transaction (about; default 10000). patience: how long to try for the lock (default 30 seconds); it is waited for half a second at a time.
-The last transaction locks the shared partition (ACCESS EXCLUSIVE), where other tables refer to the table also the whole table and those, for as long as it takes to compare and delete this tenant''s rows. Deferred keys, and triggers on the shared partition, do not fire for the move. Call it outside a transaction.
-Profile migrator. Errors: 42501; 22023 batch_size; MT008 unknown tenant; 55000 not partitioned by tenant, no primary key, tenant not active, policies on the shared partition, owner past row security; 55P03 the lock was not to be had, the copy is kept.';
+The last transaction locks the table and its shared partition (ACCESS EXCLUSIVE), where other tables refer to the table also all partitions and those, and against writing what the table refers to, for as long as it takes to compare and delete this tenant''s rows. Deferred keys, and triggers on the shared partition, do not fire for the move. Call it outside a transaction.
+Profile migrator. Errors: 42501; 22023 batch_size; MT008 unknown tenant; 55000 not partitioned by tenant, no primary key, tenant not active, table published, policies on the shared partition, owner past row security, copy changed; 55P03 the lock was not to be had, the copy is kept.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- New tenants
@@ -579,9 +689,11 @@ BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	PERFORM multitenant._require('isolation', 'partitioning a table');
 	SELECT coalesce(array_agg(m.rel), '{}'), coalesce(array_agg(m.tenant), '{}') INTO tables, tenants
-	FROM multitenant._missing_partitions() m WHERE table_name IS NULL OR m.rel = table_name;
+	FROM multitenant._missing_partitions() m
+	WHERE CASE WHEN table_name IS NULL THEN multitenant._is_owner(m.rel) ELSE m.rel = table_name END;
 	FOR i IN 1 .. cardinality(tables) LOOP
 		COMMIT;
+		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 		CALL multitenant.isolate_tenant(tenants[i]::text, tables[i], 10000, patience);
 	END LOOP;
 END
@@ -589,7 +701,7 @@ $$;
 
 COMMENT ON PROCEDURE multitenant.isolate_new_tenants(regclass, interval) IS
 'Gives every active tenant its partition in the tables whose strategy is dedicated, with isolate_tenant(). To be called after create_tenant(), or from time to time; until then the tenant''s rows are in the shared partition, and nothing waits for a lock.
-table_name: this table only; null: all. patience: for each lock, as in isolate_tenant().
+table_name: this table only; null: all that the caller has the rights of the owner for. patience: for each lock, as in isolate_tenant().
 Profile migrator. Errors: those of isolate_tenant().';
 
 -- ---------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 				   WHERE p.partrelid = rel AND p.partstrat = 'l' AND a.attname = multitenant._tenant_column(rel))
 $$;
 
--- A name in the schema of the table that neither a relation there nor "taken" has: the stem, clipped, and the tail.
+-- A name in the schema of the table that neither a relation or type there nor "taken" has: the stem, clipped, and the tail.
 CREATE FUNCTION multitenant._free_relation_name(rel regclass, stem text, tail text, taken text[]) RETURNS name
 LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -42,7 +42,9 @@ BEGIN
 		END LOOP;
 		EXIT WHEN NOT head || suffix = ANY (taken) AND NOT EXISTS (
 			SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_class r ON r.oid = rel
-			WHERE c.relnamespace = r.relnamespace AND c.relname = head || suffix);
+			WHERE c.relnamespace = r.relnamespace AND c.relname = head || suffix
+			UNION ALL SELECT FROM pg_catalog.pg_type t JOIN pg_catalog.pg_class r ON r.oid = rel
+			WHERE t.typnamespace = r.relnamespace AND t.typname = head || suffix);
 		attempt := attempt + 1;
 		head := stem;
 		suffix := tail || attempt;
@@ -237,9 +239,9 @@ BEGIN
 				ELSE 'Only an ordinary table can be partitioned by tenant; its partitions can then be partitioned further.' END;
 	END IF;
 	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class <> 'tenant' OR p.mode <> 'enforce' OR NOT p.is_intact THEN
+	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
 		RAISE EXCEPTION 'table % is not a protected table of class tenant', rel
-			USING ERRCODE = '55000', DETAIL = p.finding,
+			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
 				  HINT = format('Protect it with multitenant.protect(%L), or mend it with multitenant.repair(%L).', rel, rel);
 	END IF;
 	SELECT string_agg(o.obstacle, '; ' ORDER BY o.obstacle COLLATE "C"), min(o.remedy COLLATE "C") INTO found_text, found_hint
@@ -408,7 +410,14 @@ BEGIN
 			 JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
 			 WHERE a.attrelid = rel AND a.attidentity <> '' ORDER BY a.attnum LOOP
 		next_value := multitenant._query_as_owner(i.seq, format(
-			'SELECT CASE WHEN is_called THEN last_value + %s ELSE last_value END FROM %s', i.seqincrement, i.seq));
+			'SELECT CASE WHEN is_called THEN last_value::numeric + %s ELSE last_value END FROM %s', i.seqincrement, i.seq));
+		IF next_value::numeric NOT BETWEEN i.seqmin AND i.seqmax THEN
+			IF NOT i.seqcycle THEN
+				RAISE EXCEPTION 'the identity column % of table % has no value left', quote_ident(i.attname), rel
+					USING ERRCODE = '55000', HINT = format('Give its sequence %s another MAXVALUE or MINVALUE.', i.seq);
+			END IF;
+			next_value := CASE WHEN i.seqincrement > 0 THEN i.seqmin ELSE i.seqmax END;
+		END IF;
 		RETURN NEXT format('ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY (SEQUENCE NAME %s INCREMENT BY %s '
 						   'MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s)', target, i.attname,
 						   CASE i.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END, i.seq, i.seqincrement, i.seqmin,
@@ -612,7 +621,7 @@ COMMENT ON FUNCTION multitenant.partition_by_tenant(regclass, text, boolean) IS
 table_name: an ordinary table of class tenant, of the caller, intact. strategy: what new tenants get: shared (default), nothing of their own, or dedicated, a partition each (isolate_new_tenants() makes it). dry_run: print the steps, execute none.
 Columns, defaults, identity, keys, indexes, foreign keys both ways, triggers, policies, privileges, comments, statistics and plain views are carried over; unique keys without the tenant get it as their first column. What cannot be carried over is refused by name before anything is done.
 Returns the steps as protect() does; a row without a command is something left to do. One transaction, the table locked (ACCESS EXCLUSIVE) until its end; tables are read only for keys that are made anew, and then only up to multitenant.maximum_inline_rows.
-Profile migrator. Errors: 42501 not that profile, or not the owner of the table, a view over it or a table that refers to it; 42809, 22023 no table of the application, unknown strategy; 55000 not protected, partitioned already, something in the way (see DETAIL), too large to be read under the lock.';
+Profile migrator. Errors: 42501 not that profile, or not the owner of the table, a view over it or a table that refers to it; 42809, 22023 no table of the application, unknown strategy; 55000 not protected, partitioned already, something in the way (see DETAIL), an identity column without values left, too large to be read under the lock.';
 
 -- The last word on what was done: the guard itself finds nothing missing.
 CREATE FUNCTION multitenant._assert_intact(rel regclass) RETURNS void
@@ -642,9 +651,10 @@ BEGIN
 			USING ERRCODE = '55000', HINT = format('Call multitenant.partition_by_tenant(%L) first.', rel);
 	END IF;
 	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class <> 'tenant' OR p.mode <> 'enforce' OR NOT p.is_intact THEN
+	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
 		RAISE EXCEPTION 'the protection of table % is not intact', rel
-			USING ERRCODE = '55000', DETAIL = p.finding, HINT = format('Mend it with multitenant.repair(%L).', rel);
+			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
+				  HINT = format('Mend it with multitenant.repair(%L).', rel);
 	END IF;
 END
 $$;
