@@ -230,18 +230,26 @@ check_filter(const MtPermission *permission, const MtProtection *protection,
 /*
  * isolate_tenant() changes the label of the table whose rows it moves. A snapshot
  * from before sees the rows where they were, and the plan of now looks for them
- * where they are: some would be missing, or there twice.
+ * where they are: some would be missing, or there twice. That is not only for
+ * transactions of one snapshot: a function that is not volatile has the snapshot of
+ * the statement that calls it, and EXECUTE waits for locks with its own.
  */
 static bool
-check_snapshot(Oid relid, MtDenial *denial)
+check_snapshot(const MtProtection *protection, MtDenial *denial)
 {
-	if (!IsolationUsesXactSnapshot() || get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE ||
-		!MtLabelIsNewer(relid, GetTransactionSnapshot()))
+	Snapshot	snapshot;
+
+	if (likely(!TransactionIdIsValid(protection->moved_by)))
+		return true;
+	snapshot = ActiveSnapshotSet() ? GetActiveSnapshot() : GetTransactionSnapshot();
+	if (TransactionIdPrecedes(protection->moved_by, snapshot->xmin) ||
+		TransactionIdIsCurrentTransactionId(protection->moved_by) ||
+		!XidInMVCCSnapshot(protection->moved_by, snapshot))
 		return true;
 	return MtDeny(denial, ERRCODE_T_R_SERIALIZATION_FAILURE,
 				  psprintf("could not serialize access because rows of table %s were moved",
-						   MtQualifiedName(relid)),
-				  "A tenant got its own partition after the snapshot of this transaction was taken.",
+						   MtQualifiedName(protection->relid)),
+				  "A tenant got its own partition after the snapshot of this statement was taken.",
 				  "The transaction might succeed if retried.");
 }
 
@@ -255,7 +263,7 @@ check_tenant_table(const MtPermission *permission,
 	if (is_referential)
 		return check_reference(permission, protection, denial);
 	if (!check_filter(permission, protection, &needs_context, denial) ||
-		!check_snapshot(permission->relid, denial))
+		!check_snapshot(protection, denial))
 		return false;
 	if (!needs_context)
 	{

@@ -203,11 +203,11 @@ MtLabelledColumn(Oid relid)
 	return column;
 }
 
-bool
-MtLabelIsNewer(Oid relid, Snapshot snapshot)
+TransactionId
+MtLabelWriter(Oid relid)
 {
 	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
-	bool		is_newer = false;
+	TransactionId last = InvalidTransactionId;
 	ScanKeyData keys[3];
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -223,12 +223,13 @@ MtLabelIsNewer(Oid relid, Snapshot snapshot)
 	{
 		TransactionId writer = HeapTupleHeaderGetXmin(tuple->t_data);
 
-		is_newer |= !TransactionIdIsCurrentTransactionId(writer) &&
-			XidInMVCCSnapshot(writer, snapshot);
+		if (TransactionIdFollowsOrEquals(writer, TransactionXmin) &&
+			(last == InvalidTransactionId || TransactionIdFollows(writer, last)))
+			last = writer;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	return is_newer;
+	return last;
 }
 
 List *

@@ -58,10 +58,10 @@ extern void MtLabelOf(Oid relid, MtLabel *out);
 extern AttrNumber MtLabelledColumn(Oid relid);
 
 /*
- * Did another transaction change the label of a table after the snapshot was
- * taken? Reads the catalog.
+ * Who changed the label of a table last, if there is a snapshot in this session that
+ * might not see it; else InvalidTransactionId. Reads the catalog.
  */
-extern bool MtLabelIsNewer(Oid relid, Snapshot snapshot);
+extern TransactionId MtLabelWriter(Oid relid);
 
 /* Direct parents in partition and inheritance trees, as a list of OIDs. */
 extern List *MtParentsOf(Oid relid);

@@ -643,7 +643,11 @@ examine(Oid relid, MtProtection *out)
 		out->class = class_from_policies(relid);
 
 	if (MtClassIsFiltered(out->class))
+	{
 		judge(relid, label.class == out->class, out);
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+			out->moved_by = MtLabelWriter(relid);
+	}
 	else
 	{
 		out->finding = finding_below(relid, NULL);

@@ -24,6 +24,9 @@ typedef struct MtProtection
 	bool		has_row_security;	/* enabled, whatever else is missing */
 	Oid			observed_as;	/* the observed table that it is or is below;
 								 * only of class none */
+	TransactionId moved_by;		/* of a partitioned table, who moved rows
+								 * between its partitions last, if that was
+								 * lately */
 	bool		is_intact;		/* everything that protects it is there */
 	const char *finding;		/* what is not intact: a constant; NULL if
 								 * intact */

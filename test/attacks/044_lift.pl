@@ -97,6 +97,16 @@ CREATE TABLE strict (LIKE item);
 INSERT INTO strict SELECT * FROM ($rows) r(a, id, c, d, e, f, g) WHERE id <= 6000;
 CREATE INDEX strict_spy ON strict (tenant_id, spy(tenant_id, key));
 SELECT multitenant.protect('strict');
+CREATE TABLE backwards (LIKE item);
+INSERT INTO backwards $rows;
+CREATE INDEX backwards_partial ON backwards (tenant_id DESC NULLS FIRST, amount DESC) INCLUDE (key) WHERE sees(tenant_id, false);
+SELECT multitenant.protect('backwards');
+CREATE TABLE ranges ($columns) PARTITION BY RANGE (tenant_id, id);
+CREATE TABLE ranges_acme PARTITION OF ranges FOR VALUES FROM ('$acme', 0) TO ('$acme', 100000);
+CREATE TABLE ranges_rest PARTITION OF ranges DEFAULT;
+INSERT INTO ranges $rows;
+CREATE INDEX ON ranges (spy(tenant_id, key));
+SELECT multitenant.protect('ranges');
 CREATE TABLE common (LIKE item);
 ALTER TABLE common ALTER tenant_id DROP NOT NULL;
 INSERT INTO common SELECT * FROM ($rows) r(a, id, c, d, e, f, g) WHERE id <= 6000;
@@ -127,8 +137,8 @@ INSERT INTO late_acme $rows;
 CREATE INDEX ON late_acme (spy(tenant_id, key));
 CREATE VIEW barrier WITH (security_barrier, security_invoker) AS SELECT * FROM few WHERE NOT hidden;
 SELECT multitenant.protect('mixed');
-GRANT SELECT, INSERT, UPDATE, DELETE ON item, ledger, mixed, grams, few, blocks, pages, strict, common, slugs, numbers, barrier, dedicated, dedicated_acme, late TO $app, $looker;
-ANALYZE item, ledger, mixed, grams, few, blocks, pages, strict, common, slugs, numbers, dedicated;
+GRANT SELECT, INSERT, UPDATE, DELETE ON item, ledger, mixed, grams, few, blocks, pages, strict, common, slugs, numbers, barrier, dedicated, dedicated_acme, late, backwards, ranges TO $app, $looker;
+ANALYZE item, ledger, mixed, grams, few, blocks, pages, strict, common, slugs, numbers, dedicated, backwards, ranges;
 RESET ROLE;
 SELECT multitenant.shared_rows('common');
 CREATE POLICY not_hidden ON strict AS RESTRICTIVE USING (NOT hidden);
@@ -200,6 +210,15 @@ my @cases = (
 	[ 'locked rows', $bitmap, "SELECT count(*) FROM (SELECT FROM item WHERE $is_any FOR UPDATE) x", qr/LockRows.*$in_index/s, qr/^10000$/ ],
 	[ 'UNION ALL', $index, "SELECT count(*) FROM (SELECT tenant_id, key FROM item UNION ALL SELECT tenant_id, key FROM item WHERE id < 100) x WHERE $is_key", qr/Append.*$in_index/s, $seen ],
 	[ 'a subquery', $index, "SELECT count(*) FROM item a WHERE id < 100 AND EXISTS (SELECT FROM item b WHERE spy(b.tenant_id, b.key) = a.key AND b.amount > a.amount)", qr/tenant_id = /, $seen ],
+	[ 'an anti-join', $nestloop, "SELECT count(*) FROM item a WHERE id < 100 AND NOT EXISTS (SELECT FROM item b WHERE spy(b.tenant_id, b.key) = a.key || '' AND b.amount > a.amount)", qr/Anti Join.*$in_index/s, qr/^\d+$/ ],
+	[ 'LATERAL', $nestloop, "SELECT count(*) FROM item a, LATERAL (SELECT b.key FROM item b WHERE spy(b.tenant_id, b.key) = a.key || '' LIMIT 1) x WHERE a.id < 100 AND sees(a.tenant_id, false)", qr/Nested Loop.*$in_index/s, qr/^16$/ ],
+	[ 'WITH RECURSIVE', $nestloop, "WITH RECURSIVE r AS (SELECT id, key FROM item WHERE id = 12 UNION SELECT b.id, b.key FROM r JOIN item b ON spy(b.tenant_id, b.key) = r.key || '') SELECT count(*) FROM r",
+		qr/Recursive Union.*$in_index/s, $seen ],
+	[ 'UPDATE .. FROM', $nestloop, "WITH u AS (UPDATE item b SET pad = 'y' FROM item a WHERE spy(b.tenant_id, b.key) = a.key || '' AND sees(b.tenant_id, false) AND a.id < 100 RETURNING 1) SELECT count(*) FROM u", qr/Update.*$in_index/s, $seen ],
+	[ 'DELETE .. USING', $nestloop, "WITH u AS (DELETE FROM item b USING item a WHERE spy(b.tenant_id, b.key) = a.key || '' AND sees(b.tenant_id, false) AND a.id < 100 RETURNING 1) SELECT count(*) FROM u", qr/Delete.*$in_index/s, $seen ],
+	[ 'a comparison of rows that begins with the tenant', $bitmap, "SELECT count(*) FROM item WHERE (tenant_id, spy(tenant_id, key)) < ('$beta', 'l') AND $is_any", qr/Index Cond: \(\(tenant_id = \S+\) AND \(ROW\(tenant_id/, qr/^10000$/ ],
+	[ 'the tenant among others', $bitmap, "SELECT count(*) FROM item WHERE tenant_id = ANY ('{$beta,$acme}'::uuid[]) AND $is_any", qr/Index Cond: \(\(tenant_id = '?\S+\) AND .*\(spy/, qr/^10000$/ ],
+	[ 'a partial index over a function of somebody\'s', $bitmap, "SELECT count(*) FROM backwards WHERE sees(tenant_id, false) AND amount > 0", qr/backwards_partial.*Index Cond: \(\(tenant_id = \S+\) AND \(amount/s, qr/^\d{4}$/ ],
 	[ 'a child that numbers its columns otherwise', $bitmap, "SELECT count(*) FROM mixed WHERE $is_any", qr/Bitmap Heap Scan on mixed_1.*$in_index/s, qr/^10000$/ ],
 	[ 'partitions by tenant, indexes with the tenant', $bitmap, "SELECT count(*) FROM ledger WHERE $is_any", qr/Bitmap Heap Scan.*$in_index/s, qr/^10000$/ ]);
 
@@ -277,6 +296,7 @@ my @partitioned = (
 	[ 'a partition of one tenant', 'acme', $bitmap, "SELECT count(*) FROM dedicated WHERE $is_any AND sees(tenant_id, false)", qr/Bitmap Heap Scan on dedicated_acme_1.*Index Cond: \(\(spy/s, qr/^10000$/ ],
 	[ 'a partition of one tenant, btree', 'acme', $index, "SELECT count(*) FROM dedicated WHERE $is_key", qr/Index Scan.*on dedicated_acme_1.*Index Cond: \(spy/s, $seen ],
 	[ 'a partition of one tenant, GiST', 'acme', $bitmap, "SELECT count(*) FROM dedicated WHERE words @@ 'every' AND sees(tenant_id, false)", qr/Index Cond: \(words @@/, qr/^10000$/ ],
+	[ 'a partition by range whose bounds are of one tenant', 'acme', $bitmap, "SELECT count(*) FROM ranges WHERE $is_any AND sees(tenant_id, false)", qr/Bitmap Heap Scan on ranges_acme.*Index Cond: \(\(spy/s, qr/^10000$/ ],
 	[ 'a partition of one tenant that the statement names', 'acme', $bitmap, "SELECT count(*) FROM dedicated_acme WHERE $is_any", qr/Index Cond: \(\(spy/, qr/^10000$/ ]);
 my @shared = (
 	[ 'a partition of two tenants', 'beta', $bitmap, "SELECT count(*) FROM dedicated WHERE spy(tenant_id, key) BETWEEN 'c' AND 'd'", qr/dedicated_two/, qr/^0$/ ],
@@ -320,6 +340,81 @@ fold('on');
 	ok(($later =~ $alone and $count eq '10000' and $foreign == 0), 'and with a newer snapshot: lifted') or diag("$later\n$count");
 }
 
+# A plan that is kept, while its partition of one tenant goes, gets rows of others, and comes back.
+{
+	my $keeper = $mt->session($looker);
+	$mt->superuser("GRANT SELECT ON late_acme TO $looker");
+	$keeper->query("SET plan_cache_mode = force_generic_plan; PREPARE by_late AS SELECT count(*) FROM late WHERE $is_any; PREPARE by_part AS SELECT count(*) FROM late_acme WHERE $is_any");
+	my $kept = sub {
+		$keeper->{stderr} = '';
+		my $plans = $keeper->query($mt->begin('acme') . $bitmap . 'EXPLAIN (COSTS off) EXECUTE by_late; EXPLAIN (COSTS off) EXECUTE by_part');
+		my $rows = $keeper->query('EXECUTE by_late; EXECUTE by_part');
+		$keeper->query('COMMIT');
+		my $lifted = () = $plans =~ /Index Cond: \(\(spy/g;
+		return "$lifted lifted, $rows, " . ($keeper->{stderr} =~ /NOTICE|ERROR/ ? "seen: $keeper->{stderr}" : 'nobody seen');
+	};
+	# What a running transaction may see otherwise is not lifted; one of the server's own may run.
+	my $settle = sub {
+		$mt->node->poll_query_until('app', "SELECT xmin::text::bigint < pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM pg_class WHERE oid = 'late_acme'::regclass") or die 'the partition stays young';
+	};
+	$settle->();
+	is($kept->(), "2 lifted, 10000\n10000, nobody seen", 'plans that are kept use the partition\'s indexes');
+	$mt->superuser("BEGIN; SELECT multitenant.system_context('a partition'); ALTER TABLE late DETACH PARTITION late_acme; UPDATE late_acme SET tenant_id = '$beta' WHERE id % 4 = 0; COMMIT");
+	is($kept->(), "0 lifted, 0\n5000, nobody seen", 'and do not when it is none any more and has rows of others');
+	$mt->superuser("BEGIN; SELECT multitenant.system_context('a partition'); DELETE FROM late_acme WHERE tenant_id <> '$acme'; ALTER TABLE late ATTACH PARTITION late_acme FOR VALUES IN ('$acme'); SELECT multitenant.repair('late'); COMMIT");
+	$settle->();
+	is($kept->(), "2 lifted, 5000\n5000, nobody seen", 'and do when it is one again');
+	$keeper->quit;
+}
+
+# ---- the same rows as without the lift, in statements made up at random ----
+
+{
+	my $seed = $ENV{MT_LIFT_SEED} || 44;
+	srand($seed);
+	$mt->superuser("CREATE ROLE regress_mt_plain LOGIN; SELECT multitenant.grant_access('regress_mt_plain', 'trusted_application', allow => '{explain}');
+		ALTER ROLE regress_mt_plain SET multitenant.lift_conditions = off; ALTER ROLE regress_mt_plain SET multitenant.session_hygiene = off; GRANT SELECT ON item, ledger, dedicated, mixed TO regress_mt_plain");
+	my $pick = sub { return $_[ rand @_ ] };
+	my $condition;
+	my $atom = sub {
+		my $text = "'key " . int(rand 1009) . "'";
+		my $number = int(rand 1013) / 10;
+		my $tenant = $pick->($acme, $beta);
+		my $operator = $pick->('=', '<', '>', '<=', '>=');
+		return $pick->("spy(tenant_id, key) $operator $text", "spy(tenant_id, key || '!') $operator $text", "amount $operator $number", "key LIKE 'key " . int(rand 100) . "%'",
+			"words @@ 'w" . int(rand 1019) . "'", "spies(tenant_id, key) && ARRAY[$text, 'key 12']", "tenant_id $operator '$tenant'", "tenant_id = ANY ('{$beta,$acme}'::uuid[])",
+			"(tenant_id, amount) $operator ('$tenant', $number)", "sees(tenant_id, false)", "NOT hidden", "id < " . int(rand 60000));
+	};
+	$condition = sub {
+		my ($depth) = @_;
+		return $depth == 0 || rand() < 0.5 ? $atom->() : '(' . join($pick->(' AND ', ' OR '), map { $condition->($depth - 1) } 1 .. 2 + rand 2) . ')';
+	};
+	my $batch = '';
+	for my $i (1 .. 60)
+	{
+		my $settings = join(' ', map { rand() < 0.4 ? "SET LOCAL enable_$_ = off;" : '' } qw(seqscan seqscan indexscan indexonlyscan bitmapscan)) . (rand() < 0.5 ? " SET LOCAL work_mem = '64kB';" : '');
+		my $statement = 'SELECT count(*), sum(id), md5(string_agg(id::text, $$,$$ ORDER BY id)) FROM ' . $pick->('item', 'item', 'ledger', 'dedicated', 'mixed') . ' WHERE ' . join(' AND ', map { $condition->(2) } 1 .. 2);
+		$batch .= "SAVEPOINT one; $settings\n\\echo PLAN $i\nEXPLAIN (COSTS off) $statement;\n\\echo ROWS $i\n$statement;\nROLLBACK TO one;\n";
+	}
+	foreach my $folding (@foldings)
+	{
+		fold($folding);
+		my %seen;
+		foreach my $role ($looker, 'regress_mt_plain')
+		{
+			my ($out, $err) = $mt->run($role, $mt->begin('acme') . $batch . 'ROLLBACK;');
+			$seen{$role} = { plans => [ $out =~ /^PLAN \d+\n(.*?)(?=^ROWS)/gms ], rows => [ $out =~ /^ROWS \d+\n(.*?)(?=^PLAN|\z)/gms ], foreign => scalar(() = $err =~ /FOREIGN|ERROR/g) };
+		}
+		my ($with, $without) = @seen{ $looker, 'regress_mt_plain' };
+		is(scalar(@{ $with->{rows} }), 60, "60 statements (folding $folding, seed $seed)");
+		is_deeply($with->{rows}, $without->{rows}, 'return the same with the lift and without it') or diag($batch);
+		is($with->{foreign}, 0, 'and the spies see nobody') or diag($batch);
+		my $changed = grep { $with->{plans}[$_] ne $without->{plans}[$_] } 0 .. 59;
+		cmp_ok($changed, '>', 10, 'though the plans differ');
+		diag("$changed plans of 60 differ");
+	}
+}
+
 # ---- rows that change while a statement waits for them ----
 
 foreach my $folding (@foldings)
@@ -327,15 +422,19 @@ foreach my $folding (@foldings)
 	fold($folding);
 	my $held = $mt->session('postgres');
 	my $waiting = $mt->session($looker);
-	foreach my $case ([ 'an index scan', $index, qr/Index Scan.*$in_index/s ], [ 'a lossy bitmap', $bitmap, qr/Bitmap Heap Scan.*$in_index/s ])
+	my $condition = "$is_any AND id IN (12, 18) AND sees(tenant_id, false)";
+	my $update = "UPDATE item SET pad = 'z' WHERE $condition RETURNING id";
+	my $compared = "UPDATE item SET pad = 'z' WHERE tenant_id = ANY ('{$beta,$acme}'::uuid[]) AND $is_any AND id + 0 IN (12, 18) RETURNING id";
+	my $joined = "UPDATE item b SET pad = 'z' FROM item a WHERE spy(b.tenant_id, b.key) = a.key || '' AND b.id + 0 = a.id AND sees(b.tenant_id, false) AND a.id IN (12, 18) RETURNING b.id";
+	foreach my $case ([ 'an index scan', $index, qr/Index Scan.*$in_index/s, $update ], [ 'a lossy bitmap', $bitmap, qr/Bitmap Heap Scan.*$in_index/s, $update ],
+		[ 'comparisons of the tenant', $bitmap, qr/Index Cond: \(\(tenant_id = \S+\) AND .*spy/, $compared ], [ 'a join', $nestloop, qr/Nested Loop.*$in_index/s, $joined ])
 	{
-		my ($name, $settings, $shape) = @$case;
-		my $condition = "$is_any AND id IN (12, 18) AND sees(tenant_id, false)";
+		my ($name, $settings, $shape, $statement) = @$case;
 		$waiting->query($mt->begin('acme') . $settings);
-		my $plan = $waiting->query("EXPLAIN (COSTS off) UPDATE item SET pad = 'z' WHERE $condition");
+		my $plan = $waiting->query("EXPLAIN (COSTS off) $statement");
 		$held->query("BEGIN; UPDATE item SET tenant_id = '$beta' WHERE tenant_id = '$acme' AND id = 12; UPDATE item SET amount = amount + 1 WHERE tenant_id = '$acme' AND id = 18");
 		$waiting->{stderr} = '';
-		$waiting->query_until(qr/sent/, "\\echo sent\nWITH u AS (UPDATE item SET pad = 'z' WHERE $condition RETURNING id) SELECT string_agg(id::text, ',') FROM u;\n");
+		$waiting->query_until(qr/sent/, "\\echo sent\nWITH u AS ($statement) SELECT string_agg(id::text, ',') FROM u;\n");
 		$mt->node->poll_query_until('app', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = '$looker'") or die 'nobody waits';
 		$held->query('COMMIT');
 		my $got = $waiting->query('SELECT 1');

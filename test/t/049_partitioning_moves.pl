@@ -92,6 +92,21 @@ is(as_tenant('acme', 'UPDATE alone SET x = x + 1 WHERE n <= 10; SELECT count(*),
 $mover->{run}->finish;
 unlike(${ $mover->{err} }, qr/ERROR/, 'and the exchange ends well');
 
+# ---- a snapshot from before, at READ COMMITTED ----
+
+create('late', 10);
+$mt->superuser(<<'SQL');
+CREATE FUNCTION count_late() RETURNS bigint LANGUAGE plpgsql STABLE SET search_path = public AS
+	$$ DECLARE n bigint; BEGIN PERFORM pg_sleep(5); EXECUTE 'SELECT count(*) FROM late' INTO n; RETURN n; END $$;
+SQL
+my ($out, $err) = ('', '');
+my $late = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-U', $app, '-d', 'app', '-v', 'VERBOSITY=sqlstate', '-c',
+		"BEGIN; SELECT multitenant.use_tenant('acme')", '-c', 'SELECT count_late()', '-c', 'ROLLBACK' ], '<', \undef, '>', \$out, '2>', \$err);
+ok($node->poll_query_until('app', "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = '$app' AND wait_event = 'PgSleep')"), 'a statement has begun');
+is((outcome(isolate('acme', 'late')))[0], '', 'a tenant is moved before it comes to the table');
+$late->finish;
+like($err, qr/ERROR:  40001/, 'then it is not answered from its snapshot') or diag($out);
+
 # ---- a table that refers to another ----
 
 $mt->superuser("SET ROLE $owner; CREATE TABLE place (tenant_id uuid, n int, PRIMARY KEY (tenant_id, n));
