@@ -514,7 +514,7 @@ $mt->superuser(<<"SQL");
 SET ROLE regress_mt_owner; CREATE SEQUENCE calls; GRANT USAGE ON calls TO $looker;
 CREATE FUNCTION nested(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN
 	PERFORM nextval('calls');
-	IF n > 0 THEN EXECUTE format('SELECT 0 FROM numbers WHERE amount === ''12'' AND id > nested(%s) LIMIT 1', n - 1); END IF;
+	IF n > 0 THEN EXECUTE format('SELECT 0 FROM numbers WHERE amount === ''12'' AND amount > nested(%s) LIMIT 1', n - 1); END IF;
 	RETURN 0; END \$\$;
 SQL
 $mt->run($looker, "BEGIN; SELECT multitenant.use_tenant('acme'); SET LOCAL enable_seqscan = off; SELECT nested(8); COMMIT");
