@@ -30,7 +30,7 @@ BEGIN
 END $$;
 
 SET ROLE regress_mt_owner;
-CREATE TABLE customer (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id int NOT NULL, email text, city text);
+CREATE TABLE customer (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), tenant_id int NOT NULL, email text, city text) WITH (autovacuum_enabled = off);
 INSERT INTO customer (tenant_id, email, city)
 	SELECT 911 + i % 2, format('c%s@example.org', i), CASE WHEN i % 2 = 1 AND i < 3000 THEN 'paris' ELSE 'town ' || i END FROM generate_series(1, 6000) i;
 SELECT count(*) > 0 FROM multitenant.protect('customer');

@@ -30,7 +30,7 @@ BEGIN
 END $$;
 
 SET ROLE regress_mt_owner;
-CREATE TABLE customer (tenant_id uuid NOT NULL, id int, name text, price numeric, data jsonb, words tsvector, done boolean, PRIMARY KEY (tenant_id, id));
+CREATE TABLE customer (tenant_id uuid NOT NULL, id int, name text, price numeric, data jsonb, words tsvector, done boolean, PRIMARY KEY (tenant_id, id)) WITH (autovacuum_enabled = off);
 INSERT INTO customer SELECT current_setting(CASE WHEN i % 2 = 0 THEN 'mt_lift.a' ELSE 'mt_lift.b' END)::uuid, i, 'name ' || i, i / 10.0,
 	jsonb_build_object('n', i), to_tsvector('simple', 'word' || i || ' every'), i % 100 < 98 FROM generate_series(1, 20000) i;
 CREATE INDEX customer_name ON customer (tenant_id, name text_pattern_ops);
