@@ -197,7 +197,8 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION multitenant._give_up_after(deadline timestamptz, rel regclass) RETURNS void
+-- Waits a little, until the deadline. For where a failed attempt has given back its locks.
+CREATE FUNCTION multitenant._wait_or_give_up(deadline timestamptz, rel regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
 	IF clock_timestamp() > deadline THEN
@@ -206,6 +207,7 @@ BEGIN
 				  HINT = 'What has been copied stays; call isolate_tenant() again when there is less traffic, or give it more patience. '
 					'Look for long transactions in pg_stat_activity.';
 	END IF;
+	PERFORM pg_sleep(0.1 + random() * 0.2);
 END
 $$;
 
@@ -228,9 +230,8 @@ BEGIN
 			RETURN;
 		EXCEPTION
 			WHEN lock_not_available THEN
-				PERFORM multitenant._give_up_after(deadline, rel);
+				PERFORM multitenant._wait_or_give_up(deadline, rel);
 		END;
-		PERFORM pg_sleep(0.1 + random() * 0.2);
 	END LOOP;
 END
 $$;
@@ -471,9 +472,8 @@ BEGIN
 			RETURN;
 		EXCEPTION
 			WHEN lock_not_available THEN
-				PERFORM multitenant._give_up_after(deadline, rel);
+				PERFORM multitenant._wait_or_give_up(deadline, rel);
 		END;
-		PERFORM pg_sleep(0.1 + random() * 0.2);
 	END LOOP;
 END
 $$;
@@ -488,10 +488,11 @@ DECLARE
 	column_name name := multitenant._tenant_column(rel);
 	literal text := multitenant._tenant_literal(rel, tenant);
 	tenant_filter text := format('%I = %s', column_name, literal);
+	triggers_off text[];
 	after_delete text[];
+	references_away text[];
 	references_again text[];
 	comments text[];
-	commands text[];
 	command text;
 	present bigint;
 	copied bigint;
@@ -508,18 +509,16 @@ BEGIN
 	equal := multitenant._query_as_owner(shared, format('SELECT count(*) FROM ONLY %s AS s JOIN %s AS c ON %s WHERE s.%s', shared, copy,
 		multitenant._same_row(shared), tenant_filter));
 	-- Triggers have seen these rows when they came; the foreign keys' own stay on.
-	commands := ARRAY(SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', shared, g.tgname) FROM pg_catalog.pg_trigger g
-		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
-	after_delete := ARRAY(SELECT format('ALTER TABLE %s ENABLE %sTRIGGER %I', shared,
-			CASE g.tgenabled WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END, g.tgname) FROM pg_catalog.pg_trigger g
-		WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY g.tgname);
-	commands := commands || ARRAY(SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', r.child, r.con_name)
-		FROM multitenant._incoming_references(rel) r);
-	references_again := ARRAY(SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition)
-		FROM multitenant._incoming_references(rel) r);
-	comments := ARRAY(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark)
-		FROM multitenant._incoming_references(rel) r WHERE r.remark IS NOT NULL);
-	FOREACH command IN ARRAY commands LOOP
+	SELECT coalesce(array_agg(format('ALTER TABLE %s DISABLE TRIGGER %I', shared, g.tgname) ORDER BY g.tgname), '{}'),
+		coalesce(array_agg(format('ALTER TABLE %s ENABLE %sTRIGGER %I', shared,
+			CASE g.tgenabled WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END, g.tgname) ORDER BY g.tgname), '{}')
+	INTO triggers_off, after_delete
+	FROM pg_catalog.pg_trigger g WHERE g.tgrelid = shared AND NOT g.tgisinternal AND g.tgenabled <> 'D';
+	SELECT coalesce(array_agg(r.drop_command ORDER BY r.n), '{}'), coalesce(array_agg(r.add_command ORDER BY r.n), '{}'),
+		coalesce(array_agg(r.comment_command ORDER BY r.n) FILTER (WHERE r.comment_command IS NOT NULL), '{}')
+	INTO references_away, references_again, comments
+	FROM multitenant._incoming_references(rel) WITH ORDINALITY AS r(con, con_name, child, is_self, drop_command, add_command, comment_command, n);
+	FOREACH command IN ARRAY triggers_off || references_away LOOP
 		PERFORM multitenant._run_as_owner(NULL, command);
 	END LOOP;
 	moved := multitenant._run_as_owner(shared, format('DELETE FROM ONLY %s WHERE %s', shared, tenant_filter));

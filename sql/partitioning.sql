@@ -79,12 +79,16 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY i.indisprimary DESC, c.relname
 $$;
 
--- Foreign keys that have to be made again because the table that they refer to changes.
+-- Foreign keys that have to be made again because the table that they refer to changes, and the commands for it;
+-- comment_command is NULL without a comment.
 CREATE FUNCTION multitenant._incoming_references(rel regclass)
-RETURNS TABLE(con oid, con_name name, child regclass, is_self boolean, definition text, remark text)
+RETURNS TABLE(con oid, con_name name, child regclass, is_self boolean, drop_command text, add_command text, comment_command text)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT k.oid, k.conname, k.conrelid::regclass, k.conrelid = rel, pg_get_constraintdef(k.oid),
-		obj_description(k.oid, 'pg_constraint')
+	SELECT k.oid, k.conname, k.conrelid::regclass, k.conrelid = rel,
+		format('ALTER TABLE %s DROP CONSTRAINT %I', k.conrelid::regclass, k.conname),
+		format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.conrelid::regclass, k.conname, pg_get_constraintdef(k.oid)),
+		(SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', k.conname, k.conrelid::regclass, d.remark)
+		 FROM (SELECT obj_description(k.oid, 'pg_constraint')) AS d(remark) WHERE d.remark IS NOT NULL)
 	FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.confrelid = rel AND k.conparentid = 0
 	ORDER BY k.conrelid::regclass::text COLLATE "C", k.conname
 $$;
@@ -104,6 +108,14 @@ $$;
 -- ---------------------------------------------------------------------------------------------------------------
 -- Preconditions
 -- ---------------------------------------------------------------------------------------------------------------
+
+-- What keeps the guard from enforcing the table as one of tenants; NULL if it does.
+CREATE FUNCTION multitenant._why_not_protected(rel regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE
+		THEN coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))) END
+	FROM multitenant._protection(rel) p
+$$;
 
 -- What cannot be carried over to a partitioned table, each with what to do about it.
 CREATE FUNCTION multitenant._partition_obstacles(rel regclass) RETURNS TABLE(obstacle text, remedy text)
@@ -219,7 +231,6 @@ $$;
 CREATE FUNCTION multitenant._check_partitioning(rel regclass, strategy text) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	p record;
 	found_text text;
 	found_hint text;
 	other regclass;
@@ -238,10 +249,10 @@ BEGIN
 				THEN 'Say what happens to new tenants with multitenant.set_partition_strategy().'
 				ELSE 'Only an ordinary table can be partitioned by tenant; its partitions can then be partitioned further.' END;
 	END IF;
-	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
+	found_text := multitenant._why_not_protected(rel);
+	IF found_text IS NOT NULL THEN
 		RAISE EXCEPTION 'table % is not a protected table of class tenant', rel
-			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
+			USING ERRCODE = '55000', DETAIL = found_text,
 				  HINT = format('Protect it with multitenant.protect(%L), or mend it with multitenant.repair(%L).', rel, rel);
 	END IF;
 	SELECT string_agg(o.obstacle, '; ' ORDER BY o.obstacle COLLATE "C"), min(o.remedy COLLATE "C") INTO found_text, found_hint
@@ -476,8 +487,7 @@ BEGIN
 
 	-- Keys: those of others out of the way, our own with the tenant in them.
 	FOR r IN SELECT * FROM multitenant._incoming_references(rel) LOOP
-		RETURN NEXT (format('ALTER TABLE %s DROP CONSTRAINT %I', r.child, r.con_name), exclusive, true,
-					 'added again below, on the partitioned table', NULL, rel, NULL, NULL)::multitenant._step;
+		RETURN NEXT (r.drop_command, exclusive, true, 'added again below, on the partitioned table', NULL, rel, NULL, NULL)::multitenant._step;
 	END LOOP;
 	FOR r IN SELECT i.*, k.note FROM multitenant._own_indexes(rel) i CROSS JOIN LATERAL multitenant._key_rule(rel, i.index_oid) k
 			 WHERE i.is_unique AND NOT i.has_tenant LOOP
@@ -562,11 +572,10 @@ BEGIN
 		coalesce('WITH (' || multitenant._option_list(c.reloptions) || ') ', ''), rtrim(pg_get_viewdef(v.v), ';')), exclusive, rel)).*
 		FROM multitenant._direct_views(rel) AS v(v) JOIN pg_catalog.pg_class c ON c.oid = v.v;
 	FOR r IN SELECT * FROM multitenant._incoming_references(rel) LOOP
-		RETURN NEXT (format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.child, r.con_name, r.definition), 'SHARE ROW EXCLUSIVE', true,
-					 'its rows have not changed and are not read again', NULL, rel, NULL, NULL)::multitenant._step;
-		IF r.remark IS NOT NULL AND NOT r.is_self THEN
-			RETURN NEXT multitenant._partition_step(format('COMMENT ON CONSTRAINT %I ON %s IS %L', r.con_name, r.child, r.remark),
-				'SHARE UPDATE EXCLUSIVE', rel);
+		RETURN NEXT (r.add_command, 'SHARE ROW EXCLUSIVE', true, 'its rows have not changed and are not read again',
+					 NULL, rel, NULL, NULL)::multitenant._step;
+		IF r.comment_command IS NOT NULL AND NOT r.is_self THEN
+			RETURN NEXT multitenant._partition_step(r.comment_command, 'SHARE UPDATE EXCLUSIVE', rel);
 		END IF;
 	END LOOP;
 	RETURN QUERY SELECT (multitenant._partition_step(x, 'SHARE UPDATE EXCLUSIVE', rel)).* FROM multitenant._comment_commands(rel, parent) x;
@@ -580,6 +589,7 @@ DECLARE
 	steps multitenant._step[];
 	s multitenant._step;
 	former text;
+	references_again text[];
 BEGIN
 	PERFORM multitenant._check_partitioning(table_name, strategy);
 	steps := ARRAY(SELECT p FROM multitenant._partition_steps(table_name, strategy) p);
@@ -591,12 +601,13 @@ BEGIN
 		steps := ARRAY(SELECT p FROM multitenant._partition_steps(table_name, strategy) p);
 	END IF;
 	former := table_name::text;
+	references_again := ARRAY(SELECT r.add_command FROM multitenant._incoming_references(table_name) r);
 	step := 0;
 	FOREACH s IN ARRAY steps LOOP
 		IF s.command IS NOT NULL AND NOT dry_run THEN
 			IF starts_with(s.command, 'CREATE TABLE ') THEN
 				PERFORM multitenant._run_as_owner(table_name, s.command);
-			ELSIF s.note = 'its rows have not changed and are not read again' THEN
+			ELSIF s.command = ANY (references_again) THEN
 				PERFORM multitenant._add_checked_reference(s.command);
 			ELSE
 				PERFORM multitenant._execute_step(s);
@@ -627,12 +638,11 @@ Profile migrator. Errors: 42501 not that profile, or not the owner of the table,
 CREATE FUNCTION multitenant._assert_intact(rel regclass) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	p record;
+	found_text text := multitenant._why_not_protected(rel);
 BEGIN
-	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
+	IF found_text IS NOT NULL THEN
 		RAISE EXCEPTION 'the protection of table % would not be intact', rel
-			USING ERRCODE = '55000', DETAIL = p.finding, HINT = 'Nothing was changed; please report this.';
+			USING ERRCODE = '55000', DETAIL = found_text, HINT = 'Nothing was changed; please report this.';
 	END IF;
 END
 $$;
@@ -641,7 +651,7 @@ $$;
 CREATE FUNCTION multitenant._check_partitioned(rel regclass) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	p record;
+	found_text text;
 BEGIN
 	PERFORM multitenant._check_table(rel);
 	PERFORM multitenant._require('isolation', 'partitioning a table');
@@ -650,10 +660,10 @@ BEGIN
 		RAISE EXCEPTION 'table % is not partitioned by tenant', rel
 			USING ERRCODE = '55000', HINT = format('Call multitenant.partition_by_tenant(%L) first.', rel);
 	END IF;
-	SELECT * INTO p FROM multitenant._protection(rel);
-	IF p.class IS DISTINCT FROM 'tenant' OR p.mode IS DISTINCT FROM 'enforce' OR p.is_intact IS NOT TRUE THEN
+	found_text := multitenant._why_not_protected(rel);
+	IF found_text IS NOT NULL THEN
 		RAISE EXCEPTION 'the protection of table % is not intact', rel
-			USING ERRCODE = '55000', DETAIL = coalesce(p.finding, format('Its class is %s.', coalesce(p.class, 'unprotected'))),
+			USING ERRCODE = '55000', DETAIL = found_text,
 				  HINT = format('Mend it with multitenant.repair(%L).', rel);
 	END IF;
 END
