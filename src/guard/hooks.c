@@ -85,8 +85,7 @@ check_folded(const PlannedStmt *statement)
 	MtDenial	denial;
 
 	MtFoldNoteStart(statement);
-	MtFoldCheck(statement);
-	if (MtFoldIsFolded(statement) && MtGuardIsOn() && !MtContextIsUsed() &&
+	if (MtFoldCheck(statement) && MtGuardIsOn() && !MtContextIsUsed() &&
 		!MtContextCheck(&denial))
 		MtDenialRaise(&denial);
 }
@@ -124,7 +123,7 @@ run_executor(MT_EXECUTOR_RUN_PARAMS)
 		return;
 	}
 	step = MtGuardEnterRun(queryDesc);
-	MtFoldCheck(queryDesc->plannedstmt);
+	(void) MtFoldCheck(queryDesc->plannedstmt);
 	run(MT_EXECUTOR_RUN_ARGS);
 	MtGuardLeave(step);
 	MtHygieneAfterRun();

@@ -178,6 +178,13 @@ MtFoldNoteAnalysis(const char *text)
 	analyzed_text = text;
 }
 
+static bool
+is_folded(const PlannedStmt *statement)
+{
+	return statement->invalItems != NIL &&
+		((PlanInvalItem *) linitial(statement->invalItems))->cacheId == MARK_CACHE;
+}
+
 /* Is the statement one of the client's, made for this one time? */
 static bool
 is_run_once(const PlannedStmt *statement)
@@ -190,7 +197,7 @@ void
 MtFoldNoteStart(const PlannedStmt *statement)
 {
 	analyzed_text = NULL;
-	if (!MtFoldIsFolded(statement))
+	if (!is_folded(statement))
 		return;
 	if (!is_run_once(statement))
 		may_be_kept = true;
@@ -344,13 +351,6 @@ MtFoldMark(PlannedStmt *statement)
 	statement->invalItems = list_concat(mark, statement->invalItems);
 }
 
-bool
-MtFoldIsFolded(const PlannedStmt *statement)
-{
-	return statement->invalItems != NIL &&
-		((PlanInvalItem *) linitial(statement->invalItems))->cacheId == MARK_CACHE;
-}
-
 static bool
 is_for(const PlannedStmt *statement, const MtContext *context)
 {
@@ -367,14 +367,14 @@ is_for(const PlannedStmt *statement, const MtContext *context)
 	return true;
 }
 
-void
+bool
 MtFoldCheck(const PlannedStmt *statement)
 {
 	const MtContext *context = MtContextGet();
 	MtDenial	denial;
 
-	if (!MtFoldIsFolded(statement))
-		return;
+	if (!is_folded(statement))
+		return false;
 	if (context->state != MT_STATE_TENANT)
 	{
 		MtContextDenyMissing(&denial);
@@ -389,6 +389,7 @@ MtFoldCheck(const PlannedStmt *statement)
 				errmsg("this statement was planned for another tenant"),
 				errhint("Run it again."));
 	}
+	return true;
 }
 
 static bool

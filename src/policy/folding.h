@@ -29,12 +29,10 @@ extern bool MtFoldQuery(Query *query, const char *text, ParamListInfo parameters
 /* Marks the plan of a folded query with the tenant of this transaction. */
 extern void MtFoldMark(PlannedStmt *statement);
 
-extern bool MtFoldIsFolded(const PlannedStmt *statement);
-
 /*
- * Throws MT005 if the plan was folded for another tenant than this transaction's,
- * MT001 if there is none.
+ * Is the plan folded? Throws MT005 if that was for another tenant than this
+ * transaction's, MT001 if there is none.
  */
-extern void MtFoldCheck(const PlannedStmt *statement);
+extern bool MtFoldCheck(const PlannedStmt *statement);
 
 #endif							/* MT_FOLDING_H */

@@ -174,20 +174,27 @@ label_text(Oid relid)
 	return GetSecurityLabel(&address, MT_LABEL_PROVIDER);
 }
 
-AttrNumber
-MtLabelledColumn(Oid relid)
+/* All labels of a relation and its columns, of every provider. */
+static SysScanDesc
+begin_scan(Relation catalog, Oid relid)
 {
-	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
-	AttrNumber	column = 0;
 	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
 
 	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(relid));
 	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	scan = systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, 2, keys);
+	return systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, lengthof(keys), keys);
+}
+
+AttrNumber
+MtLabelledColumn(Oid relid)
+{
+	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
+	SysScanDesc scan = begin_scan(catalog, relid);
+	AttrNumber	column = 0;
+	HeapTuple	tuple;
+
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		FormData_pg_seclabel *label = (FormData_pg_seclabel *) GETSTRUCT(tuple);
@@ -207,23 +214,16 @@ TransactionId
 MtLabelWriter(Oid relid)
 {
 	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
+	SysScanDesc scan = begin_scan(catalog, relid);
 	TransactionId last = InvalidTransactionId;
-	ScanKeyData keys[3];
-	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[2], Anum_pg_seclabel_objsubid, BTEqualStrategyNumber,
-				F_INT4EQ, Int32GetDatum(0));
-	scan = systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, lengthof(keys), keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		TransactionId writer = HeapTupleHeaderGetXmin(tuple->t_data);
 
-		if (TransactionIdFollowsOrEquals(writer, TransactionXmin) &&
+		if (((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid == 0 &&
+			TransactionIdFollowsOrEquals(writer, TransactionXmin) &&
 			(last == InvalidTransactionId || TransactionIdFollows(writer, last)))
 			last = writer;
 	}
