@@ -670,6 +670,7 @@ LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY INVOKER SET search_path = pg_catalo
 	), listed AS MATERIALIZED (
 		SELECT d.rel, l.value FROM dedicated d CROSS JOIN LATERAL multitenant._listed_tenants(d.rel) l
 	), wanted AS (
+		-- _value_of_tenant() for all at once: there can be a million
 		SELECT d.rel, t.id, t.number, CASE d.accessor WHEN 'multitenant.current_tenant()' THEN t.id::text
 			WHEN 'multitenant.current_tenant_slug()' THEN t.slug ELSE t.number::text END AS value
 		FROM dedicated d CROSS JOIN multitenant.tenants t WHERE t.state = 'active'
