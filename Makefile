@@ -19,6 +19,7 @@ SQL_FILES = \
 	registry.sql \
 	access.sql \
 	keys.sql \
+	master_keys.sql \
 	audit.sql \
 	context.sql \
 	lifecycle.sql \
@@ -114,6 +115,7 @@ endif
 
 exports.map: $(C_FILES)
 	@{ echo '{ global: Pg_magic_func; _PG_init;'; \
+	  sed -n 's/^PGDLLEXPORT void \(mt_[a-z0-9_]*\)(Datum [a-z]*);.*/  \1;/p' $(C_FILES) /dev/null | sort -u; \
 	  sed -n 's/^PG_FUNCTION_INFO_V1(\([a-z0-9_]*\));.*/  \1; pg_finfo_\1;/p' $(C_FILES) /dev/null | sort -u; \
 	  echo 'local: *; };'; } > $@
 

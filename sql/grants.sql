@@ -75,7 +75,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
-GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status() TO PUBLIC;
 
 -- Say only whether this database was copied, and how many findings are accepted.
 GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_count() TO PUBLIC;
@@ -83,4 +83,4 @@ GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_
 -- Says only what happens to new tables.
 GRANT EXECUTE ON FUNCTION multitenant._new_tables() TO PUBLIC;
 
-GRANT SELECT ON multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;
+GRANT SELECT ON multitenant.mek_status, multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;

@@ -11,6 +11,7 @@
 #include "base/settings.h"
 #include "base/slots.h"
 #include "crypto/keyring.h"
+#include "crypto/masterkey.h"
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
@@ -23,6 +24,7 @@
 #include "tenant/lifecycle.h"
 #include "tenant/registry.h"
 #include "utils/guc.h"
+#include "worker/keeper.h"
 
 PG_MODULE_MAGIC;
 
@@ -43,6 +45,7 @@ _PG_init(void)
 	MtObservationsInit();
 	MtRegistryInit();
 	MtAccessInit();
+	MtMasterKeyInit();
 	MtKeyringInit();
 	MtContextInit();
 	MtLifecycleInit();
@@ -59,4 +62,5 @@ _PG_init(void)
 	MtStatusInit();
 	MtHygieneInit();
 	MtHooksInit();
+	MtKeeperInit();
 }

@@ -134,8 +134,11 @@ write_line(const MtAuditEvent *event, const pg_uuid_t *tenant,
 	append_field(&line, "outcome", event->outcome);
 	append_field(&line, "tenant", tenant ? uuid_text(tenant) : "");
 	append_field(&line, "principal", principal);
-	append_field(&line, "session_role", role_name(GetSessionUserId()));
-	append_field(&line, "role", role_name(GetOuterUserId()));
+	/* A process of the server that is in no database works for no role. */
+	append_field(&line, "session_role",
+				 OidIsValid(MyDatabaseId) ? role_name(GetSessionUserId()) : "");
+	append_field(&line, "role",
+				 OidIsValid(MyDatabaseId) ? role_name(GetOuterUserId()) : "");
 	append_field(&line, "object", event->object ? event->object : "");
 	append_field(&line, "detail", event->detail ? event->detail : "{}");
 	ereport(LOG_SERVER_ONLY,

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "base/memory.h"
 #include "base/settings.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -19,9 +20,20 @@ char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
 bool		mt_guc_guard_enabled = true;
 bool		mt_guc_fold_plans = true;
+bool		mt_guc_hide_memory = true;
 int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
+char	   *mt_guc_key_command = NULL;
+char	   *mt_guc_key_file = NULL;
+int			mt_guc_key_provider = MT_KEY_PROVIDER_OFF;
+int			mt_guc_key_timeout = 10000;
+char	   *mt_guc_key_versions = NULL;
 bool		mt_guc_lift_conditions = true;
 int			mt_guc_maximum_inline_rows = 1000000;
+char	   *mt_guc_pkcs11_key_label = NULL;
+char	   *mt_guc_pkcs11_module = NULL;
+char	   *mt_guc_pkcs11_pin_file = NULL;
+char	   *mt_guc_pkcs11_token_label = NULL;
+bool		mt_guc_require_locked_memory = false;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
 int			mt_guc_statistics_exposure = MT_EXPOSURE_ALLOW;
 int			mt_guc_superuser_access = MT_SUPERUSER_AUDIT;
@@ -29,10 +41,20 @@ char	   *mt_guc_system_reason = NULL;
 bool		mt_guc_test_database = false;
 char	   *mt_guc_token = NULL;
 
+MtKeyVersions mt_key_versions = {1, {1}};
+
 static const struct config_enum_entry session_hygiene_options[] = {
 	{"off", MT_HYGIENE_OFF, false},
 	{"clean", MT_HYGIENE_CLEAN, false},
 	{"strict", MT_HYGIENE_STRICT, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry key_provider_options[] = {
+	{"off", MT_KEY_PROVIDER_OFF, false},
+	{"file", MT_KEY_PROVIDER_FILE, false},
+	{"command", MT_KEY_PROVIDER_COMMAND, false},
+	{"pkcs11", MT_KEY_PROVIDER_PKCS11, false},
 	{NULL, 0, false}
 };
 
@@ -71,6 +93,81 @@ log_guard(bool newval, void *extra)
 				errmsg("multitenant.guard_enabled is now %s", newval ? "on" : "off"));
 }
 
+const char *
+MtKeyProviderName(MtKeyProvider provider)
+{
+	return key_provider_options[provider].name;
+}
+
+/* Once keys may come into this process, its memory stays hidden until it ends. */
+static void
+hide_for_keys(bool newval, void *extra)
+{
+	if (newval && mt_guc_key_provider != MT_KEY_PROVIDER_OFF)
+		(void) MtMemoryHide();
+}
+
+static void
+hide_for_provider(int newval, void *extra)
+{
+	if (newval != MT_KEY_PROVIDER_OFF && mt_guc_hide_memory)
+		(void) MtMemoryHide();
+}
+
+/* One to four different numbers from 1 on, with commas between them. */
+static bool
+check_key_versions(char **newval, void **extra, GucSource source)
+{
+	MtKeyVersions versions = {0};
+	const char *p = *newval;
+	MtKeyVersions *kept;
+
+	for (;;)
+	{
+		char	   *end;
+		long		version;
+
+		errno = 0;
+		version = strtol(p, &end, 10);
+		if (end == p || errno != 0 || version < 1 || version > INT_MAX)
+			break;
+		for (int i = 0; i < versions.count; i++)
+			if (versions.version[i] == version)
+				version = 0;
+		if (version == 0 || versions.count == MT_KEY_VERSIONS_MAX)
+			break;
+		versions.version[versions.count++] = (int) version;
+		p = end + strspn(end, " ");
+		if (*p == '\0')
+		{
+			kept = MtGucAlloc(sizeof(*kept));
+			if (kept == NULL)
+				return false;
+			*kept = versions;
+			*extra = kept;
+			return true;
+		}
+		if (*p++ != ',')
+			break;
+	}
+	GUC_check_errdetail("Give one to four different numbers from 1 on, such as '1,2'; the last is the current version.");
+	return false;
+}
+
+static void
+assign_key_versions(const char *newval, void *extra)
+{
+	if (extra != NULL)
+		mt_key_versions = *(MtKeyVersions *) extra;
+}
+
+/* What is decided when the server starts, or else by postgresql.conf alone. */
+static GucContext
+at_start(void)
+{
+	return process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+}
+
 void
 MtSettingsInit(void)
 {
@@ -102,6 +199,18 @@ MtSettingsInit(void)
 							 GUC_NOT_IN_SAMPLE, NULL, log_guard, NULL);
 
 	/*
+	 * Security: otherwise SQL alone reads a key out of /proc/self/mem, and a
+	 * core file has it. The default costs nobody a core file who has no keys.
+	 */
+	DefineCustomBoolVariable("multitenant.hide_memory",
+							 "Whether the memory of the server's processes is hidden "
+							 "where there are master keys.",
+							 "On, no process of the same user reads it, and there are "
+							 "no core files.",
+							 &mt_guc_hide_memory, true, at_start(), 0,
+							 NULL, hide_for_keys, NULL);
+
+	/*
 	 * Security: what a plan uses of other tenants' rows shows in its order of
 	 * rows, its time and the server's counters.
 	 */
@@ -113,6 +222,39 @@ MtSettingsInit(void)
 							 &mt_guc_index_exposure, MT_EXPOSURE_ALLOW,
 							 exposure_options, PGC_SUSET, 0,
 							 NULL, forget_plans, NULL);
+
+	DefineCustomStringVariable("multitenant.key_command",
+							   "Command that prints a master key.",
+							   "%v is the version, %% a percent sign. Prints 64 "
+							   "hexadecimal digits or 32 bytes.",
+							   &mt_guc_key_command, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.key_file",
+							   "File of a master key; with provider pkcs11, of a "
+							   "wrapped one.",
+							   "An absolute path; %v is the version, %% a percent sign.",
+							   &mt_guc_key_file, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("multitenant.key_provider",
+							 "Where master keys come from.",
+							 "off, file, command or pkcs11.",
+							 &mt_guc_key_provider, MT_KEY_PROVIDER_OFF,
+							 key_provider_options, PGC_SIGHUP, 0,
+							 NULL, hide_for_provider, NULL);
+
+	DefineCustomIntVariable("multitenant.key_timeout",
+							"How long multitenant.key_command may take.",
+							NULL,
+							&mt_guc_key_timeout, 10000, 100, 300000, PGC_SIGHUP,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.key_versions",
+							   "Versions of the master key that are loaded.",
+							   "One to four numbers; new keys are wrapped with the last.",
+							   &mt_guc_key_versions, "1", PGC_SIGHUP, 0,
+							   check_key_versions, assign_key_versions, NULL);
 
 	DefineCustomBoolVariable("multitenant.lift_conditions",
 							 "Whether conditions that are not leakproof may use "
@@ -128,6 +270,38 @@ MtSettingsInit(void)
 							"multitenant.plan() prints.",
 							&mt_guc_maximum_inline_rows, 1000000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.pkcs11_key_label",
+							   "Label of the AES key in the HSM that unwraps master keys.",
+							   "%v is the version, %% a percent sign.",
+							   &mt_guc_pkcs11_key_label, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.pkcs11_module",
+							   "Library of the HSM's maker, an absolute path.",
+							   "Loaded by the key keeper alone; another one needs a restart.",
+							   &mt_guc_pkcs11_module, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.pkcs11_pin_file",
+							   "File of the PIN of the HSM's user.",
+							   NULL,
+							   &mt_guc_pkcs11_pin_file, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.pkcs11_token_label",
+							   "Label of the HSM's token.",
+							   NULL,
+							   &mt_guc_pkcs11_token_label, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("multitenant.require_locked_memory",
+							 "Whether master keys are only kept in memory that "
+							 "cannot be swapped out.",
+							 "On, the server does not start where the memory "
+							 "cannot be locked.",
+							 &mt_guc_require_locked_memory, false, at_start(), 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("multitenant.session_hygiene",
 							 "What happens to what one tenant leaves in a session "

@@ -8,10 +8,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "base/extension.h"
@@ -20,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
+#include "crypto/keyfile.h"
 #include "crypto/keyring.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -87,56 +84,6 @@ MtKeyringGeneration(void)
 	return generation;
 }
 
-/* ---- secrets in files ---- */
-
-/*
- * Reads a secret file; returns its length, or -1 with the reason.
- *
- * Security: the file must be a regular file that belongs to the server's user
- * and that nobody else can read or write; it is checked through the open
- * descriptor, so it cannot be exchanged in between, and links are refused.
- */
-static int
-read_secret_file(const char *path, unsigned char *buffer, const char **reason)
-{
-	struct stat status;
-	int			fd;
-	ssize_t		length;
-
-	if (!is_absolute_path(path))
-	{
-		*reason = "The path of the secret file is not absolute.";
-		return -1;
-	}
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-	{
-		*reason = "The secret file cannot be opened.";
-		return -1;
-	}
-	length = -1;
-	if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-		*reason = "The secret file is not a regular file.";
-	else if (status.st_uid != geteuid())
-		*reason = "The secret file does not belong to the server's user.";
-	else if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		*reason = "The secret file is accessible to its group or to others.";
-	else if (status.st_size > SECRET_MAX)
-		*reason = "The secret file is larger than 1024 bytes.";
-	else
-	{
-		length = read(fd, buffer, SECRET_MAX);
-		if (length < 0)
-			*reason = "The secret file cannot be read.";
-	}
-	close(fd);
-
-	/* Editors end a file with a newline, which is not part of the secret. */
-	if (length > 0 && buffer[length - 1] == '\n')
-		length--;
-	return (int) length;
-}
-
 /* Makes the key object from a PEM text or a secret file; NULL with the reason. */
 static MtVerifyKey *
 load_verify_key(const char *algorithm_name, const char *public_key,
@@ -161,11 +108,15 @@ load_verify_key(const char *algorithm_name, const char *public_key,
 			*reason = "HS256 needs a secret file.";
 			return NULL;
 		}
-		length = read_secret_file(secret_file, secret, reason);
+		length = MtReadSecretFile(secret_file, secret, sizeof(secret), reason);
 		if (length < 0)
 			return NULL;
+
+		/* Editors end a file with a newline, which is not part of the secret. */
+		if (length > 0 && secret[length - 1] == '\n')
+			length--;
 		status = MtVerifyKeyFromSecret(secret, length, &key);
-		explicit_bzero(secret, sizeof(secret));
+		MtWipe(secret, sizeof(secret));
 	}
 	else
 	{
