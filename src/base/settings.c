@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "base/compat.h"
 #include "base/memory.h"
 #include "base/settings.h"
 #include "miscadmin.h"

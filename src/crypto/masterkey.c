@@ -199,6 +199,7 @@ mt_master_keys(PG_FUNCTION_ARGS)
 		const MtMasterKeyStatus *key = &status.key[i];
 		bool		is_listed = i < status.count;
 		bool		is_loaded = is_listed && key->id != 0;
+		char	   *path;
 		char		id[17];
 		Datum		values[11] = {0};
 		bool		nulls[11] = {false};
@@ -219,8 +220,9 @@ mt_master_keys(PG_FUNCTION_ARGS)
 		values[7] = TimestampTzGetDatum(status.next_try);
 		values[8] = BoolGetDatum(MtKeyPageIsLocked());
 		values[9] = BoolGetDatum(MtMemoryIsHidden());
-		values[10] = BoolGetDatum(is_listed && status.provider == MT_KEY_PROVIDER_FILE &&
-								  MtIsInDataDirectory(MtReplaceVersion(mt_guc_key_file, key->version)));
+		path = is_listed && status.provider == MT_KEY_PROVIDER_FILE ?
+			MtReplaceVersion(mt_guc_key_file, key->version) : NULL;
+		values[10] = BoolGetDatum(path != NULL && MtIsInDataDirectory(path));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
