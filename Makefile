@@ -23,6 +23,7 @@ SQL_FILES = \
 	audit.sql \
 	context.sql \
 	lifecycle.sql \
+	encryption.sql \
 	label.sql \
 	table.sql \
 	protect.sql \

@@ -64,6 +64,31 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._require_observations(), multitenant._forget_observations(regclass)
 TO PUBLIC;
 
+-- What encrypts and decrypts asks for the context of each use.
+GRANT EXECUTE ON FUNCTION
+	multitenant.encrypted_in(cstring), multitenant.encrypted_out(multitenant.encrypted),
+	multitenant.encrypted_recv(internal), multitenant.encrypted_send(multitenant.encrypted),
+	multitenant.encrypted_det_in(cstring), multitenant.encrypted_det_out(multitenant.encrypted_det),
+	multitenant.encrypted_det_recv(internal), multitenant.encrypted_det_send(multitenant.encrypted_det),
+	multitenant.encrypted_det_eq(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_ne(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_lt(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_le(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_ge(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_gt(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_cmp(multitenant.encrypted_det, multitenant.encrypted_det),
+	multitenant.encrypted_det_hash(multitenant.encrypted_det),
+	multitenant.encrypt(text, text, text), multitenant.encrypt(bytea, text, text), multitenant.encrypt(jsonb, text, text),
+	multitenant.encrypt_deterministic(text, text, text), multitenant.encrypt_deterministic(bytea, text, text),
+	multitenant.decrypt_text(multitenant.encrypted, text), multitenant.decrypt_text(multitenant.encrypted_det, text),
+	multitenant.decrypt_bytea(multitenant.encrypted, text), multitenant.decrypt_bytea(multitenant.encrypted_det, text),
+	multitenant.decrypt_jsonb(multitenant.encrypted, text), multitenant.try_decrypt_text(multitenant.encrypted, text),
+	multitenant.try_decrypt_bytea(multitenant.encrypted, text), multitenant.try_decrypt_jsonb(multitenant.encrypted, text),
+	multitenant.blind_index(text, text, integer),
+	multitenant.key_id(multitenant.encrypted), multitenant.key_id(multitenant.encrypted_det),
+	multitenant.is_current(multitenant.encrypted)
+TO PUBLIC;
+
 -- Definer functions: each begins with multitenant._require().
 GRANT EXECUTE ON FUNCTION
 	multitenant.tenant_id(text), multitenant.tenant_id(bigint),
@@ -71,7 +96,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.alter_tenant(uuid, text),
 	multitenant.suspend_tenant(uuid, text, boolean), multitenant.resume_tenant(uuid),
 	multitenant.delete_tenant(uuid, text, interval), multitenant.undelete_tenant(uuid),
-	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text)
+	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text),
+	multitenant.create_key(uuid, text, text)
 TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().

@@ -14,6 +14,8 @@
 #include "crypto/masterkey.h"
 #include "fmgr.h"
 #include "guard/guard.h"
+#include "keys/keycache.h"
+#include "keys/keyusage.h"
 #include "miscadmin.h"
 #include "policy/label.h"
 #include "policy/newtable.h"
@@ -49,6 +51,8 @@ _PG_init(void)
 	MtKeyringInit();
 	MtContextInit();
 	MtLifecycleInit();
+	MtKeyUsageInit();
+	MtKeyCacheInit();
 	MtLabelInit();
 	MtProtectionInit();
 	MtTenantIndexInit();

@@ -21,6 +21,7 @@
 #define MT_ERRCODE_NOT_A_MEMBER			MAKE_SQLSTATE('M','T','0','0','8')
 #define MT_ERRCODE_REFUSED_BY_GUARD		MAKE_SQLSTATE('M','T','0','1','0')
 #define MT_ERRCODE_KEY_UNAVAILABLE		MAKE_SQLSTATE('M','T','0','2','0')
+#define MT_ERRCODE_DECRYPTION_FAILED	MAKE_SQLSTATE('M','T','0','2','1')
 
 /*
  * Why something is refused. A check fills one in and returns false; the caller

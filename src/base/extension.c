@@ -33,7 +33,7 @@ typedef enum ExtensionState
 
 static const char *const table_names[MT_TABLE_COUNT] = {
 	"tenant", "access", "signing_key", "installation", "member", "audit_event",
-	"new_table_rule", "pending_protection"
+	"new_table_rule", "pending_protection", "kek", "cek"
 };
 
 static const char *const accessor_names[MT_ACCESSOR_COUNT] = {

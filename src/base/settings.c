@@ -23,6 +23,8 @@ bool		mt_guc_guard_enabled = true;
 bool		mt_guc_fold_plans = true;
 bool		mt_guc_hide_memory = true;
 int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
+int			mt_guc_key_cache_lifetime = 600;
+int			mt_guc_key_cache_size = 256;
 char	   *mt_guc_key_command = NULL;
 char	   *mt_guc_key_file = NULL;
 int			mt_guc_key_provider = MT_KEY_PROVIDER_OFF;
@@ -223,6 +225,19 @@ MtSettingsInit(void)
 							 &mt_guc_index_exposure, MT_EXPOSURE_ALLOW,
 							 exposure_options, PGC_SUSET, 0,
 							 NULL, forget_plans, NULL);
+
+	/* Security: bounds how long a key outlives, in a session, what protects it in the tables. */
+	DefineCustomIntVariable("multitenant.key_cache_lifetime",
+							"How long a session keeps an unwrapped key of a tenant.",
+							"Then it is unwrapped again at its next use; 0: as long as the session.",
+							&mt_guc_key_cache_lifetime, 600, 0, 86400, PGC_SUSET,
+							GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("multitenant.key_cache_size",
+							"How many keys of tenants a session keeps ready for use.",
+							"About 2 kB each; of 32 times as many, 0.3 kB each, the secret is kept.",
+							&mt_guc_key_cache_size, 256, 8, 65536, PGC_SUSET,
+							0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("multitenant.key_command",
 							   "Command that prints a master key.",

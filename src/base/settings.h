@@ -54,6 +54,8 @@ extern bool mt_guc_fold_plans;
 extern bool mt_guc_guard_enabled;
 extern bool mt_guc_hide_memory;
 extern int	mt_guc_index_exposure;
+extern int	mt_guc_key_cache_lifetime;
+extern int	mt_guc_key_cache_size;
 extern char *mt_guc_key_command;
 extern char *mt_guc_key_file;
 extern int	mt_guc_key_provider;

@@ -20,13 +20,13 @@ MtTableScan(MtTable table, const char *index, int key_count,
 			const int *columns, const Oid *equality, const Datum *keys,
 			MtRowReader reader, void *result)
 {
-	ScanKeyData scan_keys[2];
+	ScanKeyData scan_keys[MT_SCAN_KEYS];
 	Relation	relation;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	int			rows = 0;
 
-	Assert(key_count >= 0 && key_count <= 2);
+	Assert(key_count >= 0 && key_count <= MT_SCAN_KEYS);
 	if (!OidIsValid(MtTableOid(table)))
 		elog(ERROR, "a table of extension multitenant is missing");
 	for (int i = 0; i < key_count; i++)

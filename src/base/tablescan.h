@@ -14,9 +14,11 @@
 /* Called for each row that matches; the tuple lives for the call only. */
 typedef void (*MtRowReader) (HeapTuple tuple, TupleDesc desc, void *result);
 
+#define MT_SCAN_KEYS 3
+
 /*
  * Calls the reader for every row of the table whose columns equal the keys
- * (one or two, in the order of the index), with the latest snapshot, so that a
+ * (at most MT_SCAN_KEYS, in the order of the index), with the latest snapshot, so that a
  * REPEATABLE READ transaction sees what has been committed since. Returns the
  * number of rows.
  */

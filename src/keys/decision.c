@@ -1,0 +1,53 @@
+/*
+ * decision.c
+ *	  Who may use a tenant's keys: the one point that every use passes.
+ *
+ * Invariant: nothing is sealed, opened or made a blind index of unless
+ * MtKeysMayBeUsed() said so for the context at that moment.
+ */
+#include "postgres.h"
+
+#include "base/audit.h"
+#include "keys/decision.h"
+#include "tenant/context.h"
+#include "utils/json.h"
+
+bool
+MtKeysMayBeUsed(MtDenial *denial)
+{
+	const MtContext *context = MtContextGet();
+
+	if (context->state != MT_STATE_TENANT)
+	{
+		MtContextDenyMissing(denial);
+		return false;
+	}
+
+	/* Security: whoever looks after a tenant from outside never reads what it has encrypted. */
+	if (context->kind != MT_KIND_TENANT)
+		return MtDeny(denial, ERRCODE_INSUFFICIENT_PRIVILEGE,
+					  "encrypted values cannot be read or written in this context", NULL,
+					  "Supervised and system contexts have no access to a tenant's keys; use a context of the tenant's own.");
+
+	return MtContextCheck(denial);
+}
+
+void
+MtKeysRefuse(const MtDenial *denial, const char *purpose)
+{
+	if (denial->code == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	{
+		StringInfoData detail;
+		MtAuditEvent event = {0};
+
+		initStringInfo(&detail);
+		appendStringInfoString(&detail, "{\"purpose\": ");
+		escape_json(&detail, purpose);
+		appendStringInfoChar(&detail, '}');
+		event.event = "key.use";
+		event.outcome = "refused";
+		event.detail = detail.data;
+		MtAuditEmit(&event);
+	}
+	MtDenialRaise(denial);
+}

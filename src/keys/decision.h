@@ -1,0 +1,24 @@
+/*
+ * decision.h
+ *	  Who may use a tenant's keys: the one point that every use passes.
+ */
+#ifndef MT_DECISION_H
+#define MT_DECISION_H
+
+#include "postgres.h"
+
+#include "base/errors.h"
+
+/*
+ * May the current context use keys of its tenant? False with the reason: MT001
+ * without a tenant, MT003 and MT006 as for protected tables, 42501 for contexts that never
+ * may. Takes in invalidations, so that a statement that runs stops when its tenant is
+ * suspended. On success the transaction's identity is used and can no longer be
+ * replaced.
+ */
+extern bool MtKeysMayBeUsed(MtDenial *denial);
+
+/* Raises a denial; what was refused for lack of a right is audited first. */
+MT_NORETURN extern void MtKeysRefuse(const MtDenial *denial, const char *purpose);
+
+#endif							/* MT_DECISION_H */
