@@ -426,6 +426,18 @@ test_values(void)
 	wrong += parse(value, sizeof(value), &parsed, &copy) != MT_CIPHERTEXT_MALFORMED ||
 		memcmp(&parsed, &none, sizeof(none)) != 0;
 	ok(wrong == 0, "a key's id is positive");
+
+	/* the characters that begin with E5: U+5000 to U+5FFF */
+	wrong = 0;
+	for (unsigned second = 0x80; second < 0xC0; second++)
+		for (unsigned third = 0x80; third < 0xC0; third++)
+		{
+			value[0] = 0xE5;
+			value[1] = (unsigned char) second;
+			value[2] = (unsigned char) third;
+			wrong += parse(value, sizeof(value), &parsed, &copy) != MT_CIPHERTEXT_MALFORMED;
+		}
+	ok(wrong == 0, "no UTF-8 text is taken for a value, nor for one of a later version");
 	parse(NULL, 0, &parsed, &copy);
 }
 

@@ -194,13 +194,13 @@ check_parts(const unsigned char *value, size_t length, MtCiphertextStatus status
 {
 	unsigned char header[MT_CIPHERTEXT_HEADER];
 	unsigned	suite = length > 1 ? value[1] & 0x7FU : 0;
-	bool		is_ours = length >= 10 && value[0] == 0xE5 && suite != 0;
+	bool		is_ours = length >= 10 && value[0] == 0xE5 && suite != 0 &&
+	value[2] < 0x80 && memcmp(value + 2, zeros, 8) != 0;
 	bool		is_known = is_ours && (suite == 1 || suite == 2);
-	bool		is_id = is_known && value[2] < 0x80 && memcmp(value + 2, zeros, 8) != 0;
 
 	PROPERTY((status == MT_CIPHERTEXT_UNKNOWN_SUITE) == (is_ours && !is_known),
 			 "a later suite is known as such");
-	PROPERTY((status == MT_CIPHERTEXT_OK) == (is_id && length >= (suite == 1 ? 38 : 26)),
+	PROPERTY((status == MT_CIPHERTEXT_OK) == (is_known && length >= (suite == 1 ? 38 : 26)),
 			 "a value is known by its header and length");
 	if (status != MT_CIPHERTEXT_OK)
 	{
