@@ -117,23 +117,28 @@ check_neighbours(int wrapping, int which, const unsigned char *wrapped, size_t l
 		"another secret of the same id unwraps nothing");
 }
 
-/* Wrapped again it is another text of the same key. */
+/* Wrapped again, and again, it is another text of the same key. */
 static void
 check_wrapping(int wrapping, int which, const unsigned char *wrapped, const unsigned char *key,
 			   size_t length)
 {
-	unsigned char *out = malloc(length + OVERHEAD);
+	unsigned char *first = malloc(length + OVERHEAD);
+	unsigned char *second = malloc(length + OVERHEAD);
 	unsigned char again[LONGEST];
 	size_t		again_length = 0;
 
 	PROPERTY(MtWrap(sealer_secrets[wrapping], sealer_ids[wrapping], &sealer_bindings[which], key,
-					length, out) == MT_WRAP_OK, "a key is wrapped");
-	PROPERTY(memcmp(out, wrapped, 10) == 0 && memcmp(out + 10, wrapped + 10, MT_NONCE_BYTES) != 0,
+					length, first) == MT_WRAP_OK &&
+			 MtWrap(sealer_secrets[wrapping], sealer_ids[wrapping], &sealer_bindings[which], key,
+					length, second) == MT_WRAP_OK, "a key is wrapped");
+	PROPERTY(memcmp(first, wrapped, 10) == 0 && memcmp(second, wrapped, 10) == 0 &&
+			 memcmp(first + 10, second + 10, MT_NONCE_BYTES) != 0,
 			 "wrapped again it has the header and another nonce");
-	PROPERTY(unwrap_by_hand(&sealer_bindings[which], out, length + OVERHEAD, again, &again_length) &&
+	PROPERTY(unwrap_by_hand(&sealer_bindings[which], first, length + OVERHEAD, again, &again_length) &&
 			 again_length == length && memcmp(again, key, length) == 0,
 			 "what is wrapped is unwrapped by other means");
-	free(out);
+	free(first);
+	free(second);
 }
 
 int
