@@ -388,7 +388,7 @@ model_cmac(const unsigned char *key, int key_bytes, const unsigned char *data,
 {
 	EVP_MAC    *mac = EVP_MAC_fetch(NULL, "CMAC", NULL);
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
-	char		cipher[16];
+	char		cipher[32];
 	OSSL_PARAM	params[2];
 	size_t		out_length;
 
