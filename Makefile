@@ -64,7 +64,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short bench-crypto bench-crypto-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -264,6 +264,16 @@ bench:
 bench-short:
 	@test/tools/requirements bench
 	@$(THROWAWAY) --edition bench test/bench/run --short $(BENCH)
+
+## bench-crypto: what encrypted values cost against OpenSSL alone and against pgcrypto, into build/bench
+bench-crypto:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/crypto
+
+## bench-crypto-short: a few seconds of it, to see whether it works
+bench-crypto-short:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/crypto --short
 
 ## requirements: install the Debian packages that check needs (or say which are missing)
 requirements:
