@@ -10,6 +10,7 @@
 #include "base/redact.h"
 #include "base/settings.h"
 #include "base/slots.h"
+#include "base/transaction.h"
 #include "crypto/keyring.h"
 #include "fmgr.h"
 #include "guard/guard.h"
@@ -38,6 +39,7 @@ _PG_init(void)
 {
 	MtSettingsInit();
 	MtInvalidationInit();
+	MtTransactionInit();
 	MtExtensionInit();
 	MtSlotsInit();
 	MtObservationsInit();

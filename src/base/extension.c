@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
+#include "base/transaction.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -66,7 +67,7 @@ relation_changed(Oid relid)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	/* What an aborted CREATE or DROP EXTENSION showed us was never true. */
 	if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT) &&
@@ -78,8 +79,8 @@ transaction_ended(XactEvent event, void *arg)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && is_learned_here)
 		forget_state();
@@ -90,8 +91,8 @@ MtExtensionInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
 	MtInvalidationOnCatalog(MT_CATALOG_SCHEMAS, forget_state);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 /* Looks up the OIDs of our tables and accessors. */
@@ -133,6 +134,7 @@ MtIsActive(void)
 
 	before = generation;
 	is_learned_here = true;
+	MtTransactionNote();
 	extension_oid = get_extension_oid(MT_EXTENSION_NAME, true);
 	if (!OidIsValid(extension_oid))
 	{

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/redact.h"
+#include "base/transaction.h"
 #include "executor/executor.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
@@ -157,15 +158,15 @@ leave_steps_of(int nest_level)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		leave_steps_of(GetCurrentTransactionNestLevel());
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 		leave_steps_of(0);
@@ -174,8 +175,8 @@ transaction_ended(XactEvent event, void *arg)
 void
 MtGuardExecutorInit(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 /* ---- the steps of a statement ---- */

@@ -15,6 +15,7 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "commands/tablecmds.h"
 #include "guard/guard.h"
 #include "nodes/parsenodes.h"
@@ -68,6 +69,7 @@ MtHygieneResidueOf(Node *statement)
 			{
 				MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 
+				MtTransactionNote();
 				transaction.held_cursors = lappend(transaction.held_cursors,
 												   pstrdup(((DeclareCursorStmt *) statement)->portalname));
 				MemoryContextSwitchTo(before);
@@ -85,6 +87,9 @@ MtHygieneResidueOf(Node *statement)
 void
 MtHygieneNote(uint32 residue)
 {
+	if (residue == 0)
+		return;
+	MtTransactionNote();
 	if (residue & MT_RESIDUE_DISCARDED)
 	{
 		transaction.is_discarded = true;
@@ -177,6 +182,7 @@ before_tenant(const MtContext *context)
 		transaction.cleaned_level = GetCurrentTransactionNestLevel();
 	}
 	transaction.has_tenant = true;
+	MtTransactionNote();
 	transaction.tenant = context->tenant;
 	session.offers_context = context->source == MT_SOURCE_BINDING ||
 		context->source == MT_SOURCE_CONNECTION || context->source == MT_SOURCE_SESSION ||
@@ -301,7 +307,7 @@ settle_abort(void)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	switch (event)
 	{
@@ -323,8 +329,8 @@ transaction_ended(XactEvent event, void *arg)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	int			level;
 
@@ -340,7 +346,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 void
 MtHygieneInit(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 	MtContextOnTenant(before_tenant);
 }

@@ -17,6 +17,7 @@
 #include "base/extension.h"
 #include "base/names.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
@@ -68,8 +69,8 @@ is_recorded(const MtPermission *permission)
 
 /* A subtransaction that fails takes the rows of its records along. */
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		recorded_count = 0;
@@ -78,7 +79,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 void
 MtGuardPermissionInit(void)
 {
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 static void

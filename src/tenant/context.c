@@ -21,6 +21,7 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "base/slots.h"
+#include "base/transaction.h"
 #include "crypto/keyring.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
@@ -274,18 +275,19 @@ take_lock(const MtContext *identity)
 	lock.identity = *identity;
 	lock.is_used = was_used;
 	last_context_lxid = lock.lxid;
+	MtTransactionNote();
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && was_session_challenged)
 		is_session_forsaken = true;
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT && was_session_challenged)
 		is_session_forsaken = true;
@@ -339,6 +341,7 @@ MtContextTenant(void)
 	copy = MemoryContextAlloc(TopTransactionContext, sizeof(pg_uuid_t));
 	*copy = current_context->tenant;
 	tenant_copy = copy;
+	MtTransactionNote();
 	return copy;
 }
 
@@ -572,6 +575,7 @@ MtContextForsakeSession(void)
 {
 	was_session_challenged = true;
 	is_session_forsaken = true;
+	MtTransactionNote();
 }
 
 void
@@ -851,7 +855,7 @@ MtContextInit(void)
 							   GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE |
 							   GUC_NOT_IN_SAMPLE,
 							   check_context, assign_session_context, NULL);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 	MtAuditSetIdentitySource(identify_for_audit);
 }
