@@ -118,15 +118,12 @@ find_objects(void)
 	pfree(no_arguments);
 }
 
-bool
-MtIsActive(void)
+/* Finds out what the state is, unless this is no time to read catalogs. */
+static pg_noinline bool
+learn(void)
 {
 	uint64		before;
 
-	if (likely(state == EXTENSION_READY))
-		return true;
-	if (state == EXTENSION_ABSENT)
-		return false;
 	if (!IsTransactionState() || IsAbortedTransactionBlockState() ||
 		!OidIsValid(MyDatabaseId) || !IsNormalProcessingMode() ||
 		IsBinaryUpgrade || InitializingParallelWorker)
@@ -152,6 +149,14 @@ MtIsActive(void)
 	if (before == generation)
 		state = EXTENSION_READY;
 	return true;
+}
+
+bool
+MtIsActive(void)
+{
+	if (likely(state != EXTENSION_UNKNOWN))
+		return state == EXTENSION_READY;
+	return learn();
 }
 
 Oid

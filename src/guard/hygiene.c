@@ -22,7 +22,6 @@
 #include "policy/protection.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
@@ -98,13 +97,6 @@ MtHygieneNote(uint32 residue)
 	}
 	session.marks |= residue;
 	transaction.marks |= residue;
-}
-
-void
-MtHygieneNoteFunction(Oid function)
-{
-	if (function == F_SET_CONFIG || function == F_SETSEED)
-		MtHygieneNote(MT_RESIDUE_SETTINGS);
 }
 
 static bool
