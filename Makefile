@@ -110,6 +110,14 @@ ifeq ($(PORTNAME),linux)
 # so a list made from the sources is used in place of -fvisibility=hidden.
 SHLIB_LINK += -Wl,--version-script=exports.map -Wl,-z,relro,-z,now,-z,noexecstack
 $(shlib): exports.map
+
+# Optimised as a whole, hooks that have nothing to do are short: docs/internals/hook-cost.md.  Not where the compiler and
+# its linker cannot, nor in builds with options of their own (COPT), nor with with_lto=no.
+with_lto ?= $(if $(COPT),no,yes)
+ifneq ($(with_lto),no)
+LTO_FLAGS = -flto=auto -fno-plt
+override CFLAGS += $(shell dir=$$(mktemp -d) && echo 'int main(void) { return 0; }' >"$$dir/a.c" && $(CC) -O2 -fPIC -shared $(LTO_FLAGS) -Werror -o "$$dir/a.so" "$$dir/a.c" >"$$dir/log" 2>&1 && echo '$(LTO_FLAGS)'; rm -rf "$$dir")
+endif
 endif
 
 exports.map: $(C_FILES)
