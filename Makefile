@@ -62,7 +62,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short bench-hooks bench-hooks-count lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -269,6 +269,17 @@ bench:
 bench-short:
 	@test/tools/requirements bench
 	@$(THROWAWAY) --edition bench test/bench/run --short $(BENCH)
+
+## bench-hooks: what the hooks cost a statement on an unprotected table, over STARTS (10) starts of the servers
+bench-hooks:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/hooks $(or $(STARTS),10)
+
+## bench-hooks-count: the same in instructions, cache misses and branches, by valgrind
+bench-hooks-count:
+	@test/tools/requirements bench
+	@test/tools/requirements valgrind
+	@$(THROWAWAY) --edition bench test/bench/hooks --count
 
 ## requirements: install the Debian packages that check needs (or say which are missing)
 requirements:
