@@ -11,12 +11,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
 #include "base/memory.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "keys/decision.h"
 #include "keys/keycache.h"
 #include "keys/keymaker.h"
@@ -265,7 +265,7 @@ remove_old(void)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	dlist_iter	iter;
 
@@ -283,7 +283,7 @@ void
 MtKeyCacheInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
-	RegisterXactCallback(transaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
 }
 
 /* ---- making entries ---- */
@@ -539,6 +539,8 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 		!check_uses(entry, denial))
 		return NULL;
 	entry->unreported++;
+	if (!has_unreported)
+		MtTransactionNote();
 	has_unreported = true;
 	return &entry->key;
 }
