@@ -23,7 +23,6 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/ps_status.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/keeper.h"
