@@ -18,10 +18,10 @@ typedef void (*MtKeyChildWork) (const void *argument);
 
 /*
  * Runs it and yields what it wrote: the length, or -1 with the reason, which
- * calls it by its name ("command"): it did not end with exit status 0, took longer than the
- * timeout (milliseconds), or wrote more than size bytes. Nothing of it is left
- * running then. For the key keeper alone. The caller wipes the buffer. Throws
- * nothing.
+ * calls it by its name ("command"): it did not end with exit status 0, took
+ * longer than the timeout (milliseconds), or wrote more than size bytes. Nothing
+ * of it is left running. For the key keeper alone. The caller wipes the buffer.
+ * Throws nothing.
  */
 extern int	MtKeyChildRun(const char *name, MtKeyChildWork work, const void *argument,
 						  int timeout, unsigned char *buffer, size_t size,
