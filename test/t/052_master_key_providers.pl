@@ -135,6 +135,7 @@ SKIP:
 	run_tool("$tool --keygen --key-type AES:32 --id 02 --label master-1 --sensitive --extractable");
 	run_tool("umask 077; $tool --wrap --mechanism AES-KEY-WRAP --id 01 --application-id 02 --output-file $dir/1.blob");
 	is(-s "$dir/1.blob", 40, 'a wrapped key');
+	run_tool("$tool --delete-object --type secrkey --id 02");
 	is(reload(%settings), '', 'the HSM unwraps a master key');
 	my $first = loaded();
 	like($first, qr/^1 [0-9a-f]{16}$/, 'it is loaded');
