@@ -118,9 +118,9 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		'-- Move it elsewhere, set multitenant.key_file, and load the keys again with multitenant.reload_master_keys().', NULL::jsonb
 	FROM unnest(keys) k WHERE k.is_in_data_directory
 	UNION ALL
-	SELECT 'master_key_not_loaded', format('version:%s', k.version), NULL,
+	SELECT 'master_key_not_loaded', format('version:%s', coalesce(k.version::text, 'any')), NULL,
 		CASE WHEN k.id IS NULL THEN 'medium' ELSE 'low' END,
-		CASE WHEN k.id IS NULL THEN format('Master key version %s is not loaded: %s', k.version, coalesce(k.error, 'It has not been tried yet.'))
+		CASE WHEN k.id IS NULL THEN format('Master key version %s is not loaded: %s', coalesce(k.version::text, 'any'), coalesce(k.error, 'It has not been tried yet.'))
 			ELSE format('Master key version %s is loaded, but could not be loaded again: %s', k.version, k.error) END,
 		'-- Mend what multitenant.mek_status shows; it is tried again by itself.',
 		jsonb_build_object('provider', k.provider, 'state', k.state)

@@ -22,4 +22,7 @@ extern bool MtMemoryIsHidden(void);
  */
 extern void *MtMemoryMap(size_t size, bool is_shared, bool *is_locked);
 
+/* Gives them back, in this process. */
+extern void MtMemoryUnmap(void *memory, size_t size);
+
 #endif							/* MT_MEMORY_H */

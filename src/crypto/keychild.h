@@ -11,8 +11,8 @@
 
 /*
  * What the child does, in an own process group, with the signals' defaults,
- * nothing to read, stdout and stderr going where the server's stderr goes, and
- * no other file open. Must not return.
+ * nothing to read, stdout and stderr going where the server's stderr goes, no
+ * other file open, and without the server's shared memory. Must not return.
  */
 typedef void (*MtKeyChildWork) (const void *argument);
 

@@ -73,7 +73,9 @@ make_page(bool shared)
 void
 MtKeyPageInit(void)
 {
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+	/* A server of one process has no keeper; it loads for itself. */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade ||
+		!IsPostmasterEnvironment)
 		return;
 	page = make_page(true);
 	if (page == NULL)
@@ -97,6 +99,14 @@ MtKeyPageInit(void)
 				errhint("Start the server without a lowered score (OOMScoreAdjust=0 of systemd), or turn multitenant.hide_memory off."));
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = forget_keeper;
+}
+
+void
+MtKeyPageLeave(void)
+{
+	if (page != NULL)
+		MtMemoryUnmap(page, sizeof(KeyPage));
+	page = NULL;
 }
 
 bool
