@@ -77,9 +77,11 @@ my @refused = (
 	[ "cat $dir/1.hex $dir/2.hex", 'MT020 The command printed more than a key.' ],
 	[ 'yes', 'MT020 The command printed more than a key.' ],
 	[ "echo %w", 'MT020 multitenant.key_command has a % that is neither %v nor %%.' ]);
-is(reload_fresh(key_command => $_->[0]), $_->[1], "command: $_->[0]") foreach @refused;
+# Without what differs from run to run.
+sub name_of { my ($command) = @_; return 'command: ' . $command =~ s/\Q$dir\E\///gr =~ s/$nap/long/gr }
+is(reload_fresh(key_command => $_->[0]), $_->[1], name_of($_->[0])) foreach @refused;
 my @hanging = ("sleep $nap", "sleep $nap & sleep $nap", "trap '' TERM INT; sleep $nap", "sleep $nap & cat $dir/1.hex", "exec 1>&-; sleep $nap");
-is(reload_fresh(key_command => $_, key_timeout => '300ms'), $timeout, "command: $_") foreach @hanging;
+is(reload_fresh(key_command => $_, key_timeout => '300ms'), $timeout, name_of($_)) foreach @hanging;
 is(naps(), 0, 'nothing of them is left');
 is($mt->superuser('SELECT 1'), '1', 'the server is there all the time');
 is(reload_fresh(key_command => "sleep $nap >&- & cat $dir/4.hex", key_timeout => '10s'), '', 'what lets go of the output is not waited for');
@@ -130,7 +132,7 @@ SKIP:
 	mkdir("$dir/tokens") or die;
 	write_file('softhsm2.conf', "directories.tokendir = $dir/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
 	my $tool = "pkcs11-tool --module $module --token-label mt --login --pin 1234";
-	sub run_tool { my ($command) = @_; my $out = `$command 2>&1`; is($?, 0, $command) or diag($out); return $out; }
+	sub run_tool { my ($command) = @_; my $out = `$command 2>&1`; is($?, 0, name_of($command)) or diag($out); return $out; }
 	run_tool('softhsm2-util --init-token --free --label mt --pin 1234 --so-pin 5678');
 
 	# As the guide says: a master key that is made and wrapped inside.
