@@ -3,7 +3,8 @@
  *	  Master encryption keys: which are loaded, and how to get at one.
  *
  * Owns what readers are told, and the waiting: for the keeper's first try after
- * the server's start, and for a reload. Invariant: a key that is not there is refused with MT020, never replaced by another.
+ * the server's start, and for a reload. Invariant: a key that is not there is
+ * refused with MT020, never replaced by another.
  */
 #include "postgres.h"
 
@@ -24,9 +25,11 @@
 PG_FUNCTION_INFO_V1(mt_master_keys);
 PG_FUNCTION_INFO_V1(mt_reload_master_keys);
 
-#define FIRST_TRY_WAIT 5000		/* ms that a statement waits after the server's start */
+#define FIRST_TRY_WAIT 5000		/* ms that a statement waits after the
+								 * server's start */
 #define STEP 10					/* ms between two looks at the page */
-#define OWN_RETRY (1 * USECS_PER_SEC)	/* between two tries of a session that loads for itself */
+#define OWN_RETRY (1 * USECS_PER_SEC)	/* between two tries of a session that
+										 * loads for itself */
 
 static const char *const state_names[] = {"starting", "off", "loaded", "failing"};
 
