@@ -95,6 +95,9 @@ PG_CPPFLAGS = -Isrc -DMT_VERSION='"$(MT_VERSION)"'
 PG_CFLAGS = -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fstack-protector-strong $(WERROR)
 SHLIB_LINK = -lcrypto
 
+# Master keys from an HSM need the header of PKCS#11 in p11-kit's edition; without it that provider says so.
+PG_CPPFLAGS += $(addprefix -isystem ,$(firstword $(wildcard /usr/include/p11-kit-1 /usr/local/include/p11-kit-1)))
+
 # Bitcode for JIT inlining is not worth the need for clang: make with_llvm=yes builds it.
 ifneq ($(origin with_llvm),command line)
 override with_llvm = no

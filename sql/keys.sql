@@ -1,6 +1,7 @@
 -- Signing keys of credentials and the identity of this installation. C reads
--- both tables by column position (src/crypto/keyring.c). No secret is stored:
--- public keys, and paths of files that hold symmetric secrets.
+-- both tables by column position (src/crypto/keyring.c). No secret is stored in
+-- the clear: public keys, paths of files that hold symmetric secrets, and
+-- symmetric secrets wrapped with the master key.
 
 CREATE TABLE multitenant.signing_key (
 	kid text COLLATE "C" NOT NULL CONSTRAINT signing_key_pkey PRIMARY KEY,
@@ -16,10 +17,12 @@ CREATE TABLE multitenant.signing_key (
 	revoked_at timestamptz,
 	revoked_reason text,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	wrapped_secret bytea,
 	CONSTRAINT signing_key_kid_check CHECK (kid ~ '^[A-Za-z0-9._~-]{1,64}$'),
 	CONSTRAINT signing_key_algorithm_check CHECK (algorithm IN ('EdDSA', 'ES256', 'RS256', 'HS256')),
 	CONSTRAINT signing_key_source_check CHECK (
-		(algorithm = 'HS256') = (secret_file IS NOT NULL)
+		(algorithm = 'HS256') = (num_nonnulls(secret_file, wrapped_secret) = 1)
+		AND (algorithm = 'HS256' OR num_nonnulls(secret_file, wrapped_secret) = 0)
 		AND (algorithm <> 'HS256') = (public_key IS NOT NULL)),
 	CONSTRAINT signing_key_kinds_check CHECK (
 		kinds <@ '{tenant,supervised,system}' AND cardinality(kinds) > 0),
@@ -46,6 +49,7 @@ ALTER TABLE multitenant.signing_key ENABLE ROW LEVEL SECURITY;
 ALTER TABLE multitenant.installation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE multitenant.signing_key ALTER COLUMN public_key SET STATISTICS 0;
 ALTER TABLE multitenant.signing_key ALTER COLUMN secret_file SET STATISTICS 0;
+ALTER TABLE multitenant.signing_key ALTER COLUMN wrapped_secret SET STATISTICS 0;
 
 SELECT pg_catalog.pg_extension_config_dump('multitenant.signing_key', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.installation', '');
@@ -56,6 +60,13 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_check_signing_key';
 COMMENT ON FUNCTION multitenant._check_signing_key(text, text, text) IS
 'Internal: raises 22023 unless a key can be made of the arguments.';
+
+CREATE FUNCTION multitenant._wrap_signing_secret(kid text, secret_file text, wrapped_secret bytea, created_at timestamptz)
+RETURNS bytea
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_wrap_signing_secret';
+COMMENT ON FUNCTION multitenant._wrap_signing_secret(text, text, bytea, timestamptz) IS
+'Internal: the secret of a signing key wrapped with the current master key.';
 
 CREATE FUNCTION multitenant._here(OUT system_identifier text, OUT database_name name)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
@@ -119,6 +130,41 @@ END
 $$;
 COMMENT ON FUNCTION multitenant.add_signing_key(text, text, text, text, text[], text[], name[], interval, timestamptz, timestamptz) IS
 'Accepts tokens signed by a key. kid: 1 to 64 of A-Z a-z 0-9 . _ ~ -; algorithm: EdDSA, ES256, RS256 (public_key in PEM form) or HS256 (secret_file, a path on the server); kinds: of tenant, supervised, system; tenants: ids or slugs it may name (null: any); roles: session users that may present its tokens (null: any); max_lifetime: of a token, at most 24 hours; not_before, not_after: when the key is valid. Superusers only. Errors: 42501, 42710 key id exists, 22023 no usable key or a value out of range, 55000 in a copied database.';
+
+CREATE FUNCTION multitenant.wrap_signing_secret(kid text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	key multitenant.signing_key;
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'kid');
+	PERFORM multitenant._require('superuser', 'wrapping a signing secret');
+	SELECT * INTO key FROM multitenant.signing_key k WHERE k.kid = $1 FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'signing key "%" does not exist', $1
+			USING ERRCODE = '42704',
+			HINT = 'Look at multitenant.signing_key for the ids of the keys.';
+	END IF;
+	IF key.algorithm <> 'HS256' THEN
+		RAISE EXCEPTION 'signing key "%" has no secret', $1
+			USING ERRCODE = '22023',
+			HINT = 'Only keys of algorithm HS256 have one; of others the server knows the public key.';
+	END IF;
+	UPDATE multitenant.signing_key k
+		SET wrapped_secret = multitenant._wrap_signing_secret(key.kid, key.secret_file, key.wrapped_secret, key.created_at),
+			secret_file = NULL
+		WHERE k.kid = $1;
+	PERFORM multitenant._audit('key.wrap', NULL, $1, 'done', jsonb_build_object('secret_file', key.secret_file));
+	IF key.secret_file IS NOT NULL THEN
+		RAISE NOTICE 'the server does not need the file "%" of signing key "%" any more', key.secret_file, $1
+			USING HINT = 'Commit, see that tokens are accepted, then delete it.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant.wrap_signing_secret(text) IS
+'Takes the secret of a key of algorithm HS256 from its file into the database, wrapped with the current master key; of a key whose secret is wrapped already, wraps it again with the current one. Superusers only. Errors: 42501, 42704 unknown key, 22023 not HS256, 55000 the secret cannot be read, MT020 no master key.';
 
 CREATE FUNCTION multitenant.revoke_signing_key(kid text, reason text DEFAULT NULL)
 RETURNS void

@@ -261,7 +261,7 @@ MtSettingsInit(void)
 							 NULL, hide_for_provider, NULL);
 
 	DefineCustomIntVariable("multitenant.key_timeout",
-							"How long multitenant.key_command may take.",
+							"How long multitenant.key_command, or the HSM, may take for a key.",
 							NULL,
 							&mt_guc_key_timeout, 10000, 100, 300000, PGC_SIGHUP,
 							GUC_UNIT_MS, NULL, NULL, NULL);
@@ -295,7 +295,7 @@ MtSettingsInit(void)
 
 	DefineCustomStringVariable("multitenant.pkcs11_module",
 							   "Library of the HSM's maker, an absolute path.",
-							   "Loaded by the key keeper alone; another one needs a restart.",
+							   "Loaded in processes of the key keeper's alone.",
 							   &mt_guc_pkcs11_module, "", PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/settings.h"
+#include "crypto/hsm.h"
 #include "crypto/keyfile.h"
 #include "crypto/masterkey.h"
 #include "datatype/timestamp.h"
@@ -46,7 +47,7 @@ typedef struct MtKeyWork
 {
 	MtKeeperStatus status;
 	unsigned char secret[MT_MASTER_KEY_SLOTS][MT_SECRET_BYTES];
-	unsigned char text[MT_KEY_TEXT_BYTES + 1];
+	unsigned char text[MT_HSM_ANSWER_BYTES];	/* as the provider gives a key */
 } MtKeyWork;
 
 /* Makes the shared page while libraries are preloaded. FATAL if it must be locked and is not. */

@@ -49,7 +49,7 @@ load_from_file(int version, MtKeyWork *work, unsigned char *secret, const char *
 
 	if (path == NULL)
 		return false;
-	length = MtReadSecretFile(path, work->text, sizeof(work->text), reason);
+	length = MtReadSecretFile(path, work->text, MT_KEY_TEXT_BYTES, reason);
 	pfree(path);
 	return length >= 0 && MtParseKey(work->text, length, secret, reason);
 }
@@ -63,20 +63,20 @@ load_from_command(int version, MtKeyWork *work, unsigned char *secret, const cha
 	if (command == NULL)
 		return false;
 	length = MtKeyCommandRun(command, mt_guc_key_timeout, work->text,
-							 sizeof(work->text), reason);
+							 MT_KEY_TEXT_BYTES, reason);
 	pfree(command);
 	return length >= 0 && MtParseKey(work->text, length, secret, reason);
 }
 
 static bool
-load_from_hsm(int version, unsigned char *secret, const char **reason)
+load_from_hsm(int version, MtKeyWork *work, unsigned char *secret, const char **reason)
 {
 	char	   *file = place_of(mt_guc_key_file, "key_file", version, reason);
 	char	   *label = file == NULL ? NULL :
 		place_of(mt_guc_pkcs11_key_label, "pkcs11_key_label", version, reason);
 
 	return file != NULL && label != NULL &&
-		MtHsmUnwrap(file, label, secret, reason);
+		MtHsmUnwrap(file, label, mt_guc_key_timeout, work->text, secret, reason);
 }
 
 /* One version into *secret, with its id; else the reason. */
@@ -94,7 +94,7 @@ load_version(int version, bool is_keeper, MtKeyWork *work, unsigned char *secret
 	else if (mt_guc_key_provider == MT_KEY_PROVIDER_COMMAND)
 		is_loaded = load_from_command(version, work, secret, reason);
 	else
-		is_loaded = load_from_hsm(version, secret, reason);
+		is_loaded = load_from_hsm(version, work, secret, reason);
 	MtWipe(work->text, sizeof(work->text));
 	if (is_loaded && MtKeyCheckValue(secret, kcv) != MT_CIPHER_OK)
 	{

@@ -4,7 +4,8 @@
  *
  * Owns the cached keys, their OpenSSL objects included, which are freed when the
  * cache is emptied at a lookup and never in a callback. Secrets of symmetric
- * keys come from files that only the server may read, never from a table.
+ * keys come from files that only the server may read, or from a column where
+ * they are wrapped with the master key.
  */
 #include "postgres.h"
 
@@ -18,6 +19,8 @@
 #include "common/hashfn.h"
 #include "crypto/keyfile.h"
 #include "crypto/keyring.h"
+#include "crypto/masterkey.h"
+#include "crypto/wrap.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -29,6 +32,7 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mt_check_signing_key);
+PG_FUNCTION_INFO_V1(mt_wrap_signing_secret);
 
 /* Columns of multitenant.signing_key that C reads. */
 enum
@@ -43,7 +47,10 @@ enum
 	KEY_MAX_LIFETIME,
 	KEY_NOT_BEFORE,
 	KEY_NOT_AFTER,
-	KEY_REVOKED_AT
+	KEY_REVOKED_AT,
+	KEY_REVOKED_REASON,
+	KEY_CREATED_AT,
+	KEY_WRAPPED_SECRET
 };
 
 /* Columns of multitenant.installation. */
@@ -84,16 +91,97 @@ MtKeyringGeneration(void)
 	return generation;
 }
 
-/* Makes the key object from a PEM text or a secret file; NULL with the reason. */
+/* ---- secrets ---- */
+
+/* Reads a secret from its file; its length, or -1 with the reason. */
+static int
+read_secret(const char *path, unsigned char secret[SECRET_MAX], const char **reason)
+{
+	int			length = MtReadSecretFile(path, secret, SECRET_MAX, reason);
+
+	/* Editors end a file with a newline, which is not part of the secret. */
+	if (length > 0 && secret[length - 1] == '\n')
+		length--;
+	return length;
+}
+
+/* A secret is wrapped for this key alone: for its id, from its beginning on. */
+static MtWrapBinding
+binding_of(const char *kid, TimestampTz created_at)
+{
+	MtWrapBinding binding = {
+		.level = MT_WRAP_SIGNING_SECRET,
+		.class = 't',
+		.purpose = kid,
+		.created_at = created_at
+	};
+
+	return binding;
+}
+
+/*
+ * Unwraps a secret; its length, or -1 with the reason. *denial.code is 0 unless
+ * it is the master key that is missing. May wait for it, and be interrupted then.
+ */
+static int
+unwrap_secret(const char *kid, TimestampTz created_at, const bytea *wrapped,
+			  unsigned char secret[SECRET_MAX], MtDenial *denial, const char **reason)
+{
+	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(wrapped);
+	size_t		length = VARSIZE_ANY_EXHDR(wrapped);
+	MtWrapBinding binding = binding_of(kid, created_at);
+	unsigned char master[MT_SECRET_BYTES];
+	uint64		id;
+	MtWrapStatus status;
+
+	denial->code = 0;
+	if (length <= MT_WRAPPED_BYTES - MT_SECRET_BYTES ||
+		length > MT_WRAPPED_BYTES - MT_SECRET_BYTES + SECRET_MAX ||
+		MtWrappedUnder(bytes, length, &id) != MT_WRAP_OK)
+	{
+		*reason = "The wrapped secret is damaged.";
+		return -1;
+	}
+	if (!MtMasterKeyById(id, master, denial))
+	{
+		*reason = denial->message;
+		return -1;
+	}
+	status = MtUnwrap(master, id, &binding, bytes, length, secret);
+	MtWipe(master, sizeof(master));
+	if (status == MT_WRAP_OK)
+		return (int) (length - (MT_WRAPPED_BYTES - MT_SECRET_BYTES));
+	*reason = status == MT_WRAP_INTERNAL ? "The cryptographic library failed." :
+		"The wrapped secret is not this key's.";
+	return -1;
+}
+
+/* ---- keys ---- */
+
+/* What a key is made of. */
+typedef struct KeySource
+{
+	char	   *algorithm;
+	char	   *public_key;		/* NULL: none */
+	char	   *secret_file;	/* NULL: none */
+	bytea	   *wrapped_secret; /* NULL: none */
+	TimestampTz created_at;
+} KeySource;
+
+/*
+ * Makes the key object; NULL with the reason. *denial.code is 0 unless it is the
+ * master key that is missing.
+ */
 static MtVerifyKey *
-load_verify_key(const char *algorithm_name, const char *public_key,
-				const char *secret_file, const char **reason)
+load_verify_key(const char *kid, const KeySource *source, MtDenial *denial,
+				const char **reason)
 {
 	MtAlgorithm algorithm;
 	MtVerifyKey *key = NULL;
 	MtKeyStatus status;
 
-	if (!MtAlgorithmFromName(algorithm_name, &algorithm))
+	denial->code = 0;
+	if (!MtAlgorithmFromName(source->algorithm, &algorithm))
 	{
 		*reason = "The algorithm is not one of EdDSA, ES256, RS256, HS256.";
 		return NULL;
@@ -103,29 +191,28 @@ load_verify_key(const char *algorithm_name, const char *public_key,
 		unsigned char secret[SECRET_MAX];
 		int			length;
 
-		if (secret_file == NULL)
+		if (source->secret_file == NULL && source->wrapped_secret == NULL)
 		{
 			*reason = "HS256 needs a secret file.";
 			return NULL;
 		}
-		length = MtReadSecretFile(secret_file, secret, sizeof(secret), reason);
+		length = source->wrapped_secret != NULL ?
+			unwrap_secret(kid, source->created_at, source->wrapped_secret, secret, denial, reason) :
+			read_secret(source->secret_file, secret, reason);
 		if (length < 0)
 			return NULL;
-
-		/* Editors end a file with a newline, which is not part of the secret. */
-		if (length > 0 && secret[length - 1] == '\n')
-			length--;
 		status = MtVerifyKeyFromSecret(secret, length, &key);
 		MtWipe(secret, sizeof(secret));
 	}
 	else
 	{
-		if (public_key == NULL)
+		if (source->public_key == NULL)
 		{
 			*reason = "This algorithm needs a public key.";
 			return NULL;
 		}
-		status = MtVerifyKeyFromPem(algorithm, public_key, strlen(public_key), &key);
+		status = MtVerifyKeyFromPem(algorithm, source->public_key,
+									strlen(source->public_key), &key);
 	}
 	if (status != MT_KEY_OK)
 	{
@@ -225,17 +312,29 @@ read_time(HeapTuple tuple, TupleDesc desc, int column, TimestampTz missing)
 	return is_null ? missing : DatumGetTimestampTz(value);
 }
 
+typedef struct KeyRow
+{
+	MtSigningKey key;
+	KeySource	source;
+} KeyRow;
+
 static void
 read_key(HeapTuple tuple, TupleDesc desc, void *result)
 {
-	MtSigningKey *key = (MtSigningKey *) result;
-	MemoryContext caller = MemoryContextSwitchTo(cache_context);
-	const char *reason = NULL;
-	char	   *algorithm = MtColumnText(tuple, desc, KEY_ALGORITHM);
-	char	   *public_key = MtColumnText(tuple, desc, KEY_PUBLIC_KEY);
-	char	   *secret_file = MtColumnText(tuple, desc, KEY_SECRET_FILE);
+	MtSigningKey *key = &((KeyRow *) result)->key;
+	KeySource  *source = &((KeyRow *) result)->source;
+	MemoryContext caller;
+	Datum		wrapped;
 	bool		is_null;
 
+	source->algorithm = MtColumnText(tuple, desc, KEY_ALGORITHM);
+	source->public_key = MtColumnText(tuple, desc, KEY_PUBLIC_KEY);
+	source->secret_file = MtColumnText(tuple, desc, KEY_SECRET_FILE);
+	source->created_at = read_time(tuple, desc, KEY_CREATED_AT, DT_NOBEGIN);
+	wrapped = heap_getattr(tuple, KEY_WRAPPED_SECRET, desc, &is_null);
+	source->wrapped_secret = is_null ? NULL : DatumGetByteaPCopy(wrapped);
+
+	caller = MemoryContextSwitchTo(cache_context);
 	key->kind_count = read_texts(tuple, desc, KEY_KINDS, &key->kinds);
 	read_tenants(tuple, desc, key);
 	key->role_count = read_texts(tuple, desc, KEY_ROLES, &key->roles);
@@ -245,25 +344,21 @@ read_key(HeapTuple tuple, TupleDesc desc, void *result)
 	key->not_after = read_time(tuple, desc, KEY_NOT_AFTER, DT_NOEND);
 	key->is_revoked = read_time(tuple, desc, KEY_REVOKED_AT, DT_NOEND) != DT_NOEND;
 	MemoryContextSwitchTo(caller);
-
-	/* The last thing, so that nothing can throw while we own the object. */
-	key->verify_key = load_verify_key(algorithm, public_key, secret_file, &reason);
-	if (key->verify_key == NULL)
-		ereport(LOG_SERVER_ONLY,
-				errmsg("signing key \"%s\" cannot be used", key->kid),
-				errdetail_internal("%s", reason));
 }
 
 const MtSigningKey *
 MtKeyringFind(const char *kid)
 {
 	MtSigningKey *entry;
-	MtSigningKey loaded;
+	KeyRow		loaded;
 	int			column = KEY_KID;
 	Oid			equality = F_TEXTEQ;
 	Datum		value;
+	MtDenial	denial;
+	const char *reason = NULL;
+	uint64		before;
 
-	if (strlen(kid) >= sizeof(loaded.kid))
+	if (strlen(kid) >= sizeof(loaded.key.kid))
 		return NULL;
 	prepare_cache();
 	entry = hash_search(cache, kid, HASH_FIND, NULL);
@@ -271,15 +366,33 @@ MtKeyringFind(const char *kid)
 		return entry;
 
 	memset(&loaded, 0, sizeof(loaded));
-	strlcpy(loaded.kid, kid, sizeof(loaded.kid));
+	strlcpy(loaded.key.kid, kid, sizeof(loaded.key.kid));
 	value = CStringGetTextDatum(kid);
 	if (MtTableScan(MT_TABLE_SIGNING_KEY, "signing_key_pkey", 1, &column,
 					&equality, &value, read_key, &loaded) == 0)
 		return NULL;
 
-	/* Entered even if stale by now: then the next lookup drops it. */
+	/*
+	 * Entered even if stale by now: then the next lookup drops it. First the
+	 * entry, then the object that it owns, so that nothing throws in between.
+	 */
 	entry = hash_search(cache, kid, HASH_ENTER, NULL);
-	*entry = loaded;
+	*entry = loaded.key;
+
+	/*
+	 * What is not there because a master key is missing, or because waiting
+	 * for it was interrupted, is looked for again the next time.
+	 */
+	before = cache_generation;
+	cache_generation = 0;
+	entry->verify_key = load_verify_key(kid, &loaded.source, &denial, &reason);
+	entry->lacks_master_key = denial.code != 0;
+	if (!entry->lacks_master_key)
+		cache_generation = before;
+	if (entry->verify_key == NULL)
+		ereport(LOG_SERVER_ONLY,
+				errmsg("signing key \"%s\" cannot be used", kid),
+				errdetail_internal("%s", reason));
 	return entry;
 }
 
@@ -372,6 +485,8 @@ Datum
 mt_check_signing_key(PG_FUNCTION_ARGS)
 {
 	const char *reason = NULL;
+	KeySource	source = {0};
+	MtDenial	denial;
 	MtVerifyKey *key;
 
 	if (!superuser())
@@ -379,10 +494,10 @@ mt_check_signing_key(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("only a superuser may check signing keys"),
 				errhint("Connect as a superuser to manage signing keys."));
-	key = load_verify_key(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
-						  PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
-						  &reason);
+	source.algorithm = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	source.public_key = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	source.secret_file = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	key = load_verify_key("", &source, &denial, &reason);
 	if (key == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -392,4 +507,62 @@ mt_check_signing_key(PG_FUNCTION_ARGS)
 						"or for HS256 a file of at least 32 bytes that only the server can read."));
 	MtVerifyKeyFree(key);
 	PG_RETURN_VOID();
+}
+
+/*
+ * multitenant._wrap_signing_secret(kid, secret_file, wrapped_secret, created_at):
+ * the secret, from its file or wrapped with any master key, wrapped with the
+ * current one.
+ */
+Datum
+mt_wrap_signing_secret(PG_FUNCTION_ARGS)
+{
+	char	   *kid = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *secret_file = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	bytea	   *before = PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2);
+	TimestampTz created_at = PG_GETARG_TIMESTAMPTZ(3);
+	MtWrapBinding binding = binding_of(kid, created_at);
+	unsigned char secret[SECRET_MAX];
+	unsigned char master[MT_SECRET_BYTES];
+	bytea	   *wrapped = palloc0(VARHDRSZ + MT_WRAPPED_BYTES + SECRET_MAX);
+	unsigned char *bytes = (unsigned char *) VARDATA(wrapped);
+	const char *reason = NULL;
+	MtDenial	denial = {0};
+	uint64		id = 0;
+	volatile int length = -1;
+	volatile MtWrapStatus status = MT_WRAP_INTERNAL;
+
+	if (!superuser())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("only a superuser may wrap signing secrets"),
+				errhint("Connect as a superuser to manage signing keys."));
+
+	/* Getting a master key may be waited for, and interrupted. */
+	PG_TRY();
+	{
+		if (!MtMasterKeyCurrent(&id, master, &denial))
+			MtDenialRaise(&denial);
+		length = before != NULL ?
+			unwrap_secret(kid, created_at, before, secret, &denial, &reason) :
+			read_secret(secret_file, secret, &reason);
+		if (length > 0 && length <= MT_KEY_MAX_SECRET)
+			status = MtWrap(master, id, &binding, secret, length, bytes);
+	}
+	PG_FINALLY();
+	{
+		MtWipe(master, sizeof(master));
+		MtWipe(secret, sizeof(secret));
+	}
+	PG_END_TRY();
+	if (length < 0 && denial.code != 0)
+		MtDenialRaise(&denial);
+	if (status != MT_WRAP_OK)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the secret of signing key \"%s\" cannot be wrapped", kid),
+				errdetail_internal("%s", reason != NULL ? reason : "It is empty or too long, or the cryptographic library failed."),
+				errhint("Mend it, or revoke the key and add another one."));
+	SET_VARSIZE(wrapped, VARHDRSZ + length + MT_WRAPPED_BYTES - MT_SECRET_BYTES);
+	PG_RETURN_BYTEA_P(wrapped);
 }

@@ -14,6 +14,7 @@ typedef struct MtSigningKey
 {
 	char		kid[65];
 	MtVerifyKey *verify_key;	/* NULL: cannot be used, the log says why */
+	bool		lacks_master_key;	/* which may come */
 	char	  **kinds;
 	int			kind_count;
 	bool		is_for_all_tenants;

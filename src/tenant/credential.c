@@ -393,6 +393,10 @@ verify(const char *token, size_t length, MtContext *out)
 	if (parsed != MT_JWS_OK)
 		refuse_unverified(MtJwsStatusText(parsed));
 	key = MtKeyringFind(work->jws.kid);
+	if (key != NULL && key->lacks_master_key)
+		refuse(MT_ERRCODE_KEY_UNAVAILABLE, "the signing key of the credential is not available",
+			   NULL, "Try again; multitenant.mek_status shows what is wrong with the master key.",
+			   "master key not loaded");
 	if (key == NULL || key->verify_key == NULL)
 		refuse_unverified("signing key unknown or unusable");
 	if (MtSignatureVerify(key->verify_key, work->jws.algorithm,
