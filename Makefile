@@ -24,6 +24,8 @@ SQL_FILES = \
 	context.sql \
 	lifecycle.sql \
 	encryption.sql \
+	key_rotation.sql \
+	reencryption.sql \
 	label.sql \
 	table.sql \
 	protect.sql \

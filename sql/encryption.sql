@@ -13,9 +13,10 @@ CREATE TABLE multitenant.kek (
 	state text COLLATE "C" NOT NULL,
 	created_at timestamptz NOT NULL,
 	changed_at timestamptz NOT NULL,
+	state_reason text,
 	CONSTRAINT kek_tenant_id_version_key UNIQUE (tenant_id, version),
 	CONSTRAINT kek_id_check CHECK (kek_id > 0),
-	CONSTRAINT kek_state_check CHECK (state IN ('active', 'suspended', 'destroyed')),
+	CONSTRAINT kek_state_check CHECK (state IN ('active', 'suspended', 'retired', 'destroyed')),
 	CONSTRAINT kek_wrapped_check CHECK ((wrapped IS NULL) = (state = 'destroyed'))
 );
 COMMENT ON TABLE multitenant.kek IS
@@ -50,8 +51,10 @@ CREATE INDEX cek_kek_id ON multitenant.cek (kek_id);
 CREATE TRIGGER kek_changed
 	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON multitenant.kek
 	FOR EACH STATEMENT EXECUTE FUNCTION multitenant._own_table_changed();
+-- Not for its uses: sessions need not look at their keys again because those were counted.
 CREATE TRIGGER cek_changed
-	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON multitenant.cek
+	AFTER INSERT OR UPDATE OF cek_id, tenant_id, purpose, class, version, kek_id, wrapped, kcv, state OR DELETE OR TRUNCATE
+	ON multitenant.cek
 	FOR EACH STATEMENT EXECUTE FUNCTION multitenant._own_table_changed();
 
 -- Statistics would show wrapped keys to pg_read_all_data.
@@ -328,6 +331,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_make_tenant_key';
 COMMENT ON FUNCTION multitenant._make_tenant_key(uuid) IS
 'Internal: the id of a tenant''s own key, made if there is none.';
+
+CREATE FUNCTION multitenant._first_tenant_key(tenant uuid) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_first_tenant_key';
+COMMENT ON FUNCTION multitenant._first_tenant_key(uuid) IS
+'Internal: makes the key of a tenant that this transaction creates.';
 
 CREATE FUNCTION multitenant.create_key(tenant uuid, purpose text, class text DEFAULT 'data') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER

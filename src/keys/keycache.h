@@ -46,6 +46,18 @@ extern MtKey *MtKeyToSeal(const char *purpose, size_t purpose_length, char class
 /* A nonce that this key has never had: random, then counted. False: no randomness. */
 extern bool MtKeyNonce(MtKey *key, unsigned char nonce[MT_NONCE_BYTES]);
 
+/* What this process has done with keys. */
+typedef struct MtKeyCacheStats
+{
+	int64		entries;		/* unwrapped now */
+	int64		ready;			/* of them, with their OpenSSL objects */
+	int64		hits;			/* another key than the last one was needed, and was here */
+	int64		misses;			/* was not, or had to be looked at again */
+	int64		evictions;		/* gone for want of room */
+} MtKeyCacheStats;
+
+extern void MtKeyCacheRead(MtKeyCacheStats *stats);
+
 /* Wipes everything. */
 extern void MtKeyCacheWipe(void);
 

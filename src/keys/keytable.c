@@ -17,7 +17,6 @@
 #include "keys/keytable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -33,7 +32,8 @@ enum
 	KEK_STATE,
 	KEK_CREATED_AT,
 	KEK_CHANGED_AT,
-	KEK_COLUMN_COUNT = KEK_CHANGED_AT
+	KEK_STATE_REASON,
+	KEK_COLUMN_COUNT = KEK_STATE_REASON
 };
 
 /* Columns of multitenant.cek. */
@@ -299,6 +299,10 @@ mek_name(const MtKekRow *row)
 	return CStringGetTextDatum(psprintf("%016" INT64_MODIFIER "x", (uint64) id));
 }
 
+/*
+ * No session is told: none remembers that a key is not there. What replaces one is
+ * told by the change of the other's row.
+ */
 static void
 insert_row(MtTable table, Datum *values, bool *nulls)
 {
@@ -307,7 +311,6 @@ insert_row(MtTable table, Datum *values, bool *nulls)
 
 	CatalogTupleInsert(relation, tuple);
 	heap_freetuple(tuple);
-	CacheInvalidateRelcache(relation);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }
@@ -328,6 +331,7 @@ MtKekInsert(const MtKekRow *row)
 	values[KEK_STATE - 1] = CStringGetTextDatum(state_names[row->state]);
 	values[KEK_CREATED_AT - 1] = TimestampTzGetDatum(row->created_at);
 	values[KEK_CHANGED_AT - 1] = TimestampTzGetDatum(row->created_at);
+	nulls[KEK_STATE_REASON - 1] = true;
 	insert_row(MT_TABLE_KEK, values, nulls);
 }
 
@@ -352,7 +356,11 @@ MtCekInsert(const MtCekRow *row)
 	insert_row(MT_TABLE_CEK, values, nulls);
 }
 
-/* Changes some columns of the row with that id. */
+/*
+ * Changes some columns of the row with that id. No session is told: the key is the same, so
+ * that what a session has of it stays right, and a million of them are rewrapped in
+ * seconds.
+ */
 static void
 update_row(MtTable table, const char *index, int64 id, int column_count, Datum *values,
 		   bool *replaces)
@@ -374,7 +382,6 @@ update_row(MtTable table, const char *index, int64 id, int column_count, Datum *
 	CatalogTupleUpdate(relation, &old->t_self, new);
 	systable_endscan(scan);
 	heap_freetuple(new);
-	CacheInvalidateRelcache(relation);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }
