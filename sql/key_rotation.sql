@@ -51,6 +51,12 @@ AS 'MODULE_PATHNAME', 'mt_rows_of_keys';
 COMMENT ON FUNCTION multitenant._rows_of_keys(regclass, smallint, bigint[]) IS
 'Internal: how many rows hold values of these keys, past row security.';
 
+CREATE FUNCTION multitenant._await_writers(tables oid[]) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_await_writers';
+COMMENT ON FUNCTION multitenant._await_writers(oid[]) IS
+'Internal: waits for the transactions that are writing these tables; 55P03 after lock_timeout.';
+
 CREATE FUNCTION multitenant._unwritten_uses(cek_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_unwritten_uses';
@@ -464,37 +470,6 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY c.oid, a.attnum
 $$;
 
--- Waits for the transactions that may write what they have encrypted with keys retired at that time.
-CREATE FUNCTION multitenant._await_writers(retired_at timestamptz, patience interval) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	until timestamptz := clock_timestamp() + patience;
-	writers text[];
-BEGIN
-	-- Those that write now, and those that began before the key was retired.
-	SELECT array_agg(DISTINCT w.id) INTO writers FROM (
-		SELECT l.virtualtransaction AS id FROM pg_locks l
-		WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'RowExclusiveLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
-		  AND l.relation IN (SELECT e.rel FROM multitenant._encrypted_columns() e)
-		  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-		UNION ALL
-		SELECT l.virtualtransaction FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'virtualxid' AND l.granted
-		WHERE a.xact_start < retired_at AND a.datname = current_database() AND a.pid <> pg_backend_pid()
-		  AND a.backend_type IN ('client backend', 'background worker')) w;
-	WHILE EXISTS (SELECT FROM pg_locks l WHERE l.virtualtransaction = ANY (writers)
-				  AND (l.locktype = 'virtualxid' OR l.pid IS NULL)) LOOP
-		IF clock_timestamp() >= until THEN
-			RAISE EXCEPTION 'transactions that may write values of retired keys have not ended'
-				USING ERRCODE = '55000', HINT = 'Try again when they have; multitenant.reencrypt() first.';
-		END IF;
-		PERFORM pg_sleep(0.05);
-		PERFORM pg_stat_clear_snapshot();
-	END LOOP;
-END
-$$;
-
 CREATE FUNCTION multitenant.destroy_retired_keys(tenant uuid, purpose text, class text DEFAULT 'data', patience interval DEFAULT '10 seconds')
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -502,16 +477,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	keys bigint[];
-	retired_at timestamptz;
+	old_timeout text := current_setting('lock_timeout');
 	holder record;
 BEGIN
-	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, $4), 'tenant, purpose, class and patience');
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
 	PERFORM multitenant._require('manage_tenants', 'destroying keys');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
 	END IF;
 	PERFORM multitenant._lock_keys($1);
-	SELECT array_agg(c.cek_id), max(c.changed_at) INTO keys, retired_at FROM multitenant.cek c
+	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c
 		WHERE c.tenant_id = $1 AND c.purpose = $2 AND c.class = $3 AND c.state = 'retired';
 	IF keys IS NULL THEN
 		RETURN 0;
@@ -520,14 +495,22 @@ BEGIN
 		RAISE NOTICE 'blind indexes do not name their key: whether some are left of the old ones cannot be seen'
 			USING HINT = 'Values are looked up with the active key alone; a retired one is of no use.';
 	ELSE
-		PERFORM multitenant._await_writers(retired_at, patience);
+		BEGIN
+			PERFORM set_config('lock_timeout', ceil(extract(epoch FROM patience) * 1000)::bigint::text, true);
+			PERFORM multitenant._await_writers(ARRAY(SELECT DISTINCT e.rel::oid FROM multitenant._encrypted_columns() e));
+			PERFORM set_config('lock_timeout', old_timeout, true);
+		EXCEPTION WHEN lock_not_available THEN
+			RAISE EXCEPTION 'transactions that may be writing values of retired keys have not ended'
+				USING ERRCODE = '55000', HINT = 'Try again when they have.';
+		END;
 		FOR holder IN SELECT e.rel, e.attname, multitenant._rows_of_keys(e.rel, e.attnum, keys) AS rows
 			FROM multitenant._encrypted_columns() e LOOP
 			IF holder.rows > 0 THEN
 				RAISE EXCEPTION 'retired keys are still needed'
 					USING ERRCODE = '55000',
 					DETAIL = format('%s rows of %s have values of them in column %I.', holder.rows, holder.rel, holder.attname),
-					HINT = format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname);
+					HINT = CASE $3 WHEN 'data' THEN format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname)
+						ELSE 'Fill the column anew under another purpose and drop this one.' END;
 			END IF;
 		END LOOP;
 	END IF;

@@ -184,7 +184,8 @@ LANGUAGE plpgsql SECURITY INVOKER
 AS $$
 DECLARE
 	what record;
-	step record;
+	step_key jsonb;
+	step_done bigint;
 	tenants uuid[];
 	purposes text[];
 	key_lists text[];
@@ -230,15 +231,16 @@ BEGIN
 			failure := NULL;
 			BEGIN
 				PERFORM multitenant.use_tenant(tenants[i]);
-				step := multitenant._reencrypt_batch(table_name, what.qualified_name, column_name, what.key_columns, what.key_types,
-					retired, purposes[i], context, batch, last_key);
+				SELECT b.last_key, b.done INTO step_key, step_done
+				FROM multitenant._reencrypt_batch(table_name, what.qualified_name, column_name, what.key_columns, what.key_types,
+					retired, purposes[i], context, batch, last_key) b;
 			EXCEPTION
 				WHEN lock_not_available THEN
 					failure := 'wait';
 				WHEN SQLSTATE 'MT006' OR SQLSTATE 'MT020' OR SQLSTATE 'MT021' OR SQLSTATE '54000' THEN
 					failure := SQLERRM;
 			END;
-			IF failure = 'wait' OR (failure IS NULL AND step.last_key IS NULL AND last_key IS NOT NULL AND pass_done = 0) THEN
+			IF failure = 'wait' OR (failure IS NULL AND step_key IS NULL AND last_key IS NOT NULL AND pass_done = 0) THEN
 				-- Somebody holds the table, or the rows that are left.
 				waits := waits + 1;
 				IF waits > 20 THEN
@@ -254,14 +256,14 @@ BEGIN
 				EXIT;
 			ELSIF failure IS NULL THEN
 				-- Done is what was looked at from its beginning and had nothing left.
-				IF step.last_key IS NULL AND last_key IS NULL THEN
+				IF step_key IS NULL AND last_key IS NULL THEN
 					PERFORM multitenant._note_reencryption(what.qualified_name, $2, tenants[i], purposes[i], NULL, 0, 'done', NULL);
 					EXIT;
 				END IF;
-				pass_done := CASE WHEN step.last_key IS NULL THEN 0 ELSE pass_done + step.done END;
-				last_key := step.last_key;
-				total := total + step.done;
-				PERFORM multitenant._note_reencryption(what.qualified_name, $2, tenants[i], purposes[i], last_key, step.done, 'running', NULL);
+				pass_done := CASE WHEN step_key IS NULL THEN 0 ELSE pass_done + step_done END;
+				last_key := step_key;
+				total := total + step_done;
+				PERFORM multitenant._note_reencryption(what.qualified_name, $2, tenants[i], purposes[i], last_key, step_done, 'running', NULL);
 			END IF;
 			IF clock_timestamp() > said_at + interval '10 seconds' THEN
 				said_at := clock_timestamp();

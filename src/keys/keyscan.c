@@ -16,12 +16,14 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(mt_rows_of_keys);
+PG_FUNCTION_INFO_V1(mt_await_writers);
 
 static int64
 key_of(Datum value)
@@ -93,4 +95,29 @@ mt_rows_of_keys(PG_FUNCTION_ARGS)
 		rows = count_rows(relation, column, keys, count);
 	relation_close(relation, AccessShareLock);
 	PG_RETURN_INT64(rows);
+}
+
+/*
+ * multitenant._await_writers(tables oid[]): returns when every transaction that has
+ * written one of the tables has ended, those that began meanwhile aside; an error after
+ * lock_timeout.
+ */
+Datum
+mt_await_writers(PG_FUNCTION_ARGS)
+{
+	Datum	   *elements;
+	int			count;
+	List	   *tags = NIL;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), OIDOID, sizeof(Oid), true, TYPALIGN_INT,
+					  &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
+
+		SET_LOCKTAG_RELATION(*tag, MyDatabaseId, DatumGetObjectId(elements[i]));
+		tags = lappend(tags, tag);
+	}
+	WaitForLockersMultiple(tags, ShareLock, false);
+	PG_RETURN_VOID();
 }

@@ -10,10 +10,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/tablescan.h"
-#include "catalog/indexing.h"
+#include "executor/executor.h"
 #include "keys/keytable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -300,6 +301,34 @@ mek_name(const MtKekRow *row)
 }
 
 /*
+ * Writes a row, in the place of an old one or as a new one. Not as the catalog's are
+ * written: these tables have partial indexes and checks.
+ */
+static void
+write_row(Relation relation, HeapTuple tuple, ItemPointer old)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TupleTableSlot *old_slot = table_slot_create(relation, NULL);
+
+	InitResultRelInfo(target, relation, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	ExecForceStoreHeapTuple(tuple, slot, false);
+	if (old == NULL)
+		ExecSimpleRelationInsert(target, estate, slot);
+	else
+	{
+		old_slot->tts_tid = *old;
+		ExecSimpleRelationUpdate(target, estate, NULL, old_slot, slot);
+	}
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(old_slot);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
+/*
  * No session is told: none remembers that a key is not there. What replaces one is
  * told by the change of the other's row.
  */
@@ -307,10 +336,8 @@ static void
 insert_row(MtTable table, Datum *values, bool *nulls)
 {
 	Relation	relation = table_open(MtTableOid(table), RowExclusiveLock);
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
 
-	CatalogTupleInsert(relation, tuple);
-	heap_freetuple(tuple);
+	write_row(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls), NULL);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }
@@ -379,9 +406,8 @@ update_row(MtTable table, const char *index, int64 id, int column_count, Datum *
 	if (!HeapTupleIsValid(old))
 		elog(ERROR, "a key is gone");
 	new = heap_modify_tuple(old, RelationGetDescr(relation), values, nulls, replaces);
-	CatalogTupleUpdate(relation, &old->t_self, new);
+	write_row(relation, new, &old->t_self);
 	systable_endscan(scan);
-	heap_freetuple(new);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }
