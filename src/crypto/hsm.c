@@ -86,7 +86,7 @@ load_module(const char **reason)
 
 /* Labels of tokens are 32 bytes, filled with blanks. */
 static bool
-has_label(const CK_TOKEN_INFO *info, const char *label)
+has_label(const CK_TOKEN_INFO * info, const char *label)
 {
 	size_t		length = strlen(label);
 
@@ -98,7 +98,7 @@ has_label(const CK_TOKEN_INFO *info, const char *label)
 }
 
 static bool
-open_session(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE *session, const char **reason)
+open_session(CK_FUNCTION_LIST * functions, CK_SESSION_HANDLE * session, const char **reason)
 {
 	CK_SLOT_ID	slots[SLOTS_MAX];
 	CK_ULONG	count = SLOTS_MAX;
@@ -127,7 +127,7 @@ open_session(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE *session, const char
 }
 
 static bool
-log_in(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, const char **reason)
+log_in(CK_FUNCTION_LIST * functions, CK_SESSION_HANDLE session, const char **reason)
 {
 	unsigned char pin[PIN_MAX];
 	int			length = MtReadSecretFile(mt_guc_pkcs11_pin_file, pin, sizeof(pin), reason);
@@ -152,8 +152,8 @@ log_in(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, const char **reas
 
 /* The one AES key of that label. */
 static bool
-find_key(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, const char *label,
-		 CK_OBJECT_HANDLE *key, const char **reason)
+find_key(CK_FUNCTION_LIST * functions, CK_SESSION_HANDLE session, const char *label,
+		 CK_OBJECT_HANDLE * key, const char **reason)
 {
 	CK_OBJECT_CLASS class = CKO_SECRET_KEY;
 	CK_KEY_TYPE type = CKK_AES;
@@ -186,7 +186,7 @@ find_key(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, const char *lab
 }
 
 static bool
-decrypt(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+decrypt(CK_FUNCTION_LIST * functions, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
 		unsigned char blob[GCM_BLOB_BYTES], unsigned char secret[MT_SECRET_BYTES],
 		const char **reason)
 {
@@ -219,7 +219,7 @@ decrypt(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE
 }
 
 static bool
-unwrap(CK_FUNCTION_LIST *functions, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+unwrap(CK_FUNCTION_LIST * functions, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
 	   unsigned char blob[KEY_WRAP_BLOB_BYTES], unsigned char secret[MT_SECRET_BYTES],
 	   const char **reason)
 {
@@ -310,7 +310,7 @@ MtHsmUnwrap(const char *file, const char *key_label, int timeout,
 			unsigned char answer[MT_HSM_ANSWER_BYTES],
 			unsigned char secret[MT_SECRET_BYTES], const char **reason)
 {
-	Request		request = {.file = file, .key_label = key_label};
+	Request		request = {.file = file,.key_label = key_label};
 	int			length = MtKeyChildRun("PKCS#11 module", answer_request, &request, timeout,
 									   answer, MT_HSM_ANSWER_BYTES - 1, reason);
 

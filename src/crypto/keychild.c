@@ -25,7 +25,8 @@
 #include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
 
-#define LOOK_EVERY 100			/* ms until a signal to end this process is seen */
+#define LOOK_EVERY 100			/* ms until a signal to end this process is
+								 * seen */
 
 static char reason_text[160];
 
@@ -101,7 +102,7 @@ read_output(const char *name, int fd, unsigned char *buffer, size_t size,
 
 	while (!time_is_over(name, start, timeout, reason))
 	{
-		struct pollfd waiting = {.fd = fd, .events = POLLIN};
+		struct pollfd waiting = {.fd = fd,.events = POLLIN};
 		unsigned char beyond;
 		ssize_t		got;
 

@@ -73,7 +73,7 @@ load_from_hsm(int version, MtKeyWork *work, unsigned char *secret, const char **
 {
 	char	   *file = place_of(mt_guc_key_file, "key_file", version, reason);
 	char	   *label = file == NULL ? NULL :
-		place_of(mt_guc_pkcs11_key_label, "pkcs11_key_label", version, reason);
+	place_of(mt_guc_pkcs11_key_label, "pkcs11_key_label", version, reason);
 
 	return file != NULL && label != NULL &&
 		MtHsmUnwrap(file, label, mt_guc_key_timeout, work->text, secret, reason);

@@ -24,9 +24,11 @@
 PG_FUNCTION_INFO_V1(mt_master_keys);
 PG_FUNCTION_INFO_V1(mt_reload_master_keys);
 
-#define FIRST_TRY_WAIT 5000		/* ms that a statement waits after the server's start */
+#define FIRST_TRY_WAIT 5000		/* ms that a statement waits after the
+								 * server's start */
 #define STEP 10					/* ms between two looks at the page */
-#define OWN_RETRY (1 * USECS_PER_SEC)	/* between two tries of a session that loads for itself */
+#define OWN_RETRY (1 * USECS_PER_SEC)	/* between two tries of a session that
+										 * loads for itself */
 
 static const char *const state_names[] = {"starting", "off", "loaded", "failing"};
 

@@ -86,7 +86,8 @@ static HTAB *actives = NULL;
 static dlist_head entries_used = DLIST_STATIC_INIT(entries_used);
 static dlist_head entries_ready = DLIST_STATIC_INIT(entries_ready);
 static int	ready_count = 0;
-static unsigned char *free_secrets = NULL;	/* each begins with a pointer to the next */
+static unsigned char *free_secrets = NULL;	/* each begins with a pointer to
+											 * the next */
 static uint64 tables_changed = 1;
 static bool has_new_keys = false;	/* made or loaded in this transaction */
 static bool has_unreported = false;
@@ -280,7 +281,10 @@ transaction_ended(XactEvent event, void *arg)
 		event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT)
 		return;
 
-	/* A key whose row was rolled back, or waits for a second phase, must seal nothing any more. */
+	/*
+	 * A key whose row was rolled back, or waits for a second phase, must seal
+	 * nothing any more.
+	 */
 	if (has_new_keys && (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE))
 		tables_changed++;
 	has_new_keys = false;

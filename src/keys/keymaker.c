@@ -295,7 +295,7 @@ raise_unless(bool is_done, const MtDenial *denial)
 
 /* The purpose and class of arguments; throws 22023. */
 static char *
-purpose_argument(text *argument)
+purpose_argument(text * argument)
 {
 	char	   *purpose = text_to_cstring(argument);
 
@@ -308,7 +308,7 @@ purpose_argument(text *argument)
 }
 
 static char
-class_argument(text *argument)
+class_argument(text * argument)
 {
 	char		class = MtKeyClassFromName(text_to_cstring(argument));
 

@@ -159,8 +159,8 @@ add_to(Place *place, uint64 name, uint32 uses)
 
 	/*
 	 * The worker takes the name away before it takes the uses: where the name
-	 * is still there, it has not taken them yet. Where it is not, they may stay here for
-	 * whoever comes next, and are counted once more elsewhere.
+	 * is still there, it has not taken them yet. Where it is not, they may
+	 * stay here for whoever comes next, and are counted once more elsewhere.
 	 */
 	if (pg_atomic_read_u64(&place->name) != name)
 		return false;

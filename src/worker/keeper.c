@@ -30,7 +30,8 @@
 
 PGDLLEXPORT void mt_keeper_main(Datum argument);
 
-#define FIRST_DELAY 1000		/* ms after the first failure, doubled each time */
+#define FIRST_DELAY 1000		/* ms after the first failure, doubled each
+								 * time */
 #define LAST_DELAY 60000
 
 void
