@@ -66,7 +66,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short bench-crypto bench-crypto-short bench-hooks bench-hooks-count lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -117,6 +117,14 @@ ifeq ($(PORTNAME),linux)
 # so a list made from the sources is used in place of -fvisibility=hidden.
 SHLIB_LINK += -Wl,--version-script=exports.map -Wl,-z,relro,-z,now,-z,noexecstack
 $(shlib): exports.map
+
+# Optimised as a whole, hooks that have nothing to do are short: docs/internals/hook-cost.md.  Not where the compiler and
+# its linker cannot, nor in builds with options of their own (COPT), nor with with_lto=no.
+with_lto ?= $(if $(COPT),no,yes)
+ifneq ($(with_lto),no)
+LTO_FLAGS = -flto=auto -fno-plt
+override CFLAGS += $(shell dir=$$(mktemp -d) && echo 'int main(void) { return 0; }' >"$$dir/a.c" && $(CC) -O2 -fPIC -shared $(LTO_FLAGS) -Werror -o "$$dir/a.so" "$$dir/a.c" >"$$dir/log" 2>&1 && echo '$(LTO_FLAGS)'; rm -rf "$$dir")
+endif
 endif
 
 exports.map: $(C_FILES)
@@ -269,6 +277,27 @@ bench:
 bench-short:
 	@test/tools/requirements bench
 	@$(THROWAWAY) --edition bench test/bench/run --short $(BENCH)
+
+## bench-crypto: what encrypted values cost against OpenSSL alone and against pgcrypto, into build/bench
+bench-crypto:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/crypto
+
+## bench-crypto-short: a few seconds of it, to see whether it works
+bench-crypto-short:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/crypto --short
+
+## bench-hooks: what the hooks cost a statement on an unprotected table, over STARTS (10) starts of the servers
+bench-hooks:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/hooks $(or $(STARTS),10)
+
+## bench-hooks-count: the same in instructions, cache misses and branches, by valgrind
+bench-hooks-count:
+	@test/tools/requirements bench
+	@test/tools/requirements valgrind
+	@$(THROWAWAY) --edition bench test/bench/hooks --count
 
 ## requirements: install the Debian packages that check needs (or say which are missing)
 requirements:

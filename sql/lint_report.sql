@@ -58,6 +58,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_version(current_setting('server_version_num')::integer);
 	RETURN QUERY SELECT * FROM multitenant._lint_library();
 	RETURN QUERY SELECT * FROM multitenant._lint_kept_settings();
+	RETURN QUERY SELECT * FROM multitenant._lint_master_keys(ARRAY(SELECT k FROM multitenant._mek_status() k));
 	RETURN QUERY SELECT * FROM multitenant._lint_modes(current_setting('multitenant.session_hygiene', true),
 													   current_setting('multitenant.new_table_mode', true));
 	RETURN QUERY SELECT * FROM multitenant._lint_settings(s);

@@ -110,6 +110,33 @@ LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET sear
 	WHERE new_table_mode = 'off'
 $$;
 
+-- Master keys, as the key keeper tells of them.
+CREATE FUNCTION multitenant._lint_master_keys(keys multitenant._master_key[]) RETURNS SETOF multitenant._finding
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT 'master_key_in_data_directory', format('version:%s', k.version), NULL::name, 'high',
+		format('The file of master key version %s is inside the data directory: every backup has it.', k.version),
+		'-- Move it elsewhere, set multitenant.key_file, and load the keys again with multitenant.reload_master_keys().', NULL::jsonb
+	FROM unnest(keys) k WHERE k.is_in_data_directory
+	UNION ALL
+	SELECT 'master_key_not_loaded', format('version:%s', coalesce(k.version::text, 'any')), NULL,
+		CASE WHEN k.id IS NULL THEN 'medium' ELSE 'low' END,
+		CASE WHEN k.id IS NULL THEN format('Master key version %s is not loaded: %s', coalesce(k.version::text, 'any'), coalesce(k.error, 'It has not been tried yet.'))
+			ELSE format('Master key version %s is loaded, but could not be loaded again: %s', k.version, k.error) END,
+		'-- Mend what multitenant.mek_status shows; it is tried again by itself.',
+		jsonb_build_object('provider', k.provider, 'state', k.state)
+	FROM unnest(keys) k WHERE k.state <> 'off' AND (k.id IS NULL OR k.error IS NOT NULL)
+	UNION ALL
+	SELECT 'memory_not_locked', 'server', NULL, 'medium',
+		'The memory of the master keys is not locked: it can be written to swap space.',
+		'-- Raise the limit of locked memory (ulimit -l, LimitMEMLOCK= of systemd) and restart the server.', NULL
+	FROM unnest(keys[1:1]) k WHERE k.state <> 'off' AND NOT k.is_locked
+	UNION ALL
+	SELECT 'memory_not_hidden', 'server', NULL, 'medium',
+		'The memory of the server''s processes is not hidden: pg_read_binary_file(''/proc/self/mem'', ..) finds master keys.',
+		'-- Set multitenant.hide_memory to on and restart the server.', NULL
+	FROM unnest(keys[1:1]) k WHERE k.state <> 'off' AND NOT k.is_hidden
+$$;
+
 -- The name of a setting as ALTER ROLE .. RESET takes it.
 CREATE FUNCTION multitenant._setting_name(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$

@@ -1,10 +1,22 @@
 -- Master keys: which are loaded, and loading them again. No function returns a key.
 
-CREATE FUNCTION multitenant._master_keys(
-	OUT version integer, OUT id text, OUT is_current boolean, OUT loaded_at timestamptz, OUT provider text,
-	OUT state text, OUT error text, OUT next_try timestamptz, OUT is_locked boolean, OUT is_hidden boolean,
-	OUT is_in_data_directory boolean)
-RETURNS SETOF record
+-- A version of the master key that is listed; without a version: none is. "is_locked", "is_hidden": the memory of all keys,
+-- and of this process.
+CREATE TYPE multitenant._master_key AS (
+	version integer,
+	id text,
+	is_current boolean,
+	loaded_at timestamptz,
+	provider text,
+	state text,
+	error text,
+	next_try timestamptz,
+	is_locked boolean,
+	is_hidden boolean,
+	is_in_data_directory boolean
+);
+
+CREATE FUNCTION multitenant._master_keys() RETURNS SETOF multitenant._master_key
 LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_master_keys';
 COMMENT ON FUNCTION multitenant._master_keys() IS
@@ -17,23 +29,21 @@ AS 'MODULE_PATHNAME', 'mt_reload_master_keys';
 COMMENT ON FUNCTION multitenant._reload_master_keys() IS
 'Internal: multitenant.reload_master_keys() without the record.';
 
-CREATE FUNCTION multitenant._mek_status() RETURNS SETOF record
+CREATE FUNCTION multitenant._mek_status() RETURNS SETOF multitenant._master_key
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM multitenant._require('lint', 'reading the state of the master keys');
-	RETURN QUERY SELECT k.version, k.id, k.is_current, k.loaded_at, k.provider, k.state, k.error, k.next_try
-		FROM multitenant._master_keys() k;
+	RETURN QUERY SELECT * FROM multitenant._master_keys();
 END
 $$;
 COMMENT ON FUNCTION multitenant._mek_status() IS
-'Internal: behind the view multitenant.mek_status.';
+'Internal: behind the view multitenant.mek_status, and its lints.';
 
-CREATE VIEW multitenant.mek_status AS
+CREATE VIEW multitenant.mek_status WITH (security_barrier = true) AS
 	SELECT k.version, k.id, k.is_current, k.loaded_at, k.provider, k.state, k.error, k.next_try
-	FROM multitenant._mek_status() AS k(version integer, id text, is_current boolean, loaded_at timestamptz,
-		provider text, state text, error text, next_try timestamptz);
+	FROM multitenant._mek_status() k;
 COMMENT ON VIEW multitenant.mek_status IS
 'Master keys, one row for each version that multitenant.key_versions lists (none: one row without a version). id: key check value, null if not loaded; is_current: new keys are wrapped with it; state: of the key keeper: starting, off, loaded, failing; error: why the last try failed; next_try: when it will be made again. Needs the capability "lint".';
 

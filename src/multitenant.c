@@ -10,6 +10,7 @@
 #include "base/redact.h"
 #include "base/settings.h"
 #include "base/slots.h"
+#include "base/transaction.h"
 #include "crypto/keyring.h"
 #include "crypto/masterkey.h"
 #include "fmgr.h"
@@ -42,6 +43,7 @@ _PG_init(void)
 {
 	MtSettingsInit();
 	MtInvalidationInit();
+	MtTransactionInit();
 	MtExtensionInit();
 	MtSlotsInit();
 	MtObservationsInit();

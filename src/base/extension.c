@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
+#include "base/transaction.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -66,7 +67,7 @@ relation_changed(Oid relid)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	/* What an aborted CREATE or DROP EXTENSION showed us was never true. */
 	if ((event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT) &&
@@ -78,8 +79,8 @@ transaction_ended(XactEvent event, void *arg)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && is_learned_here)
 		forget_state();
@@ -90,8 +91,8 @@ MtExtensionInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
 	MtInvalidationOnCatalog(MT_CATALOG_SCHEMAS, forget_state);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 /* Looks up the OIDs of our tables and accessors. */
@@ -117,15 +118,12 @@ find_objects(void)
 	pfree(no_arguments);
 }
 
-bool
-MtIsActive(void)
+/* Finds out what the state is, unless this is no time to read catalogs. */
+static pg_noinline bool
+learn(void)
 {
 	uint64		before;
 
-	if (likely(state == EXTENSION_READY))
-		return true;
-	if (state == EXTENSION_ABSENT)
-		return false;
 	if (!IsTransactionState() || IsAbortedTransactionBlockState() ||
 		!OidIsValid(MyDatabaseId) || !IsNormalProcessingMode() ||
 		IsBinaryUpgrade || InitializingParallelWorker)
@@ -133,6 +131,7 @@ MtIsActive(void)
 
 	before = generation;
 	is_learned_here = true;
+	MtTransactionNote();
 	extension_oid = get_extension_oid(MT_EXTENSION_NAME, true);
 	if (!OidIsValid(extension_oid))
 	{
@@ -150,6 +149,14 @@ MtIsActive(void)
 	if (before == generation)
 		state = EXTENSION_READY;
 	return true;
+}
+
+bool
+MtIsActive(void)
+{
+	if (likely(state != EXTENSION_UNKNOWN))
+		return state == EXTENSION_READY;
+	return learn();
 }
 
 Oid

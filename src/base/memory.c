@@ -54,3 +54,9 @@ MtMemoryMap(size_t size, bool is_shared, bool *is_locked)
 #endif
 	return memory;
 }
+
+void
+MtMemoryUnmap(void *memory, size_t size)
+{
+	(void) munmap(memory, size);
+}

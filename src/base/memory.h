@@ -16,9 +16,13 @@ extern bool MtMemoryHide(void);
 extern bool MtMemoryIsHidden(void);
 
 /*
- * Zeroed whole pages left out of core files, shared with processes forked later or private;
- * NULL with errno if there are none. *is_locked: they cannot be swapped out.
+ * Zeroed whole pages left out of core files, shared with processes forked later
+ * or private; NULL with errno if there are none. *is_locked: they cannot be
+ * swapped out.
  */
 extern void *MtMemoryMap(size_t size, bool is_shared, bool *is_locked);
+
+/* Gives them back, in this process. */
+extern void MtMemoryUnmap(void *memory, size_t size);
 
 #endif							/* MT_MEMORY_H */

@@ -71,18 +71,25 @@ redact_log_record(ErrorData *edata)
 }
 
 /* Looks at what is shown, which is masked already for most statements of a message. */
-void
-MtRedactActivity(void)
+static pg_noinline void
+redact_activity(void)
 {
 	char	   *masked;
 
-	if (!has_seen_credential || MyBEEntry == NULL ||
+	if (MyBEEntry == NULL ||
 		!MtContainsCredential(MyBEEntry->st_activity_raw))
 		return;
 	masked = pstrdup(MyBEEntry->st_activity_raw);
 	MtMaskCredentials(masked);
 	pgstat_report_activity(STATE_RUNNING, masked);
 	pfree(masked);
+}
+
+void
+MtRedactActivity(void)
+{
+	if (has_seen_credential)
+		redact_activity();
 }
 
 /*

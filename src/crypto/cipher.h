@@ -2,8 +2,8 @@
  * cipher.h
  *	  The ciphers of envelope encryption, on OpenSSL 3.
  *
- * Needs nothing of the server. Functions return codes and never throw; the
- * OpenSSL error queue is empty after each. An object keeps its key schedule, so
+ * Needs nothing of the server. Functions return codes and never throw; they
+ * leave nothing of theirs in OpenSSL's error queue. An object keeps its key schedule, so
  * that a value costs a new nonce only; whoever makes one owns and frees it.
  */
 #ifndef MT_CIPHER_H

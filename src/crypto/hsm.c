@@ -3,8 +3,8 @@
  *	  Master keys that a key in an HSM unwraps (PKCS#11).
  *
  * A file has the wrapped master key, 60 bytes: nonce (12), key (32) and tag (16)
- * of AES-GCM with the associated data "multitenant/mek/v1"; or 40 bytes, AES key wrap (RFC 3394),
- * for tokens that have no GCM. The length tells which.
+ * of AES-GCM with the associated data "multitenant/mek/v1"; or 40 bytes, AES key
+ * wrap (RFC 3394), for tokens that have no GCM. The length tells which.
  *
  * Security: the module of the HSM's maker runs in a process that lives for one
  * key. Modules crash, hang, keep sessions logged in over fork() and clash with

@@ -22,8 +22,11 @@
 
 #include "crypto/cipher.h"
 #include "crypto/keychild.h"
+#include "crypto/keypage.h"
 #include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
+#include "storage/dsm.h"
+#include "storage/pg_shmem.h"
 
 #define LOOK_EVERY 100			/* ms until a signal to end this process is
 								 * seen */
@@ -44,6 +47,8 @@ leave_server(int output)
 	sigset_t	none;
 	int			null_input;
 
+	/* An error that nobody expects ends this process, not the keeper's work. */
+	PG_exception_stack = NULL;
 #ifdef __linux__
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 #endif
@@ -60,7 +65,13 @@ leave_server(int output)
 		 dup2(output, MT_KEY_CHILD_OUTPUT)) < 0)
 		_exit(126);
 
-	/* The server's files and sockets are none of its business. */
+	/*
+	 * The server's memory, the keys that are loaded included, its files and
+	 * sockets are none of its business.
+	 */
+	MtKeyPageLeave();
+	dsm_detach_all();
+	PGSharedMemoryDetach();
 #ifdef SYS_close_range
 	if (syscall(SYS_close_range, MT_KEY_CHILD_OUTPUT + 1U, ~0U, 0U) == 0)
 		return;

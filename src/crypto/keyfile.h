@@ -13,9 +13,9 @@
 #define MT_KEY_TEXT_BYTES (2 * MT_SECRET_BYTES + 2)
 
 /*
- * Reads a whole file of at most size bytes; its length, or -1 with the reason, which
- * names no path and is valid until the next call. Throws nothing. The caller
- * wipes the buffer.
+ * Reads a whole file of at most size bytes; its length, or -1 with the reason,
+ * which names no path and is valid until the next call. Throws nothing. The
+ * caller wipes the buffer.
  */
 extern int	MtReadSecretFile(const char *path, unsigned char *buffer, size_t size,
 							 const char **reason);

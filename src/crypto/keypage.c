@@ -2,10 +2,11 @@
  * keypage.c
  *	  The page of memory where the master keys are.
  *
- * Owns the mapping. Never part of the server's ordinary shared memory: this one is locked, left out of
- * core files, and outlives a crash of a server process, in the postmaster. Invariant: readers see the state
- * before a change or after it, by an even and unchanged sequence number; no
- * reader holds a lock that a killed process could leave behind.
+ * Owns the mapping, which is no part of the server's ordinary shared memory: it
+ * is locked, left out of core files, and outlives the crash of a server process.
+ * Invariant: readers see the state before a change or after it, by an even and
+ * unchanged sequence number; there is no lock that a killed process could leave
+ * behind.
  */
 #include "postgres.h"
 
@@ -72,7 +73,9 @@ make_page(bool shared)
 void
 MtKeyPageInit(void)
 {
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+	/* A server of one process has no keeper; it loads for itself. */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade ||
+		!IsPostmasterEnvironment)
 		return;
 	page = make_page(true);
 	if (page == NULL)
@@ -87,8 +90,23 @@ MtKeyPageInit(void)
 				errmsg("the memory of the master keys cannot be locked"),
 				errdetail("It could be written to swap space."),
 				errhint("Raise the limit of locked memory (ulimit -l, LimitMEMLOCK= of systemd), or turn multitenant.require_locked_memory off."));
+
+	/* The server adjusts the score in a file that now belongs to root. */
+	if (MtMemoryIsHidden() && getenv("PG_OOM_ADJUST_FILE") != NULL)
+		ereport(WARNING,
+				errmsg("PG_OOM_ADJUST_FILE has no effect where the server's memory is hidden"),
+				errdetail("Sessions keep the postmaster's score, and the system's out-of-memory killer spares them, too."),
+				errhint("Start the server without a lowered score (OOMScoreAdjust=0 of systemd), or turn multitenant.hide_memory off."));
 	previous_shmem_startup = shmem_startup_hook;
 	shmem_startup_hook = forget_keeper;
+}
+
+void
+MtKeyPageLeave(void)
+{
+	if (page != NULL)
+		MtMemoryUnmap(page, sizeof(KeyPage));
+	page = NULL;
 }
 
 bool

@@ -59,6 +59,9 @@ extern bool MtKeyPageIsLocked(void);
 /* Makes a page of this process's own if there is none; false with errno. */
 extern bool MtKeyPageMake(void);
 
+/* In a child that is no process of the server: it has no page from now on. */
+extern void MtKeyPageLeave(void);
+
 /* ---- readers; none throws ---- */
 
 extern void MtKeyPageRead(MtKeeperStatus *status);

@@ -2,8 +2,9 @@
  * keyprovider.c
  *	  Loading master keys from where multitenant.key_provider says.
  *
- * Owns the rules of what becomes of a version: a key that was loaded stays until its version is
- * no longer listed, whatever its provider does; it never becomes another key; no two versions have the same.
+ * Owns the rules of what becomes of a version: a key that was loaded stays until
+ * its version is no longer listed, whatever its provider does; it never becomes
+ * another key; no two versions have the same.
  */
 #include "postgres.h"
 

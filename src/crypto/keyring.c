@@ -517,10 +517,10 @@ mt_check_signing_key(PG_FUNCTION_ARGS)
 Datum
 mt_wrap_signing_secret(PG_FUNCTION_ARGS)
 {
-	char	   *kid = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *kid = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char	   *secret_file = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	bytea	   *before = PG_ARGISNULL(2) ? NULL : PG_GETARG_BYTEA_PP(2);
-	TimestampTz created_at = PG_GETARG_TIMESTAMPTZ(3);
+	TimestampTz created_at = PG_ARGISNULL(3) ? 0 : PG_GETARG_TIMESTAMPTZ(3);
 	MtWrapBinding binding = binding_of(kid, created_at);
 	unsigned char secret[SECRET_MAX];
 	unsigned char master[MT_SECRET_BYTES];
@@ -537,6 +537,9 @@ mt_wrap_signing_secret(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("only a superuser may wrap signing secrets"),
 				errhint("Connect as a superuser to manage signing keys."));
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || (secret_file == NULL && before == NULL))
+		elog(ERROR, "a signing key needs an id, a beginning and a secret");
 
 	/* Getting a master key may be waited for, and interrupted. */
 	PG_TRY();

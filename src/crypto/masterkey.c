@@ -3,7 +3,8 @@
  *	  Master encryption keys: which are loaded, and how to get at one.
  *
  * Owns what readers are told, and the waiting: for the keeper's first try after
- * the server's start, and for a reload. Invariant: a key that is not there is refused with MT020, never replaced by another.
+ * the server's start, and for a reload. Invariant: a key that is not there is
+ * refused with MT020, never replaced by another.
  */
 #include "postgres.h"
 

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/redact.h"
+#include "base/transaction.h"
 #include "executor/executor.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
@@ -100,10 +101,10 @@ MtGuardNoteRead(void)
 }
 
 /* Marks plans only; cannot fail, also not after an error. */
-static void
+static pg_noinline void
 reset_plans_if_due(void)
 {
-	if (!must_reset_plans || current_frame.is_noforce ||
+	if (current_frame.is_noforce ||
 		current_start.query != NULL || MtContextIsPlanning())
 		return;
 	must_reset_plans = false;
@@ -112,19 +113,23 @@ reset_plans_if_due(void)
 
 /* ---- the stack of steps ---- */
 
+static pg_noinline void
+make_room(void)
+{
+	int			limit = Max(32, 2 * step_limit);
+
+	steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, limit * sizeof(Step)) :
+		repalloc(steps, limit * sizeof(Step));
+	step_limit = limit;			/* not before there is memory for it */
+}
+
 static int
 enter_step(void)
 {
 	Step	   *step;
 
-	if (step_count == step_limit)
-	{
-		int			limit = Max(32, 2 * step_limit);
-
-		steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, limit * sizeof(Step)) :
-			repalloc(steps, limit * sizeof(Step));
-		step_limit = limit;		/* not before there is memory for it */
-	}
+	if (unlikely(step_count == step_limit))
+		make_room();
 	step = &steps[step_count];
 	step->start = current_start;
 	step->frame = current_frame;
@@ -141,7 +146,8 @@ MtGuardLeave(int step)
 	current_frame = steps[step].frame;
 	MtContextSetPlannerDepth(steps[step].planner_depth);
 	step_count = step;
-	reset_plans_if_due();
+	if (unlikely(must_reset_plans))
+		reset_plans_if_due();
 }
 
 /* Leaves the steps that an error in this subtransaction or below has ended. */
@@ -157,15 +163,15 @@ leave_steps_of(int nest_level)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		leave_steps_of(GetCurrentTransactionNestLevel());
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
 		leave_steps_of(0);
@@ -174,8 +180,8 @@ transaction_ended(XactEvent event, void *arg)
 void
 MtGuardExecutorInit(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 /* ---- the steps of a statement ---- */
@@ -187,8 +193,8 @@ MtGuardExecutorInit(void)
 static void
 refuse_supervised_copy(QueryDesc *query)
 {
-	if (MtContextGet()->state == MT_STATE_TENANT &&
-		MtContextGet()->kind == MT_KIND_SUPERVISED &&
+	if (MtContextGet()->kind == MT_KIND_SUPERVISED &&
+		MtContextGet()->state == MT_STATE_TENANT &&
 		query->dest != NULL && (query->dest->mydest == DestIntoRel ||
 								query->dest->mydest == DestTransientRel))
 		ereport(ERROR,
@@ -239,15 +245,15 @@ touches_tenants(const PlannedStmt *statement)
  * have been suspended, and its credential may have expired, since the cursor was
  * opened.
  */
-static void
-check_before_run(QueryDesc *query)
+static inline void
+check_before_run(QueryDesc *query, bool is_noforce)
 {
 	MtDenial	denial;
 
 	refuse_supervised_copy(query);
 
 	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */
-	if (IsParallelWorker() || InNoForceRLSOperation())
+	if (IsParallelWorker() || is_noforce)
 		return;
 	if (current_frame.depth == 0)
 		MtRedactActivity();
@@ -259,11 +265,12 @@ check_before_run(QueryDesc *query)
 int
 MtGuardEnterRun(QueryDesc *query)
 {
+	bool		is_noforce = InNoForceRLSOperation();
 	int			step;
 
-	check_before_run(query);
+	check_before_run(query, is_noforce);
 	step = enter_step();
-	current_frame.is_noforce = InNoForceRLSOperation();
+	current_frame.is_noforce = is_noforce;
 	current_frame.is_held |= ActivePortal != NULL &&
 		(ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0;
 	current_frame.depth++;

@@ -84,7 +84,12 @@ static const DeniedFunctions denied_extension_functions[] = {
 	{"pgrowlocks", MT_ALLOW_ACTIVITY, ROLE_PG_STAT_SCAN_TABLES},
 };
 
-/* For each built-in function: 1 + its place in the list above, 0 if in none. */
+/*
+ * For each built-in function: 1 + its place in the list above, or that it changes a
+ * setting, which may stay in the session; 0 if there is nothing to say of it. So
+ * most calls are seen through with one look.
+ */
+#define LEAVES_SETTING PG_UINT8_MAX
 static uint8 denied_by_oid[FirstGenbkiObjectId];
 
 /*
@@ -115,6 +120,7 @@ function_changed(void)
 void
 MtGuardFunctionInit(void)
 {
+	StaticAssertStmt(lengthof(denied_functions) < LEAVES_SETTING, "there is a number for each");
 	MtInvalidationOnCatalog(MT_CATALOG_FUNCTIONS, function_changed);
 	for (int i = 0; i < fmgr_nbuiltins; i++)
 		for (size_t j = 0; j < lengthof(denied_functions); j++)
@@ -124,6 +130,7 @@ MtGuardFunctionInit(void)
 				denied_by_oid[fmgr_builtins[i].foid] = (uint8) (j + 1);
 				break;
 			}
+	denied_by_oid[F_SET_CONFIG] = denied_by_oid[F_SETSEED] = LEAVES_SETTING;
 }
 
 /*
@@ -180,13 +187,16 @@ denied_extension_function(Oid function)
 	return result;
 }
 
-void
-MtGuardCheckFunction(Oid function)
+static pg_noinline void
+check_function(Oid function)
 {
 	const DeniedFunctions *denied = NULL;
 
-	if (function < lengthof(denied_by_oid) ? denied_by_oid[function] == 0 : function < FirstNormalObjectId)
+	if (function < lengthof(denied_by_oid) && denied_by_oid[function] == LEAVES_SETTING)
+	{
+		MtHygieneNote(MT_RESIDUE_SETTINGS);
 		return;
+	}
 	if (!MtIsActive() || !MtGuardIsOn())
 		return;
 	if (function < lengthof(denied_by_oid))
@@ -195,6 +205,13 @@ MtGuardCheckFunction(Oid function)
 		denied = denied_extension_function(function);
 	if (denied != NULL && !is_exempt(denied->exempt_role))
 		MtGuardRequire(denied->allowance);
+}
+
+void
+MtGuardCheckFunction(Oid function)
+{
+	if (unlikely(function < lengthof(denied_by_oid) ? denied_by_oid[function] != 0 : function >= FirstNormalObjectId))
+		check_function(function);
 }
 
 /*

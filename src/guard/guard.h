@@ -86,7 +86,10 @@ extern PlannedStmt *MtGuardObserveCopy(PlannedStmt *statement);
 /* status.c: remembers how the library was loaded. */
 extern void MtStatusInit(void);
 
-/* function.c: throws if this session may not execute the function. */
+/*
+ * function.c: throws if this session may not execute the function, and tells hygiene
+ * of one that changes a setting.
+ */
 extern void MtGuardFunctionInit(void);
 extern void MtGuardCheckFunction(Oid function);
 
@@ -191,7 +194,6 @@ extern void MtHygieneInit(void);
 /* What may the statement leave behind once it has been executed? */
 extern uint32 MtHygieneResidueOf(Node *statement);
 extern void MtHygieneNote(uint32 residue);
-extern void MtHygieneNoteFunction(Oid function);
 
 /* Goes on with what could not be cleaned while a function had set it. */
 extern void MtHygieneAfterRun(void);

@@ -236,16 +236,11 @@ note_table(ObjectAccessType access, Oid classId, Oid objectId, int subId, void *
 		MtNewTableNoteAltered(objectId);
 }
 
-static void
-access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
+static pg_noinline void
+change_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 			  void *arg)
 {
-	if (access == OAT_FUNCTION_EXECUTE)
-	{
-		MtGuardCheckFunction(objectId);
-		MtHygieneNoteFunction(objectId);
-	}
-	else if (access == OAT_DROP && classId == ConstraintRelationId)
+	if (access == OAT_DROP && classId == ConstraintRelationId)
 		MtGuardNoteDroppedConstraint(objectId);
 	else if (access == OAT_DROP)
 		MtGuardCheckDrop(classId, objectId);
@@ -258,6 +253,16 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 	else if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) &&
 			 (classId == RelationRelationId || classId == InheritsRelationId))
 		note_table(access, classId, objectId, subId, arg);
+}
+
+static void
+access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
+			  void *arg)
+{
+	if (access == OAT_FUNCTION_EXECUTE)
+		MtGuardCheckFunction(objectId);
+	else
+		change_object(access, classId, objectId, subId, arg);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
 }

@@ -15,13 +15,13 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "commands/tablecmds.h"
 #include "guard/guard.h"
 #include "nodes/parsenodes.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 
@@ -68,6 +68,7 @@ MtHygieneResidueOf(Node *statement)
 			{
 				MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
 
+				MtTransactionNote();
 				transaction.held_cursors = lappend(transaction.held_cursors,
 												   pstrdup(((DeclareCursorStmt *) statement)->portalname));
 				MemoryContextSwitchTo(before);
@@ -85,6 +86,9 @@ MtHygieneResidueOf(Node *statement)
 void
 MtHygieneNote(uint32 residue)
 {
+	if (residue == 0)
+		return;
+	MtTransactionNote();
 	if (residue & MT_RESIDUE_DISCARDED)
 	{
 		transaction.is_discarded = true;
@@ -93,13 +97,6 @@ MtHygieneNote(uint32 residue)
 	}
 	session.marks |= residue;
 	transaction.marks |= residue;
-}
-
-void
-MtHygieneNoteFunction(Oid function)
-{
-	if (function == F_SET_CONFIG || function == F_SETSEED)
-		MtHygieneNote(MT_RESIDUE_SETTINGS);
 }
 
 static bool
@@ -177,6 +174,7 @@ before_tenant(const MtContext *context)
 		transaction.cleaned_level = GetCurrentTransactionNestLevel();
 	}
 	transaction.has_tenant = true;
+	MtTransactionNote();
 	transaction.tenant = context->tenant;
 	session.offers_context = context->source == MT_SOURCE_BINDING ||
 		context->source == MT_SOURCE_CONNECTION || context->source == MT_SOURCE_SESSION ||
@@ -301,7 +299,7 @@ settle_abort(void)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	switch (event)
 	{
@@ -323,8 +321,8 @@ transaction_ended(XactEvent event, void *arg)
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	int			level;
 
@@ -340,7 +338,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 void
 MtHygieneInit(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 	MtContextOnTenant(before_tenant);
 }

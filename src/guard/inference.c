@@ -82,16 +82,12 @@ hide_indexes(RelOptInfo *rel, AttrNumber tenant)
 	rel->indexlist = shown;
 }
 
-static void
-relation_info(MT_RELATION_INFO_PARAMS)
+static pg_noinline void
+hide(MT_RELATION_INFO_PARAMS)
 {
 	Oid			filtering;
 
-	if (previous_relation_info)
-		previous_relation_info(MT_RELATION_INFO_ARGS);
-	if ((mt_guc_index_exposure == MT_EXPOSURE_ALLOW &&
-		 mt_guc_statistics_exposure == MT_EXPOSURE_ALLOW) ||
-		(rel->indexlist == NIL && rel->statlist == NIL) || !MtIsActive())
+	if ((rel->indexlist == NIL && rel->statlist == NIL) || !MtIsActive())
 		return;
 	filtering = filtered_by(root, rel->relid);
 	if (!OidIsValid(filtering))
@@ -100,6 +96,16 @@ relation_info(MT_RELATION_INFO_PARAMS)
 		hide_indexes(rel, tenant_column(MT_RELATION_INFO_RELID, filtering));
 	if (mt_guc_statistics_exposure == MT_EXPOSURE_HIDE)
 		rel->statlist = NIL;
+}
+
+static void
+relation_info(MT_RELATION_INFO_PARAMS)
+{
+	if (previous_relation_info)
+		previous_relation_info(MT_RELATION_INFO_ARGS);
+	if (unlikely(mt_guc_index_exposure != MT_EXPOSURE_ALLOW ||
+				 mt_guc_statistics_exposure != MT_EXPOSURE_ALLOW))
+		hide(MT_RELATION_INFO_ARGS);
 }
 
 /* ---- statistics ---- */
@@ -120,7 +126,7 @@ static bool
 relation_stats(PlannerInfo *root, RangeTblEntry *entry, AttrNumber column,
 			   VariableStatData *vardata)
 {
-	if (mt_guc_statistics_exposure == MT_EXPOSURE_HIDE &&
+	if (unlikely(mt_guc_statistics_exposure == MT_EXPOSURE_HIDE) &&
 		entry->rtekind == RTE_RELATION && MtIsActive())
 		for (int varno = 1; varno < root->simple_rel_array_size; varno++)
 			if (root->simple_rte_array[varno] == entry &&
@@ -133,7 +139,7 @@ relation_stats(PlannerInfo *root, RangeTblEntry *entry, AttrNumber column,
 static bool
 index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *vardata)
 {
-	if (mt_guc_statistics_exposure == MT_EXPOSURE_HIDE && index >= FirstNormalObjectId &&
+	if (unlikely(mt_guc_statistics_exposure == MT_EXPOSURE_HIDE) && index >= FirstNormalObjectId &&
 		MtIsActive())
 	{
 		Oid			relid = IndexGetRelation(index, true);

@@ -54,8 +54,6 @@ static Lift *current = NULL;
 static bool
 is_current(PlannerInfo *root)
 {
-	if (current == NULL)
-		return false;
 	while (root->parent_root != NULL)
 		root = root->parent_root;
 	return root->parse == current->query;
@@ -296,15 +294,13 @@ add_index_paths(PlannerInfo *root, RelOptInfo *rel, RestrictInfo *tenant, List *
 	current->is_used = true;
 }
 
-static void
-lift(PlannerInfo *root, RelOptInfo *rel, Index varno, RangeTblEntry *entry)
+static pg_noinline void
+lift_relation(PlannerInfo *root, RelOptInfo *rel, Index varno, RangeTblEntry *entry)
 {
 	MtTenantFilter filter;
 	RestrictInfo *tenant;
 	List	   *usable;
 
-	if (previous_pathlist)
-		previous_pathlist(root, rel, varno, entry);
 	if (!is_current(root) || !is_scanned(rel, entry) ||
 		(!has_waiting(rel, rel->baserestrictinfo) && !has_waiting(rel, rel->joininfo)) ||
 		!find_filter(root, varno, &filter))
@@ -315,6 +311,15 @@ lift(PlannerInfo *root, RelOptInfo *rel, Index varno, RangeTblEntry *entry)
 	usable = usable_indexes(root, rel, tenant, &filter);
 	if (usable != NIL)
 		add_index_paths(root, rel, tenant, usable);
+}
+
+static void
+lift(PlannerInfo *root, RelOptInfo *rel, Index varno, RangeTblEntry *entry)
+{
+	if (previous_pathlist)
+		previous_pathlist(root, rel, varno, entry);
+	if (current != NULL)
+		lift_relation(root, rel, varno, entry);
 }
 
 /* ---- which statements: those with a condition that is not leakproof ---- */
@@ -372,21 +377,19 @@ has_leaky_condition(Node *node, void *context)
 static bool
 may_lift(Query *query)
 {
-	return mt_guc_lift_conditions && query->hasRowSecurity && MtGuardIsOn() &&
+	return mt_guc_lift_conditions && MtGuardIsOn() &&
 		MtContextPlannerDepth() == 1 &&
 		(query->commandType == CMD_MERGE || has_leaky_condition((Node *) query, NULL));
 }
 
-PlannedStmt *
-MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
+static pg_noinline PlannedStmt *
+plan_lifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
 {
 	Lift	   *outer = current;
 	Lift		lifted = {.query = parse,.is_folded = is_folded};
 	Query	   *copy;
 	PlannedStmt *volatile result;
 
-	if (!may_lift(parse))
-		return plan(MT_PLANNER_ARGS);
 	copy = copyObject(parse);
 	current = &lifted;
 	PG_TRY();
@@ -401,6 +404,14 @@ MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
 	if (!lifted.is_used || MtGuardIsOrdered(result, is_folded))
 		return result;
 	parse = copy;
+	return plan(MT_PLANNER_ARGS);
+}
+
+PlannedStmt *
+MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
+{
+	if (parse->hasRowSecurity && may_lift(parse))
+		return plan_lifted(plan, is_folded, MT_PLANNER_ARGS);
 	return plan(MT_PLANNER_ARGS);
 }
 

@@ -342,8 +342,8 @@ names_observed(const PlannedStmt *statement)
 static bool
 is_observing(void)
 {
-	return MtObservationsAvailable() && MtGuardIsOn() &&
-		MtContextGet()->state == MT_STATE_TENANT && !InNoForceRLSOperation();
+	return MtContextGet()->state == MT_STATE_TENANT && MtObservationsAvailable() &&
+		MtGuardIsOn() && !InNoForceRLSOperation();
 }
 
 void
@@ -436,13 +436,29 @@ observe_plan(Plan *plan, List *range_table)
 		modify->withCheckOptionLists = all;
 }
 
+/* Does the statement write to an observed table? */
+static bool
+writes_observed(const PlannedStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->resultRelations)
+	{
+		Oid			relid = rt_fetch(lfirst_int(cell), statement->rtable)->relid;
+
+		if (OidIsValid(MtProtectionOf(relid)->observed_as))
+			return true;
+	}
+	return false;
+}
+
 void
 MtGuardObservePlan(PlannedStmt *statement)
 {
 	ListCell   *cell;
 
-	if ((statement->commandType == CMD_SELECT && !statement->hasModifyingCTE) ||
-		!MtObservationsAvailable() || !OidIsValid(MtObserverOid()) || InNoForceRLSOperation())
+	if (statement->resultRelations == NIL || !MtObservationsAvailable() ||
+		!OidIsValid(MtObserverOid()) || InNoForceRLSOperation() || !writes_observed(statement))
 		return;
 	observe_plan(statement->planTree, statement->rtable);
 	foreach(cell, statement->subplans)

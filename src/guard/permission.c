@@ -17,6 +17,7 @@
 #include "base/extension.h"
 #include "base/names.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_statistic.h"
 #include "catalog/pg_statistic_ext_data.h"
@@ -68,8 +69,8 @@ is_recorded(const MtPermission *permission)
 
 /* A subtransaction that fails takes the rows of its records along. */
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		recorded_count = 0;
@@ -78,7 +79,7 @@ subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
 void
 MtGuardPermissionInit(void)
 {
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnSubEnd(subtransaction_ended);
 }
 
 static void
@@ -305,6 +306,12 @@ check_supervised(const MtPermission *permission, MtDenial *denial)
 				  "Writing takes a credential of the tenant itself.");
 }
 
+static bool
+is_statistics(Oid relid)
+{
+	return relid == StatisticRelationId || relid == StatisticExtDataRelationId;
+}
+
 /*
  * Values of every tenant's rows lie in the server's statistics; pg_stats hides
  * them where row security is active, and reads them as its owner.
@@ -312,8 +319,7 @@ check_supervised(const MtPermission *permission, MtDenial *denial)
 static bool
 check_catalog(const MtPermission *permission, MtDenial *denial)
 {
-	if ((permission->relid != StatisticRelationId &&
-		 permission->relid != StatisticExtDataRelationId) ||
+	if (!is_statistics(permission->relid) ||
 		permission->required == 0 ||
 		(OidIsValid(permission->check_as_user) && superuser_arg(permission->check_as_user)) ||
 		(MtAccessCapabilities() & MT_MAY_BYPASS_READ))
@@ -321,6 +327,25 @@ check_catalog(const MtPermission *permission, MtDenial *denial)
 	return MtDeny(denial, MT_ERRCODE_REFUSED_BY_GUARD,
 				  "the server's statistics hold values of every tenant's rows", NULL,
 				  "Use the view pg_stats, or a role with a recorded bypass.");
+}
+
+/*
+ * Is it nobody's data, so that there is nothing to check? Most relations of a
+ * database without tenants are; what is certain costs a look at the cache.
+ */
+static bool
+is_nobodys(const MtPermission *permission)
+{
+	const MtProtection *protection;
+
+	if (permission->relid < FirstNormalObjectId)
+		return !is_statistics(permission->relid);
+	if (permission->required == 0)
+		return true;
+	if (MtContextGet()->kind == MT_KIND_SUPERVISED)
+		return false;
+	protection = MtProtectionOf(permission->relid);
+	return protection->class == MT_CLASS_NONE && !OidIsValid(protection->observed_as);
 }
 
 static bool
@@ -375,18 +400,13 @@ is_filtered_for_validation(const MtPermission *permission)
  * from the statistics. Where row security does not apply, nothing keeps those
  * values from them. So what needs no execution to be refused is refused here.
  */
-static void
+static pg_noinline void
 check_before_planning(const MtPermission *permission)
 {
-	const MtProtection *protection;
 	MtDenial	denial;
 	bool		needs_context;
 
-	if (permission->required == 0 || permission->relid < FirstNormalObjectId)
-		return;
-	protection = MtProtectionOf(permission->relid);
-	if (MtClassIsFiltered(protection->class) &&
-		!check_filter(permission, protection, &needs_context, &denial))
+	if (!check_filter(permission, MtProtectionOf(permission->relid), &needs_context, &denial))
 		MtDenialRaise(&denial);
 }
 
@@ -397,6 +417,7 @@ check_query_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
+		check_stack_depth();
 		MtGuardCheckQuery((Query *) node);
 		return false;
 	}
@@ -412,12 +433,13 @@ MtGuardCheckQuery(Query *query)
 {
 	ListCell   *cell;
 
-	check_stack_depth();
 	foreach(cell, MtPermissionsOfQuery(query))
 	{
 		MtPermission permission;
 
-		if (MtPermissionOf(lfirst(cell), &permission))
+		if (MtPermissionOf(lfirst(cell), &permission) && permission.required != 0 &&
+			permission.relid >= FirstNormalObjectId &&
+			MtClassIsFiltered(MtProtectionOf(permission.relid)->class))
 			check_before_planning(&permission);
 	}
 	if (query->hasSubLinks)
@@ -437,19 +459,17 @@ MtGuardCheckQuery(Query *query)
 }
 
 /*
- * Is this the statement of a foreign key? It names one relation, two over
- * periods, as the current user. The relations that a rule or a view brings in are
- * checked as its owner.
+ * Is this the statement of a foreign key? Asked where FORCE is missing. It names one
+ * relation, two over periods, as the current user. The relations that a rule or a
+ * view brings in are checked as its owner.
  */
-static bool
+static pg_noinline bool
 is_referential_statement(List *permissions)
 {
 	ListCell   *cell;
 	Oid			relids[2] = {InvalidOid, InvalidOid};
 	int			count = 0;
 
-	if (!InNoForceRLSOperation())
-		return false;
 	foreach(cell, permissions)
 	{
 		MtPermission permission;
@@ -466,10 +486,10 @@ is_referential_statement(List *permissions)
 		(MtGuardReferenceText() == NULL && MtReferOverPeriods(relids[0], relids[1]));
 }
 
-bool
-MtGuardCheckPermissions(List *permissions, bool raise)
+static pg_noinline bool
+check_permissions(List *permissions, bool raise)
 {
-	bool		is_referential = is_referential_statement(permissions);
+	bool		is_referential = InNoForceRLSOperation() && is_referential_statement(permissions);
 	MtCounted	counted = {.tables = {NIL}};
 	ListCell   *cell;
 
@@ -491,6 +511,27 @@ MtGuardCheckPermissions(List *permissions, bool raise)
 		}
 		else if (!check_relation(&permission, is_referential, &counted, &denial))
 			MtDenialRaise(&denial);
+	}
+	return true;
+}
+
+/*
+ * Statements on nobody's data are the only ones that pay for nothing, so they are
+ * seen through first. Not COPY, which has brought no context here yet.
+ */
+bool
+MtGuardCheckPermissions(List *permissions, bool raise)
+{
+	ListCell   *cell;
+
+	if (unlikely(MtGuardIsCopy()))
+		return check_permissions(permissions, raise);
+	foreach(cell, permissions)
+	{
+		MtPermission permission;
+
+		if (MtPermissionOf(lfirst(cell), &permission) && !is_nobodys(&permission))
+			return check_permissions(permissions, raise);
 	}
 	return true;
 }

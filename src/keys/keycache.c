@@ -11,12 +11,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
 #include "base/memory.h"
 #include "base/settings.h"
+#include "base/transaction.h"
 #include "keys/decision.h"
 #include "keys/keycache.h"
 #include "keys/keymaker.h"
@@ -89,7 +89,6 @@ static int	ready_count = 0;
 static unsigned char *free_secrets = NULL;	/* each begins with a pointer to
 											 * the next */
 static uint64 tables_changed = 1;
-static bool has_new_keys = false;	/* made or loaded in this transaction */
 static bool has_unreported = false;
 static Entry *last_opened = NULL;
 static Entry *last_sealing = NULL;
@@ -101,6 +100,10 @@ current_generation(void)
 	return tables_changed + MtRegistryGeneration();
 }
 
+/*
+ * Also told when a row that this transaction wrote is rolled back, so that a key which
+ * is not there any more seals nothing.
+ */
 static void
 relation_changed(Oid relid)
 {
@@ -273,7 +276,7 @@ remove_old(void)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	dlist_iter	iter;
 
@@ -282,32 +285,22 @@ transaction_ended(XactEvent event, void *arg)
 		return;
 
 	/*
-	 * A key whose row was rolled back, or waits for a second phase, must seal
-	 * nothing any more.
+	 * A key whose row waits for a second phase may still be rolled back. Where
+	 * it is rolled back now, the server tells relation_changed().
 	 */
-	if (has_new_keys && (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE))
+	if (event == XACT_EVENT_PREPARE)
 		tables_changed++;
-	has_new_keys = false;
 	if (has_unreported)
 		dlist_foreach(iter, &entries_used)
 			report_uses(dlist_container(Entry, used, iter.cur));
 	has_unreported = false;
 }
 
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && has_new_keys)
-		tables_changed++;
-}
-
 void
 MtKeyCacheInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
 }
 
 /* ---- making entries ---- */
@@ -412,7 +405,6 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 	entry->uses = row->uses;
 	entry->secret = place;
 	dlist_push_head(&entries_used, &entry->used);
-	has_new_keys = true;
 
 	if (!MtKeyUnwrap(row, secret, denial))
 	{
@@ -584,6 +576,8 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 		!check_uses(entry, denial))
 		return NULL;
 	entry->unreported++;
+	if (!has_unreported)
+		MtTransactionNote();
 	has_unreported = true;
 	return &entry->key;
 }

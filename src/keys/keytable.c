@@ -18,6 +18,7 @@
 #include "keys/keytable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -328,16 +329,14 @@ write_row(Relation relation, HeapTuple tuple, ItemPointer old)
 	FreeExecutorState(estate);
 }
 
-/*
- * No session is told: none remembers that a key is not there. What replaces one is
- * told by the change of the other's row.
- */
 static void
 insert_row(MtTable table, Datum *values, bool *nulls)
 {
 	Relation	relation = table_open(MtTableOid(table), RowExclusiveLock);
 
 	write_row(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls), NULL);
+	/* Also so that this session forgets the key if the row is rolled back. */
+	CacheInvalidateRelcache(relation);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }

@@ -42,12 +42,14 @@ PG_FUNCTION_INFO_V1(mt_is_current);
 #define BLIND_INDEX_MIN_BITS 8
 #define BLIND_INDEX_MAX_BITS (MT_MAC_BYTES * 8)
 
-/* A context as associated data: its length, big endian, and its bytes. */
+/* A context as associated data: its length and its bytes, for AES-SIV only the bytes. */
 typedef struct BoundContext
 {
 	bool		is_bound;
 	size_t		length;
 	unsigned char *bytes;
+	const unsigned char *bare;
+	size_t		bare_length;
 	unsigned char buffer[256];
 } BoundContext;
 
@@ -60,20 +62,20 @@ read_context(FunctionCallInfo fcinfo, int argument, BoundContext *context)
 	uint32		length;
 
 	context->is_bound = PG_NARGS() > argument && !PG_ARGISNULL(argument);
-	context->length = 0;
+	context->length = context->bare_length = 0;
 	context->bytes = NULL;
+	context->bare = NULL;
 	if (!context->is_bound)
 		return;
 	value = PG_GETARG_TEXT_PP(argument);
 	length = VARSIZE_ANY_EXHDR(value);
-	context->length = sizeof(uint32) + length;
+	context->length = MT_CONTEXT_PREFIX + length;
 	context->bytes = context->length <= sizeof(context->buffer) ? context->buffer :
 		palloc(context->length);
-	context->bytes[0] = length >> 24;
-	context->bytes[1] = length >> 16;
-	context->bytes[2] = length >> 8;
-	context->bytes[3] = length;
-	memcpy(context->bytes + sizeof(uint32), VARDATA_ANY(value), length);
+	MtContextPrefix(context->bytes, length);
+	memcpy(context->bytes + MT_CONTEXT_PREFIX, VARDATA_ANY(value), length);
+	context->bare = context->bytes + MT_CONTEXT_PREFIX;
+	context->bare_length = length;
 }
 
 /*
@@ -227,7 +229,7 @@ mt_encrypt_deterministic(PG_FUNCTION_ARGS)
 	out = (unsigned char *) VARDATA(result);
 	MtCiphertextWriteHeader(out, MT_SUITE_SIV, context.is_bound, key->id);
 	out += MT_CIPHERTEXT_HEADER;
-	if (MtSivSeal(key->tools->siv[context.is_bound], context.bytes, context.length,
+	if (MtSivSeal(key->tools->siv[context.is_bound], context.bare, context.bare_length,
 				  VARDATA_ANY(value), length, out + MT_TAG_BYTES, out) != MT_CIPHER_OK)
 		fail_encryption();
 	PG_RETURN_BYTEA_P(result);
@@ -294,7 +296,7 @@ decrypt(FunctionCallInfo fcinfo, bool *is_forged, MtDenial *denial)
 	if (parts.suite == MT_SUITE_GCM)
 		status = open_gcm(key, &parts, &context, out);
 	else
-		status = MtSivOpen(key->tools->siv[parts.is_bound], context.bytes, context.length,
+		status = MtSivOpen(key->tools->siv[parts.is_bound], context.bare, context.bare_length,
 						   parts.text, parts.length, out, parts.tag);
 	if (status == MT_CIPHER_OK)
 		return result;

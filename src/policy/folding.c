@@ -294,8 +294,8 @@ is_planned_ahead(void)
  * In a session that changes tenants, a plan that is kept is cheaper left general
  * than made anew for each - except over many partitions.
  */
-bool
-MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
+static pg_noinline bool
+fold_for_tenant(Query *query, const char *text, ParamListInfo parameters)
 {
 	Folding		folding = {.context = MtContextGet()};
 	bool		is_once = is_for_once(text, parameters);
@@ -314,6 +314,12 @@ MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
 	else if (parameters == NULL)
 		guesses++;
 	return true;
+}
+
+bool
+MtFoldQuery(Query *query, const char *text, ParamListInfo parameters)
+{
+	return MtContextGet()->state == MT_STATE_TENANT && fold_for_tenant(query, text, parameters);
 }
 
 /* ---- the mark ---- */
@@ -367,14 +373,12 @@ is_for(const PlannedStmt *statement, const MtContext *context)
 	return true;
 }
 
-bool
-MtFoldCheck(const PlannedStmt *statement)
+static pg_noinline void
+check_tenant(const PlannedStmt *statement)
 {
 	const MtContext *context = MtContextGet();
 	MtDenial	denial;
 
-	if (!is_folded(statement))
-		return false;
 	if (context->state != MT_STATE_TENANT)
 	{
 		MtContextDenyMissing(&denial);
@@ -389,6 +393,14 @@ MtFoldCheck(const PlannedStmt *statement)
 				errmsg("this statement was planned for another tenant"),
 				errhint("Run it again."));
 	}
+}
+
+bool
+MtFoldCheck(const PlannedStmt *statement)
+{
+	if (likely(!is_folded(statement)))
+		return false;
+	check_tenant(statement);
 	return true;
 }
 

@@ -29,6 +29,7 @@
 #include "base/extension.h"
 #include "base/names.h"
 #include "base/tablescan.h"
+#include "base/transaction.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -123,6 +124,7 @@ add_note(const Note *note)
 		note_space *= 2;
 		notes = repalloc_huge(notes, note_space * sizeof(Note));
 	}
+	MtTransactionNote();
 	notes[note_count] = *note;
 	notes[note_count++].subid = GetCurrentSubTransactionId();
 }
@@ -397,7 +399,7 @@ check_new_tables(void)
 }
 
 static void
-transaction_ends(XactEvent event, void *arg)
+transaction_ends(XactEvent event)
 {
 	if (note_count == 0)
 		return;
@@ -411,17 +413,17 @@ transaction_ends(XactEvent event, void *arg)
 }
 
 static void
-subtransaction_ends(SubXactEvent event, SubTransactionId mySubid,
-					SubTransactionId parentSubid, void *arg)
+subtransaction_ends(SubXactEvent event, SubTransactionId subid,
+					SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
-		for (int i = note_count - 1; i >= 0 && notes[i].subid == mySubid; i--)
-			notes[i].subid = parentSubid;
+		for (int i = note_count - 1; i >= 0 && notes[i].subid == subid; i--)
+			notes[i].subid = parent;
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		while (note_count > 0 && notes[note_count - 1].subid == mySubid)
+		while (note_count > 0 && notes[note_count - 1].subid == subid)
 			note_count--;
 		/* The row that told of earlier ones may be gone. */
 		told_count = 0;
@@ -431,8 +433,8 @@ subtransaction_ends(SubXactEvent event, SubTransactionId mySubid,
 void
 MtNewTableInit(void)
 {
-	RegisterXactCallback(transaction_ends, NULL);
-	RegisterSubXactCallback(subtransaction_ends, NULL);
+	MtTransactionOnEnd(transaction_ends);
+	MtTransactionOnSubEnd(subtransaction_ends);
 }
 
 /* ---- event triggers ---- */

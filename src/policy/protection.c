@@ -57,16 +57,17 @@ PG_FUNCTION_INFO_V1(mt_protection);
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static bool must_forget_all = true;
-static uint64 changes = 1;
+static uint64 changes;			/* begins with 1 */
 static uint64 cache_extension_generation = 0;
 
 /*
  * Entries found lately, by relid: most statements are about few relations, and
- * short. All are forgotten with the first change to any relation.
+ * short. All are forgotten with the first change to any relation, or to the extension:
+ * their stamp is the sum of both, which only grow.
  */
 #define RECENT_LIMIT 64
+static uint64 recent_stamp;
 static MtProtection *recent[RECENT_LIMIT];
-static uint64 recent_changes = 0;
 
 /* ---- the generated expressions ---- */
 
@@ -397,6 +398,7 @@ relation_changed(Oid relid)
 void
 MtProtectionInit(void)
 {
+	changes = 1;
 	MtInvalidationOnRelation(relation_changed);
 }
 
@@ -659,13 +661,18 @@ examine(Oid relid, MtProtection *out)
 	}
 }
 
-static const MtProtection *
+static pg_noinline const MtProtection *
 find_or_examine(Oid relid)
 {
 	static MtProtection unstable;
 	MtProtection *entry;
 	uint64		before;
 
+	if (recent_stamp != changes + MtExtensionGeneration())
+	{
+		memset(recent, 0, sizeof(recent));
+		recent_stamp = changes + MtExtensionGeneration();
+	}
 	prepare_cache();
 	entry = hash_search(cache, &relid, HASH_FIND, NULL);
 	if (entry != NULL && entry->is_valid)
@@ -701,16 +708,10 @@ find_or_examine(Oid relid)
 const MtProtection *
 MtProtectionOf(Oid relid)
 {
-	const MtProtection *entry;
+	const MtProtection *entry = recent[relid % RECENT_LIMIT];
 
-	if (recent_changes != changes)
-	{
-		memset(recent, 0, sizeof(recent));
-		recent_changes = changes;
-	}
-	entry = recent[relid % RECENT_LIMIT];
-	if (entry != NULL && entry->relid == relid && !must_forget_all &&
-		cache_extension_generation == MtExtensionGeneration())
+	if (likely(recent_stamp == changes + MtExtensionGeneration() &&
+			   entry != NULL && entry->relid == relid))
 		return entry;
 	return find_or_examine(relid);
 }

@@ -21,6 +21,7 @@
 #include "base/extension.h"
 #include "base/settings.h"
 #include "base/slots.h"
+#include "base/transaction.h"
 #include "crypto/keyring.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
@@ -64,6 +65,21 @@ static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 static bool is_session_forsaken = false;
 static bool was_session_challenged = false; /* in this transaction */
 static uint64 session_keys = 0; /* their fingerprint when it was set */
+
+/*
+ * What the session offered when last asked: asked again when another user or other
+ * profiles may say otherwise. The token and the reason stay what they were when the
+ * session began, and a session-scoped context that comes resets is_none.
+ */
+typedef struct Offer
+{
+	bool		is_none;		/* nothing at all */
+	bool		is_bound;
+	Oid			session_user;
+	uint64		generation;		/* of profiles */
+} Offer;
+
+static Offer offer;
 
 /* A copy of the current tenant in TopTransactionContext, once it is asked for. */
 static const pg_uuid_t *tenant_copy = NULL;
@@ -225,6 +241,7 @@ static void
 assign_session_context(const char *newval, void *extra)
 {
 	session_context = extra ? (const MtContext *) extra : &no_context;
+	offer.is_none = false;
 }
 
 /* The only writer of both GUCs. */
@@ -261,7 +278,7 @@ set_context(const MtContext *context, GucAction action)
 static bool
 lock_is_held(void)
 {
-	return MyProc != NULL && lock.lxid != InvalidLocalTransactionId &&
+	return lock.lxid != InvalidLocalTransactionId && MyProc != NULL &&
 		lock.lxid == MtLocalTransactionId();
 }
 
@@ -274,18 +291,19 @@ take_lock(const MtContext *identity)
 	lock.identity = *identity;
 	lock.is_used = was_used;
 	last_context_lxid = lock.lxid;
+	MtTransactionNote();
 }
 
 static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
+subtransaction_ended(SubXactEvent event, SubTransactionId subid,
+					 SubTransactionId parent)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && was_session_challenged)
 		is_session_forsaken = true;
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	if (event == XACT_EVENT_ABORT && was_session_challenged)
 		is_session_forsaken = true;
@@ -293,6 +311,7 @@ transaction_ended(XactEvent event, void *arg)
 		event == XACT_EVENT_PREPARE)
 	{
 		lock.lxid = InvalidLocalTransactionId;
+		lock.is_used = false;
 		was_session_challenged = false;
 	}
 	/* The context went first; its memory goes soon. */
@@ -339,13 +358,14 @@ MtContextTenant(void)
 	copy = MemoryContextAlloc(TopTransactionContext, sizeof(pg_uuid_t));
 	*copy = current_context->tenant;
 	tenant_copy = copy;
+	MtTransactionNote();
 	return copy;
 }
 
 bool
 MtContextIsUsed(void)
 {
-	return lock_is_held() && lock.is_used;
+	return lock.is_used && lock_is_held();
 }
 
 void
@@ -572,6 +592,7 @@ MtContextForsakeSession(void)
 {
 	was_session_challenged = true;
 	is_session_forsaken = true;
+	MtTransactionNote();
 }
 
 void
@@ -748,13 +769,10 @@ offer_context(MtContext *out)
 	return offer_system(out);
 }
 
-/* Quickly: is it certain that this session has nothing to offer? */
+/* Is it certain that this session has nothing to offer? */
 static bool
 nothing_to_offer(void)
 {
-	static Oid	seen_session = InvalidOid;
-	static uint64 seen_generation = 0;
-	static bool seen_binding = false;
 	MtBinding	binding;
 
 	if ((mt_guc_token != NULL && mt_guc_token[0] != '\0') ||
@@ -763,19 +781,21 @@ nothing_to_offer(void)
 		return false;
 	if (!MtIsActive())
 		return true;
-	if (seen_session != GetSessionUserId() ||
-		seen_generation != MtAccessGeneration())
+	if (offer.session_user != GetSessionUserId() ||
+		offer.generation != MtAccessGeneration())
 	{
+		offer.is_none = false;
 		MtAccessBinding(&binding);
-		seen_session = GetSessionUserId();
-		seen_generation = MtAccessGeneration();
-		seen_binding = binding.is_bound;
+		offer.session_user = GetSessionUserId();
+		offer.generation = MtAccessGeneration();
+		offer.is_bound = binding.is_bound;
 	}
-	return !seen_binding;
+	offer.is_none = !offer.is_bound;
+	return offer.is_none;
 }
 
-void
-MtContextMaterialise(void)
+static pg_noinline void
+materialise(void)
 {
 	MtContext	context;
 
@@ -791,6 +811,16 @@ MtContextMaterialise(void)
 	announce(&context);
 	set_context(&context, GUC_ACTION_LOCAL);
 	take_lock(&context);
+}
+
+/* Also where the lock is held, which offers nothing by itself. */
+void
+MtContextMaterialise(void)
+{
+	if (likely(offer.is_none && offer.generation == MtAccessGeneration() &&
+			   offer.session_user == GetSessionUserId()))
+		return;
+	materialise();
 }
 
 bool
@@ -851,7 +881,7 @@ MtContextInit(void)
 							   GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE |
 							   GUC_NOT_IN_SAMPLE,
 							   check_context, assign_session_context, NULL);
-	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
+	MtTransactionOnSubEnd(subtransaction_ended);
 	MtAuditSetIdentitySource(identify_for_audit);
 }

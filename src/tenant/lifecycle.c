@@ -7,9 +7,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/errors.h"
 #include "base/slots.h"
+#include "base/transaction.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "tenant/access.h"
@@ -30,7 +30,7 @@ static int	pending_count = 0;
  * later sees the epoch and reads the new state.
  */
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	if (event == XACT_EVENT_PRE_PREPARE && pending_count > 0)
 		ereport(ERROR,
@@ -51,7 +51,7 @@ transaction_ended(XactEvent event, void *arg)
 void
 MtLifecycleInit(void)
 {
-	RegisterXactCallback(transaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
 }
 
 /*
@@ -73,6 +73,7 @@ mt_end_sessions(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("too many tenants suspended with terminate in one transaction"),
 				errhint("Commit after every %d tenants.", MAX_PENDING));
+	MtTransactionNote();
 	pending[pending_count++] = MtSlotTenantKey(PG_GETARG_UUID_P(0));
 	PG_RETURN_VOID();
 }

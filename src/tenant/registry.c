@@ -10,11 +10,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
 #include "base/slots.h"
 #include "base/tablescan.h"
+#include "base/transaction.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
@@ -65,7 +65,7 @@ relation_changed(Oid relid)
 }
 
 static void
-transaction_ended(XactEvent event, void *arg)
+transaction_ended(XactEvent event)
 {
 	/*
 	 * After the commit is visible and before the invalidations go out: a
@@ -82,7 +82,7 @@ void
 MtRegistryInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
-	RegisterXactCallback(transaction_ended, NULL);
+	MtTransactionOnEnd(transaction_ended);
 }
 
 uint64
@@ -286,5 +286,6 @@ mt_own_table_changed(PG_FUNCTION_ARGS)
 		elog(ERROR, "mt_own_table_changed: not called as a trigger");
 	CacheInvalidateRelcache(data->tg_relation);
 	has_changed_registry = true;
+	MtTransactionNote();
 	PG_RETURN_POINTER(NULL);
 }

@@ -2,10 +2,11 @@
  * keeper.c
  *	  The key keeper: the one process that loads master keys.
  *
- * A background worker in no database, on a primary and on a standby, from before recovery on. Owns
- * when the keys are loaded: at its start, when the configuration is reloaded,
- * when somebody asks, and after failures again and again, more and more seldom. A provider
- * that is down delays nobody but those who need its keys.
+ * A background worker in no database, on a primary and on a standby, from before
+ * recovery on. Owns when the keys are loaded: at its start, when the
+ * configuration is reloaded, when somebody asks, and after failures again and
+ * again, more and more seldom. A provider that is down delays nobody but those
+ * who need its keys.
  *
  * Security: it loads what the administrator's settings name and does nothing
  * else; no outside input is parsed or verified where an HSM is logged in.
@@ -23,7 +24,6 @@
 #include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/ps_status.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 #include "worker/keeper.h"

@@ -39,6 +39,7 @@ sub closed
 }
 
 closed('an application makes one', 'CREATE TABLE watched.t (tenant_id uuid, n int)');
+closed('an application makes one later in its session', 'SELECT 1; CREATE TABLE watched.t (n int)');
 closed('in a function of its own', 'CREATE FUNCTION free.f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE TABLE watched.t (n int); END $$; SELECT free.f(); DROP FUNCTION free.f()');
 closed('behind a savepoint that is rolled back', 'BEGIN; CREATE TABLE watched.t (n int); SAVEPOINT s; CREATE TABLE watched.u (n int); ROLLBACK TO s; COMMIT');
 closed('behind a savepoint that is released', 'BEGIN; SAVEPOINT s; CREATE TABLE watched.t (n int); RELEASE s; SAVEPOINT r; SELECT 1/0; ROLLBACK TO r; COMMIT');

@@ -18,7 +18,9 @@
  * ratio to its raw work (the median of the rounds' ratios; 1 for those
  * themselves), separated by tabs.
  */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* sched_setaffinity() */
+#endif
 
 #include <errno.h>
 #include <sched.h>

@@ -638,5 +638,6 @@ main(void)
 	MtSivFree(siv);
 	MtMacFree(mac);
 	printf("1..%d\n", test_count);
+	fflush(stdout);				/* a sanitizer may end the program before */
 	return failure_count > 0;
 }

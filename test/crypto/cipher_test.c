@@ -388,7 +388,7 @@ model_cmac(const unsigned char *key, int key_bytes, const unsigned char *data,
 {
 	EVP_MAC    *mac = EVP_MAC_fetch(NULL, "CMAC", NULL);
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
-	char		cipher[16];
+	char		cipher[32];
 	OSSL_PARAM	params[2];
 	size_t		out_length;
 
@@ -962,5 +962,6 @@ main(void)
 	test_randomness();
 	ok(ERR_peek_error() == 0, "no error is left behind");
 	printf("1..%d\n", test_count);
+	fflush(stdout);				/* a sanitizer may end the program before */
 	return failure_count > 0;
 }

@@ -485,5 +485,6 @@ main(void)
 	test_aad();
 	ok(ERR_peek_error() == 0, "no error is left behind");
 	printf("1..%d\n", test_count);
+	fflush(stdout);				/* a sanitizer may end the program before */
 	return failure_count > 0;
 }

@@ -50,6 +50,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	unsigned char ours[MT_SECRET_BYTES];
 	unsigned char expected[MT_SECRET_BYTES];
 	unsigned char kcv[MT_KCV_BYTES];
+	unsigned char aad[MT_AAD_MAX];
 
 	(void) argc;
 	(void) argv;
@@ -81,7 +82,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 			 MtGcmSealEnd(gcms[0], expected) == MT_CIPHER_INTERNAL &&
 			 MtGcmOpenEnd(gcms[0], expected) == MT_CIPHER_INTERNAL &&
 			 ERR_peek_error() == 0, "without a beginning there is nothing");
-	PROPERTY(MtAadWrite(ours, zeros, zeros, "a purpose that is longer than a name of the server's can ever be.", 'd') == 0,
+	PROPERTY(MtAadWrite(aad, zeros, zeros, "a purpose that is longer than a name of the server's can ever be.", 'd') == 0,
 			 "a purpose that is too long has no associated data");
 	MtGcmFree(NULL);
 	MtSivFree(NULL);
@@ -166,7 +167,7 @@ open_parts(int key, const unsigned char *value, const MtCiphertext *parts,
 static bool
 is_opened(const unsigned char *value, size_t length, const Surroundings *around)
 {
-	unsigned char *copy = malloc(length);
+	unsigned char *copy = calloc(1, length);
 	unsigned char *out;
 	MtCiphertext parts;
 	int			key;
@@ -329,7 +330,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > LONGEST)
 		return 0;
-	value = malloc(size);
+	value = calloc(1, size);
 	if (size > 0)
 		memcpy(value, data, size);
 	for (size_t i = 0; i < size; i++)

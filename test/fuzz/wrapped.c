@@ -55,7 +55,7 @@ unwrap(int wrapping, const MtWrapBinding *binding, const unsigned char *wrapped,
 	   size_t length, unsigned char *key)
 {
 	size_t		key_length = length > OVERHEAD ? length - OVERHEAD : 0;
-	unsigned char *copy = malloc(length);
+	unsigned char *copy = calloc(1, length);
 	unsigned char *out = malloc(key_length);
 	MtWrapStatus status;
 
@@ -165,7 +165,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	wrapped = data + 1;
 	length = size - 1;
 
-	copy = malloc(length);
+	copy = calloc(1, length);
 	if (length > 0)
 		memcpy(copy, wrapped, length);
 	is_wrapped = length > OVERHEAD && length <= LONGEST_KEY + OVERHEAD && wrapped[0] == 1 && wrapped[1] == 1;

@@ -42,6 +42,8 @@ SELECT set_eq(
 	('revoke_access', 'role name', 'void', 'volatile', 'unsafe', 'invoker'),
 	('add_signing_key', 'kid text, algorithm text, public_key text DEFAULT NULL::text, secret_file text DEFAULT NULL::text, kinds text[] DEFAULT ''{tenant}''::text[], tenants text[] DEFAULT NULL::text[], roles name[] DEFAULT NULL::name[], max_lifetime interval DEFAULT ''00:05:00''::interval, not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, not_after timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
 	('revoke_signing_key', 'kid text, reason text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('wrap_signing_secret', 'kid text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('reload_master_keys', '', 'void', 'volatile', 'unsafe', 'invoker'),
 	('adopt_clone', 'rotate_keys boolean', 'void', 'volatile', 'unsafe', 'invoker'),
 	-- tenants and members
 	('create_tenant', 'slug text, name text DEFAULT NULL::text, number bigint DEFAULT NULL::bigint, id uuid DEFAULT NULL::uuid', 'uuid', 'volatile', 'unsafe', 'definer'),
@@ -110,7 +112,10 @@ SELECT set_eq(
 		('tenants', 'created_at', 'timestamp with time zone'),
 		('audit_log', 'id', 'uuid'), ('audit_log', 'at', 'timestamp with time zone'), ('audit_log', 'event', 'text'), ('audit_log', 'source', 'text'),
 		('audit_log', 'outcome', 'text'), ('audit_log', 'tenant_id', 'uuid'), ('audit_log', 'principal', 'text'), ('audit_log', 'session_role', 'name'),
-		('audit_log', 'object', 'text'), ('audit_log', 'detail', 'jsonb') $$,
+		('audit_log', 'object', 'text'), ('audit_log', 'detail', 'jsonb'),
+		('mek_status', 'version', 'integer'), ('mek_status', 'id', 'text'), ('mek_status', 'is_current', 'boolean'),
+		('mek_status', 'loaded_at', 'timestamp with time zone'), ('mek_status', 'provider', 'text'), ('mek_status', 'state', 'text'),
+		('mek_status', 'error', 'text'), ('mek_status', 'next_try', 'timestamp with time zone') $$,
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
 	'{table_name,class,tenant_column,column_type,mode,is_intact,finding}'::name[], 'the view of tables has these columns');
@@ -138,7 +143,9 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	-- say only whether this database was copied, and how many findings are accepted
 	('multitenant._is_copy()'), ('multitenant._accepted_finding_count()'),
 	-- says only what happens to new tables
-	('multitenant._new_tables()') $$,
+	('multitenant._new_tables()'),
+	-- asks for the capability first
+	('multitenant._mek_status()') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
@@ -151,6 +158,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 -- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
 SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT proisstrict AND prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype) $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
+		('multitenant._wrap_signing_secret(text,text,bytea,timestamp with time zone)'),
 		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._run_as_owner(regclass,text)'),
 		('multitenant._try(name,uuid,text,boolean)'), ('multitenant.audit(text,jsonb)'), ('multitenant.system_context(text)'),
 		-- a null tenant is what they look for; null means every table
@@ -165,6 +173,8 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 	$$ VALUES ('multitenant._audit(text,uuid,text,text,jsonb)'), ('multitenant._check_signing_key(text,text,text)'),
 		('multitenant._end_sessions(uuid)'), ('multitenant._own_table_changed()'), ('multitenant._refuse_removal()'),
 		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()'),
+		('multitenant._wrap_signing_secret(text,text,bytea,timestamp with time zone)'),
+		('multitenant._master_keys()'), ('multitenant._reload_master_keys()'),
 		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._try(name,uuid,text,boolean)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
@@ -193,7 +203,7 @@ SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection') AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
-SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file')
+SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file', 'wrapped_secret')
 	AND a.attstattarget <> 0 $$, 'no statistics are kept on keys and their places');
 
 -- ---- the schema ----

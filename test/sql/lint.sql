@@ -63,6 +63,13 @@ BEGIN; SET LOCAL multitenant.guard_enabled = off; SELECT * FROM mt_lint.found; S
 BEGIN; ALTER ROLE regress_mt_app SET multitenant.guard_enabled = off; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER DATABASE :"DBNAME" SET "my.Api_Key" = 'x'; SELECT level, replace(cache_key, :'DBNAME', 'DB') FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
 BEGIN; ALTER ROLE ALL SET "my.secret" = 'x'; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;
+-- master keys: none, good ones, and everything wrong with them
+SELECT count(*) FROM multitenant._lint_master_keys(ARRAY[ROW(NULL, NULL, false, NULL, 'off', 'off', NULL, NULL, false, false, false)::multitenant._master_key]);
+SELECT count(*) FROM multitenant._lint_master_keys(ARRAY[ROW(1, '01', true, now(), 'file', 'loaded', NULL, NULL, true, true, false)::multitenant._master_key]);
+SELECT f.lint, f.level, f.object, f.detail FROM multitenant._lint_master_keys(ARRAY[
+	ROW(1, '01', false, now(), 'file', 'failing', 'It is gone.', now(), false, false, true),
+	ROW(2, NULL, false, NULL, 'file', 'failing', 'It is short.', now(), false, false, false),
+	ROW(3, NULL, false, NULL, 'file', 'starting', NULL, NULL, false, false, false)]::multitenant._master_key[]) f;
 -- modes, also of a library that does not have them yet
 SELECT f.lint, f.level, f.object FROM (VALUES ('off', 'off'), ('clean', 'warn'), ('strict', 'error'), (NULL, NULL)) AS m CROSS JOIN LATERAL multitenant._lint_modes(m.column1, m.column2) f;
 BEGIN; ALTER ROLE regress_mt_app SET "old.token" = 'x'; UPDATE pg_db_role_setting SET setconfig = '{multitenant.session_hygiene=off}' WHERE setrole = 'regress_mt_app'::regrole; SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); ROLLBACK;

@@ -117,7 +117,9 @@ like(status(), qr/^1\|${\id($keys[1])}\|f\|failing\|/, 'its key stays');
 write_key("$dir/1.key", unpack('H*', $keys[2]));
 is(reload(key_versions => '2'), '', 'without it');
 is(reload(key_versions => '2,1'), 'MT020 The provider has the same key for another version.', 'two versions are two keys');
-is($mt->superuser("SELECT count(*) FROM multitenant.mek_status WHERE is_current"), '0', 'none stands in for the current one');
+is($mt->superuser("SELECT count(*) FROM multitenant.mek_status WHERE is_current"), '0', 'there is no current one then');
+my (undef, undef, $refusal) = $node->psql('app', "SELECT multitenant.wrap_signing_secret('hs')", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+like($refusal, qr/ERROR:  MT020: the master key is not loaded\nDETAIL:  Version 1: The provider has the same key for another version\./, 'none stands in for it');
 write_key("$dir/1.key", unpack('H*', $keys[1]));
 
 # ---- by itself ----
@@ -154,6 +156,17 @@ foreach my $setting (qw(key_file key_command pkcs11_module pkcs11_pin_file pkcs1
 {
 	$mt->refused('regress_mt_app', "SHOW multitenant.$setting", '42501', "$setting is not shown to an application");
 }
+
+# ---- what lint() says ----
+sub findings { return $mt->superuser("SELECT string_agg(name || ' ' || level || ' ' || cache_key, E'\\n' ORDER BY cache_key) FROM multitenant.lint() WHERE name ~ '^(master_key|memory)_'") }
+is(findings(), '', 'nothing, where all is well');
+my $inside = write_key($node->data_dir . '/3.key', $keys[3]);
+is(reload(key_file => $node->data_dir . '/%v.key', key_versions => '3,4'), 'MT020 The secret file cannot be opened: No such file or directory.', 'files inside the data directory, one of them missing');
+my @findings = split /\n/, findings();
+like($findings[0], qr/^master_key_in_data_directory high /, 'a key inside the data directory');
+like(join("\n", @findings), qr/^master_key_not_loaded medium .*version:4/m, 'and one that is missing');
+is(reload(key_file => "$dir/%v.key", key_versions => '1,2'), '', 'all well again');
+like(slurp_file($node->logfile), qr/WARNING:  the file of master key version 3 is inside the data directory/, 'the log warns of such a file, too');
 
 # ---- the standby ----
 $node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 4\n");

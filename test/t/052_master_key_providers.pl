@@ -15,6 +15,8 @@ my @keys = map { join('', map { chr(int(rand 256)) } 1 .. 32) } 0 .. 5;
 my @hex = map { unpack('H*', $_) } @keys;
 sub id { return unpack('H16', hmac_sha256("multitenant/v1/kcv\0" . "\0" x 16 . "\1", $_[0])) }
 
+# A time to sleep that no other process of the machine has.
+my $nap = 100000 + $$;
 my $dir = PostgreSQL::Test::Utils::tempdir;
 chmod(0700, $dir);
 sub write_file
@@ -47,6 +49,7 @@ sub reload
 	my ($code, $message) = ($1, $2);
 	return $err =~ /DETAIL:  (.*)/ ? "$code $1" : "$code $message";
 }
+sub naps { my @found = `pgrep -f '^sleep $nap\$'`; return scalar @found }
 sub loaded { return $mt->superuser("SELECT string_agg(version || ' ' || id, ', ' ORDER BY version) FROM multitenant.mek_status") }
 
 # A version that was not loaded before, so that nothing is kept.
@@ -74,30 +77,32 @@ my @refused = (
 	[ "cat $dir/1.hex $dir/2.hex", 'MT020 The command printed more than a key.' ],
 	[ 'yes', 'MT020 The command printed more than a key.' ],
 	[ "echo %w", 'MT020 multitenant.key_command has a % that is neither %v nor %%.' ]);
-is(reload_fresh(key_command => $_->[0]), $_->[1], "command: $_->[0]") foreach @refused;
-my @hanging = ('sleep 4321', 'sleep 4321 & sleep 4321', "trap '' TERM INT; sleep 4321", "sleep 4321 & cat $dir/1.hex", "exec 1>&-; sleep 4321");
-is(reload_fresh(key_command => $_, key_timeout => '300ms'), $timeout, "command: $_") foreach @hanging;
-is(`pgrep -fc '^sleep 4321'` + 0, 0, 'nothing of them is left');
+# Without what differs from run to run.
+sub name_of { my ($command) = @_; return 'command: ' . $command =~ s/\Q$dir\E\///gr =~ s/$nap/long/gr }
+is(reload_fresh(key_command => $_->[0]), $_->[1], name_of($_->[0])) foreach @refused;
+my @hanging = ("sleep $nap", "sleep $nap & sleep $nap", "trap '' TERM INT; sleep $nap", "sleep $nap & cat $dir/1.hex", "exec 1>&-; sleep $nap");
+is(reload_fresh(key_command => $_, key_timeout => '300ms'), $timeout, name_of($_)) foreach @hanging;
+is(naps(), 0, 'nothing of them is left');
 is($mt->superuser('SELECT 1'), '1', 'the server is there all the time');
-is(reload_fresh(key_command => "sleep 4321 >&- & cat $dir/4.hex", key_timeout => '10s'), '', 'what lets go of the output is not waited for');
-is(`pgrep -fc '^sleep 4321'` + 0, 0, 'nor left');
+is(reload_fresh(key_command => "sleep $nap >&- & cat $dir/4.hex", key_timeout => '10s'), '', 'what lets go of the output is not waited for');
+is(naps(), 0, 'nor left');
 is(reload_fresh(key_command => "echo a complaint >&2; exit 1"), 'MT020 The command failed with exit status 1.', 'a command that complains');
 is(reload(key_provider => 'pkcs11'), 'MT020 multitenant.key_file is not set.', 'another provider without its settings');
 
 # While a command hangs the server can be stopped.
 reload(key_provider => 'command', key_command => "cat $dir/1.hex", key_versions => '1');
 $node->append_conf('postgresql.conf', "multitenant.key_timeout = '5min'\n");
-$mt->superuser("ALTER SYSTEM RESET multitenant.key_timeout; ALTER SYSTEM SET multitenant.key_command = 'exec sleep 4321'; SELECT pg_reload_conf()");
-ok(poll(sub { `pgrep -fc '^sleep 4321'` + 0 == 1 }), 'a command hangs');
+$mt->superuser("ALTER SYSTEM RESET multitenant.key_timeout; ALTER SYSTEM SET multitenant.key_command = 'exec sleep $nap'; SELECT pg_reload_conf()");
+ok(poll(sub { naps() == 1 }), 'a command hangs');
 is(loaded(), '1 ' . id($keys[1]), 'what was loaded is there meanwhile');
 $node->stop('fast');
-is(`pgrep -fc '^sleep 4321'` + 0, 0, 'the server stops nevertheless, and the command with it');
+is(naps(), 0, 'the server stops nevertheless, and the command with it');
 $node->start;
 my $hung = $node->background_psql('app', on_error_stop => 0);
 is($mt->superuser('SELECT state FROM multitenant.mek_status'), 'starting', 'a command that hangs at the start keeps nobody out');
 $hung->quit;
 $node->stop('immediate');
-ok(poll(sub { `pgrep -fc '^sleep 4321'` + 0 == 0 }), 'a command does not outlive a crash either');
+ok(poll(sub { naps() == 0 }), 'a command does not outlive a crash either');
 $node->append_conf('postgresql.auto.conf', "multitenant.key_provider = off\nmultitenant.key_timeout = '10s'\n");
 $node->start;
 
@@ -127,7 +132,7 @@ SKIP:
 	mkdir("$dir/tokens") or die;
 	write_file('softhsm2.conf', "directories.tokendir = $dir/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
 	my $tool = "pkcs11-tool --module $module --token-label mt --login --pin 1234";
-	sub run_tool { my ($command) = @_; my $out = `$command 2>&1`; is($?, 0, $command) or diag($out); return $out; }
+	sub run_tool { my ($command) = @_; my $out = `$command 2>&1`; is($?, 0, name_of($command)) or diag($out); return $out; }
 	run_tool('softhsm2-util --init-token --free --label mt --pin 1234 --so-pin 5678');
 
 	# As the guide says: a master key that is made and wrapped inside.
@@ -135,6 +140,7 @@ SKIP:
 	run_tool("$tool --keygen --key-type AES:32 --id 02 --label master-1 --sensitive --extractable");
 	run_tool("umask 077; $tool --wrap --mechanism AES-KEY-WRAP --id 01 --application-id 02 --output-file $dir/1.blob");
 	is(-s "$dir/1.blob", 40, 'a wrapped key');
+	run_tool("$tool --delete-object --type secrkey --id 02");
 	is(reload(%settings), '', 'the HSM unwraps a master key');
 	my $first = loaded();
 	like($first, qr/^1 [0-9a-f]{16}$/, 'it is loaded');
@@ -177,6 +183,12 @@ print((n + AESGCM(bytes.fromhex('$hex[0]')).encrypt(n, bytes.fromhex('$hex[2]'),
 	is(reload(pkcs11_module => $libc), 'MT020 The library is no PKCS#11 module.', 'another library');
 	is(loaded(), $first, 'the first key is there all the time');
 	is(reload(pkcs11_module => $module), '', 'and the second when all is mended');
+
+	# What a module sees: it writes its map and is no module.
+	write_file('map.c', "#include <stdio.h>\nlong C_GetFunctionList(void *p) { char line[512]; FILE *in = fopen(\"/proc/self/maps\", \"r\"), *out = fopen(\"$dir/maps\", \"w\"); while (fgets(line, sizeof line, in)) fputs(line, out); fclose(out); return 1; }\n");
+	run_tool("gcc -shared -fPIC -o $dir/map.so $dir/map.c");
+	is(reload_fresh(pkcs11_module => "$dir/map.so", key_file => "$dir/1.blob"), 'MT020 The library is no PKCS#11 module.', 'a module that looks around');
+	unlike(slurp_file("$dir/maps"), qr/ rw-s /, 'sees no memory of the server');
 
 	# A module that crashes or hangs is not the server's end.
 	write_file('bad.c', "#include <stdlib.h>\n#include <unistd.h>\nlong C_GetFunctionList(void *p) { if (getenv(\"PATH\") && access(\"$dir/hang\", 0) == 0) for (;;) sleep(9); abort(); }\n");

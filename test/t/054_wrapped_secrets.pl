@@ -35,6 +35,10 @@ foreach my $preload (qw(shared session none))
 	my $node = $mt->node;
 	$mt->superuser("SELECT multitenant._library()");
 	accepted($mt, "$preload: a secret in a file");
+	chmod(0644, $mt->{secret_file});
+	my (undef, undef, $open) = $node->psql('app', $wrap, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	like($open, qr/ERROR:  55000: the secret of signing key "hs" cannot be wrapped\nDETAIL:  The secret file is accessible to others/, "$preload: a file for everybody is not wrapped");
+	chmod(0600, $mt->{secret_file});
 	$mt->superuser($wrap);
 	is($mt->superuser("SELECT secret_file IS NULL, length(wrapped_secret) FROM multitenant.signing_key WHERE kid = 'hs'"), 't|' . (38 + length $mt->{secret}), "$preload: wrapped");
 	my $stored = $mt->superuser("SELECT encode(wrapped_secret, 'hex') FROM multitenant.signing_key WHERE kid = 'hs'");
@@ -182,6 +186,17 @@ SQL
 	ok(!open(my $memory, '<', '/proc/' . $postmaster->() . '/mem'), 'and the postmaster');
 	$session->quit;
 	$node->stop;
+
+	# Memory that cannot be locked.
+	my $start = sub { return system("ulimit -l 0; pg_ctl -w -D '" . $node->data_dir . "' -l '" . $node->logfile . "' start >/dev/null 2>&1") };
+	is($start->(), 0, 'a server that cannot lock memory starts');
+	ok($node->poll_query_until('app', "SELECT state = 'loaded' FROM multitenant.mek_status"), 'with its keys');
+	is($mt->superuser("SELECT level FROM multitenant.lint() WHERE name = 'memory_not_locked'"), 'medium', 'lint() says so');
+	system('pg_ctl', '-w', '-s', '-D', $node->data_dir, 'stop');
+	like(slurp_file($node->logfile), qr/WARNING:  the memory of the master keys cannot be locked/, 'and the log');
+	$node->append_conf('postgresql.conf', "multitenant.require_locked_memory = on\n");
+	isnt($start->(), 0, 'with require_locked_memory it does not');
+	like(slurp_file($node->logfile), qr/FATAL:  the memory of the master keys cannot be locked/, 'and says why');
 }
 
 done_testing();
