@@ -41,6 +41,7 @@ SQL_FILES = \
 	lint_policies.sql \
 	lint_keys.sql \
 	lint_code.sql \
+	lint_encryption.sql \
 	lint_report.sql \
 	new_tables.sql \
 	observe.sql \

@@ -174,8 +174,15 @@ $$;
 
 -- The expression of a column's context, if encrypt_column() has noted one.
 CREATE FUNCTION multitenant._noted_context(table_name regclass, column_name name) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT NULL::text
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	found_text text;
+BEGIN
+	IF to_regprocedure('multitenant._column_context(regclass, name)') IS NOT NULL THEN
+		EXECUTE 'SELECT multitenant._column_context($1, $2)' INTO found_text USING table_name, column_name;
+	END IF;
+	RETURN found_text;
+END
 $$;
 
 CREATE PROCEDURE multitenant.reencrypt(table_name regclass, column_name name, batch integer DEFAULT 1000, max_runtime interval DEFAULT NULL,

@@ -178,6 +178,30 @@ SET SESSION AUTHORIZATION regress_mt_trusted;
 BEGIN; SELECT multitenant.use_tenant('rot-a') IS NOT NULL; :everything COMMIT;
 RESET SESSION AUTHORIZATION;
 
+-- ---- findings ----
+CREATE VIEW findings AS SELECT replace(name, '_', ' ') AS lint, level, regexp_replace(detail, '\d{4}-\d\d-\d\d|[0-9a-f]{16}', '...') AS detail,
+	remediation, cache_key NOT LIKE '%older%' AS is_named FROM multitenant.lint() WHERE 'ENCRYPTION' = ANY (categories);
+CREATE PROCEDURE mend() LANGUAGE plpgsql AS $$
+DECLARE command text;
+BEGIN
+	FOR command IN SELECT remediation FROM findings WHERE remediation NOT LIKE '--%' LOOP EXECUTE command; END LOOP;
+END $$;
+SELECT count(*) FROM findings;
+UPDATE multitenant.cek SET uses = 3000000000 WHERE tenant_id = 'a0000000-0000-4000-8000-000000000001' AND purpose = 'pii' AND class = 'data' AND state = 'active';
+UPDATE multitenant.cek SET uses = 4000000000 WHERE tenant_id = 'b0000000-0000-4000-8000-000000000002' AND class = 'data' AND state = 'active';
+UPDATE multitenant.cek SET uses = 4000000000 WHERE class <> 'data';
+SELECT multitenant.suspend_tenant_keys('rot-b', 'theft; DROP TABLE vault');
+SELECT * FROM findings ORDER BY lint, level;
+SELECT multitenant.resume_tenant_keys('rot-b');
+CALL mend();
+SELECT * FROM findings ORDER BY lint, level;
+SELECT multitenant.suspend_tenant_keys('rot-b', 'again');
+CALL mend();
+UPDATE multitenant.cek SET changed_at = now() - interval '91 days' WHERE state = 'retired';
+SELECT * FROM findings ORDER BY lint, level, detail;
+CALL multitenant.reencrypt('vault', 'value', context => '''vault:'' || id');
+SELECT multitenant.destroy_retired_keys(t, 'pii') FROM unnest('{rot-a,rot-b}'::text[]) t;
+
 -- ---- the master key ----
 CALL multitenant.rotate_mek(0); \echo :LAST_ERROR_SQLSTATE
 ALTER SYSTEM SET multitenant.key_versions = '1,2';
@@ -185,9 +209,10 @@ SELECT pg_reload_conf();
 SELECT multitenant.reload_master_keys();
 SELECT id AS mek2 FROM multitenant.mek_status WHERE is_current \gset
 SELECT count(*) FROM multitenant._older_master_keys();
+SELECT * FROM findings WHERE lint LIKE 'older%';
 -- One key's row was changed: the others go on without it.
 UPDATE multitenant.kek SET wrapped = overlay(wrapped PLACING '\x00000000' FROM 30) WHERE tenant_id = 'b0000000-0000-4000-8000-000000000002';
-CALL multitenant.rotate_mek(1);
+CALL multitenant.rotate_mek();
 SELECT t.slug, k.wrapped_with = :'mek2' AS is_new FROM multitenant.key_status k JOIN multitenant.tenant t ON t.id = k.tenant_id
 	WHERE k.class = 'tenant' AND k.state = 'active' ORDER BY 1;
 SELECT t.slug, k.purpose, k.class, k.version, k.problem FROM multitenant.verify_keys() k JOIN multitenant.tenant t ON t.id = k.tenant_id;
@@ -199,6 +224,7 @@ BEGIN; SELECT multitenant.use_tenant('rot-a') IS NOT NULL; :everything COMMIT;
 BEGIN; SELECT multitenant.use_tenant('rot-b') IS NOT NULL; SELECT multitenant.encrypt('x', 'pii'); \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
+SELECT * FROM findings WHERE lint LIKE 'older%';
 -- Without a master key a tenant is created all the same, and nothing is rotated.
 ALTER SYSTEM SET multitenant.key_provider = 'off';
 SELECT pg_reload_conf();
@@ -218,7 +244,8 @@ SELECT event, outcome, count(*) FROM multitenant.audit_log WHERE event LIKE 'key
 \o /dev/null
 SELECT multitenant.unprotect_all();
 \o
-DROP VIEW keys;
+DROP PROCEDURE mend;
+DROP VIEW keys, findings;
 DROP TABLE vault, keyless;
 SET client_min_messages = warning;
 DROP EXTENSION multitenant;

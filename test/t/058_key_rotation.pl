@@ -240,10 +240,16 @@ $mt->superuser("COMMIT PREPARED 'suspension'");
 is(ask($session, 'SELECT multitenant.decrypt_text(value) FROM kept LIMIT 1'), 'MT020', 'until its commit');
 ask($session, 'ROLLBACK');
 $mt->superuser("SELECT multitenant.resume_tenant_keys('acme')");
+# A key that waits for the second phase of its transaction seals nothing: it may still be rolled back.
+my ($found, $refused) = $mt->run('postgres', "BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.encrypt('x', 'two-phase') \\g /dev/null\nPREPARE TRANSACTION 'first use';
+	SET lock_timeout = '100ms'; BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.encrypt('x', 'two-phase'); ROLLBACK; ROLLBACK PREPARED 'first use';");
+like($refused, qr/ERROR:  55P03/, 'a key that waits for its second phase seals nothing');
+is($found, '', 'nothing at all');
+is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE purpose = 'two-phase'"), 0, 'and is gone afterwards');
 
 # ---- counting ----
 my $tenant = '00000000-0000-0000-0000-00000000000a';
-my $uses = "SELECT uses FROM multitenant.cek WHERE tenant_id = '$tenant' AND purpose = 'counted' AND version = 1";
+my $uses = "SELECT uses FROM multitenant.cek WHERE tenant_id = '$tenant' AND purpose = 'counted' AND class = 'data' AND version = 1";
 
 sub seal
 {
