@@ -24,6 +24,8 @@ SQL_FILES = \
 	context.sql \
 	lifecycle.sql \
 	encryption.sql \
+	key_rotation.sql \
+	reencryption.sql \
 	label.sql \
 	table.sql \
 	protect.sql \
@@ -39,6 +41,7 @@ SQL_FILES = \
 	lint_policies.sql \
 	lint_keys.sql \
 	lint_code.sql \
+	lint_encryption.sql \
 	lint_report.sql \
 	new_tables.sql \
 	observe.sql \

@@ -13,11 +13,13 @@ CREATE TABLE multitenant.kek (
 	state text COLLATE "C" NOT NULL,
 	created_at timestamptz NOT NULL,
 	changed_at timestamptz NOT NULL,
+	state_reason text,
 	CONSTRAINT kek_tenant_id_version_key UNIQUE (tenant_id, version),
 	CONSTRAINT kek_id_check CHECK (kek_id > 0),
-	CONSTRAINT kek_state_check CHECK (state IN ('active', 'suspended', 'destroyed')),
+	CONSTRAINT kek_state_check CHECK (state IN ('active', 'suspended', 'retired', 'destroyed')),
 	CONSTRAINT kek_wrapped_check CHECK ((wrapped IS NULL) = (state = 'destroyed'))
-);
+	-- Room for one rotation of all of them, which changes no index then.
+) WITH (fillfactor = 50);
 COMMENT ON TABLE multitenant.kek IS
 'One key for each tenant (and those it had), wrapped with a master key. A row without a wrapped key tells that it was destroyed.';
 CREATE UNIQUE INDEX kek_current ON multitenant.kek (tenant_id) WHERE state IN ('active', 'suspended');
@@ -328,6 +330,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_make_tenant_key';
 COMMENT ON FUNCTION multitenant._make_tenant_key(uuid) IS
 'Internal: the id of a tenant''s own key, made if there is none.';
+
+CREATE FUNCTION multitenant._first_tenant_key(tenant uuid) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_first_tenant_key';
+COMMENT ON FUNCTION multitenant._first_tenant_key(uuid) IS
+'Internal: makes the key of a tenant that this transaction creates.';
 
 CREATE FUNCTION multitenant.create_key(tenant uuid, purpose text, class text DEFAULT 'data') RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER

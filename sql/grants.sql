@@ -97,11 +97,17 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.suspend_tenant(uuid, text, boolean), multitenant.resume_tenant(uuid),
 	multitenant.delete_tenant(uuid, text, interval), multitenant.undelete_tenant(uuid),
 	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text),
-	multitenant.create_key(uuid, text, text)
+	multitenant.create_key(uuid, text, text),
+	multitenant.suspend_tenant_keys(uuid, text), multitenant.resume_tenant_keys(uuid),
+	multitenant.rotate_cek(uuid, text, text), multitenant.rotate_kek(uuid),
+	multitenant.destroy_retired_keys(uuid, text, text, interval), multitenant.verify_keys(),
+	multitenant._retired_keys(text), multitenant._note_reencryption(text, name, uuid, text, jsonb, bigint, text, text),
+	multitenant._replica_lag()
 TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
-GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status(), multitenant._key_status(),
+	multitenant._older_master_keys(), multitenant._reencrypt_progress() TO PUBLIC;
 
 -- Say only whether this database was copied, and how many findings are accepted.
 GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_count() TO PUBLIC;
@@ -109,4 +115,7 @@ GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_
 -- Says only what happens to new tables.
 GRANT EXECUTE ON FUNCTION multitenant._new_tables() TO PUBLIC;
 
-GRANT SELECT ON multitenant.mek_status, multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;
+GRANT EXECUTE ON FUNCTION multitenant._key_cache() TO PUBLIC;
+
+GRANT SELECT ON multitenant.mek_status, multitenant.key_status, multitenant.key_cache, multitenant.reencrypt_progress,
+	multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;

@@ -108,11 +108,15 @@ BEGIN
 	END;
 	PERFORM multitenant._audit('tenant.create', new_id, $1, 'done',
 		jsonb_build_object('number', new_number));
+	-- Without a master key the first value that is encrypted makes it.
+	IF EXISTS (SELECT FROM multitenant._master_keys() k WHERE k.is_current AND k.id IS NOT NULL) THEN
+		PERFORM multitenant._first_tenant_key(new_id);
+	END IF;
 	RETURN new_id;
 END
 $$;
 COMMENT ON FUNCTION multitenant.create_tenant(text, text, bigint, uuid) IS
-'Creates a tenant and returns its id. slug: 1 to 128 bytes, unique; name: for people (default: the slug); number and id: given if existing data already uses them. For profile provisioner. Errors: 42501 profile, 22023 invalid slug, 23505 exists already.';
+'Creates a tenant and returns its id; its encryption key, too, if a master key is loaded. slug: 1 to 128 bytes, unique; name: for people (default: the slug); number and id: given if existing data already uses them. For profile provisioner. Errors: 42501 profile, 22023 invalid slug, 23505 exists already.';
 
 CREATE FUNCTION multitenant.alter_tenant(tenant uuid, name text)
 RETURNS void

@@ -285,6 +285,19 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Declare it NOT LEAKPROOF.'),
 	('security_definer_touches_tenant_table', 'high low', 'EXTERNAL', 'CODE', 'A SECURITY DEFINER function names a protected table',
 		'It runs with the rights of a role that is not filtered. Low: the guard refuses what it does with the table.',
-		'Make it SECURITY INVOKER, or give it to a role that is filtered.')
+		'Make it SECURITY INVOKER, or give it to a role that is filtered.'),
+	-- encryption
+	('key_near_limit', 'high medium', 'INTERNAL', 'ENCRYPTION', 'A key has encrypted almost as much as it may',
+		'At half of 2^32 values a key is replaced by itself; this one was not: the server log says why, or the library is not preloaded. At 2^32 it encrypts nothing any more. High: above 90 percent.',
+		'Call rotate_cek() for the tenant and purpose.'),
+	('older_master_key', 'high low', 'INTERNAL', 'ENCRYPTION', 'Something is still wrapped with an older master key',
+		'Whoever has that key and a copy of the tables can read what it protects. High: it is not loaded, so that these tenants'' values cannot be read.',
+		'Call rotate_mek().'),
+	('tenant_keys_suspended', 'info', 'INTERNAL', 'ENCRYPTION', 'The keys of a tenant are suspended',
+		'Nothing that the tenant has encrypted can be read until they are resumed.',
+		'Call resume_tenant_keys() when the reason is gone.'),
+	('retired_key_kept', 'low', 'INTERNAL', 'ENCRYPTION', 'A key that was replaced is kept',
+		'A rotation ends when the values of the old key are encrypted again and it is destroyed; until then whoever got hold of it can read them. Counted from 90 days on.',
+		'Call reencrypt(), then destroy_retired_keys().')
 	) AS l(name, levels, facing, category, title, description, fix)
 $$;

@@ -86,6 +86,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_views(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_functions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_partitions(s);
+	RETURN QUERY SELECT * FROM multitenant._lint_encryption('90 days');
 END
 $$;
 

@@ -58,7 +58,8 @@ typedef struct Entry
 	unsigned char nonce[MT_NONCE_BYTES];
 	int			nonces_left;
 	LocalTransactionId nonce_lxid;
-	int64		uses;			/* in the table when it was loaded */
+	int64		uses;			/* in the table when it was read last */
+	uint64		uses_written;	/* MtKeyUsageWritten() before that */
 	uint32		unreported;		/* uses that keyusage.c does not know of yet */
 	dlist_node	used;			/* of all entries */
 	dlist_node	ready;			/* of those that are ready */
@@ -85,11 +86,13 @@ static HTAB *actives = NULL;
 static dlist_head entries_used = DLIST_STATIC_INIT(entries_used);
 static dlist_head entries_ready = DLIST_STATIC_INIT(entries_ready);
 static int	ready_count = 0;
-static unsigned char *free_secrets = NULL;	/* each begins with a pointer to the next */
+static unsigned char *free_secrets = NULL;	/* each begins with a pointer to
+											 * the next */
 static uint64 tables_changed = 1;
 static bool has_unreported = false;
 static Entry *last_opened = NULL;
 static Entry *last_sealing = NULL;
+static MtKeyCacheStats stats = {0};
 
 static uint64
 current_generation(void)
@@ -151,7 +154,7 @@ give_secret_back(unsigned char *secret)
 static void
 report_uses(Entry *entry)
 {
-	if (entry->unreported > 0)
+	if (entry->unreported > 0 && entry->key.class != MT_CLASS_BLIND_INDEX)
 		MtKeyUsageAdd(entry->key.id, entry->unreported);
 	entry->unreported = 0;
 }
@@ -225,6 +228,14 @@ prepare_cache(void)
 }
 
 void
+MtKeyCacheRead(MtKeyCacheStats *out)
+{
+	*out = stats;
+	out->entries = entries == NULL ? 0 : hash_get_num_entries(entries);
+	out->ready = ready_count;
+}
+
+void
 MtKeyCacheWipe(void)
 {
 	HASH_SEQ_STATUS sequence;
@@ -273,6 +284,12 @@ transaction_ended(XactEvent event)
 		event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT)
 		return;
 
+	/*
+	 * A key whose row waits for a second phase may still be rolled back. Where
+	 * it is rolled back now, the server tells relation_changed().
+	 */
+	if (event == XACT_EVENT_PREPARE)
+		tables_changed++;
 	if (has_unreported)
 		dlist_foreach(iter, &entries_used)
 			report_uses(dlist_container(Entry, used, iter.cur));
@@ -369,7 +386,10 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 
 	while (hash_get_num_entries(entries) >=
 		   (int64) mt_guc_key_cache_size * SECRETS_PER_READY_KEY)
+	{
 		remove_entry(dlist_container(Entry, used, dlist_tail_node(&entries_used)));
+		stats.evictions++;
+	}
 
 	/* What may throw comes before the secret is here. */
 	place = take_secret();
@@ -415,11 +435,16 @@ find(int64 id, MtDenial *denial)
 {
 	const pg_uuid_t *tenant = &MtContextGet()->tenant;
 	uint64		generation = current_generation();
+	uint64		written = MtKeyUsageWritten();
 	Entry	   *entry = hash_search(entries, &id, HASH_FIND, NULL);
 	MtCekRow	row;
 
 	if (entry != NULL && entry->generation == generation)
+	{
+		stats.hits++;
 		return entry;
+	}
+	stats.misses++;
 	if (entry != NULL)
 		remove_entry(entry);
 	if (!MtCekById(id, &row) || memcmp(&row.tenant, tenant, UUID_LEN) != 0)
@@ -427,7 +452,10 @@ find(int64 id, MtDenial *denial)
 		(void) deny_unknown(denial);
 		return NULL;
 	}
-	return load(&row, generation, denial);
+	entry = load(&row, generation, denial);
+	if (entry != NULL)
+		entry->uses_written = written;
+	return entry;
 }
 
 MtKey *
@@ -490,12 +518,21 @@ find_active(const ActiveName *name, MtDenial *denial)
 	return entry;
 }
 
-/* Has it sealed as much as a key may? */
+/* Has it sealed as much as a key may? Only random nonces wear a key out. */
 static bool
-check_uses(const Entry *entry, MtDenial *denial)
+check_uses(Entry *entry, MtDenial *denial)
 {
-	if (entry->key.class == MT_CLASS_BLIND_INDEX ||
-		entry->uses + MtKeyUsageOf(entry->key.id) + entry->unreported < USES_LIMIT)
+	uint64		written = MtKeyUsageWritten();
+	MtCekRow	row;
+
+	if (entry->key.class != MT_CLASS_DATA)
+		return true;
+	if (entry->uses_written != written && MtCekById(entry->key.id, &row))
+	{
+		entry->uses = row.uses;
+		entry->uses_written = written;
+	}
+	if (entry->uses + MtKeyUsageOf(entry->key.id) + entry->unreported < USES_LIMIT)
 		return true;
 	return MtDeny(denial, ERRCODE_PROGRAM_LIMIT_EXCEEDED,
 				  "this key has encrypted as many values as a key may",

@@ -14,7 +14,8 @@
 typedef struct MtKeyTools
 {
 	MtGcm	   *gcm;
-	MtSiv	   *siv[2];			/* for values without and with a context: the header differs */
+	MtSiv	   *siv[2];			/* for values without and with a context: the
+								 * header differs */
 	MtMac	   *mac;
 	unsigned char aad[2][MT_AAD_MAX];	/* the same two, for gcm */
 	size_t		aad_length;
@@ -45,6 +46,19 @@ extern MtKey *MtKeyToSeal(const char *purpose, size_t purpose_length, char class
 
 /* A nonce that this key has never had: random, then counted. False: no randomness. */
 extern bool MtKeyNonce(MtKey *key, unsigned char nonce[MT_NONCE_BYTES]);
+
+/* What this process has done with keys. */
+typedef struct MtKeyCacheStats
+{
+	int64		entries;		/* unwrapped now */
+	int64		ready;			/* of them, with their OpenSSL objects */
+	int64		hits;			/* another key than the last one was needed,
+								 * and was here */
+	int64		misses;			/* was not, or had to be looked at again */
+	int64		evictions;		/* gone for want of room */
+} MtKeyCacheStats;
+
+extern void MtKeyCacheRead(MtKeyCacheStats *stats);
 
 /* Wipes everything. */
 extern void MtKeyCacheWipe(void);

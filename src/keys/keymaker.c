@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <openssl/crypto.h>
+
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -27,11 +29,14 @@
 
 PG_FUNCTION_INFO_V1(mt_make_key);
 PG_FUNCTION_INFO_V1(mt_make_tenant_key);
+PG_FUNCTION_INFO_V1(mt_first_tenant_key);
 PG_FUNCTION_INFO_V1(mt_next_tenant_key);
 PG_FUNCTION_INFO_V1(mt_next_key);
 PG_FUNCTION_INFO_V1(mt_rewrap_tenant_key);
 PG_FUNCTION_INFO_V1(mt_rewrap_key);
 PG_FUNCTION_INFO_V1(mt_check_key);
+PG_FUNCTION_INFO_V1(mt_check_tenant_key);
+PG_FUNCTION_INFO_V1(mt_lock_keys);
 
 bool
 MtIsPurpose(const char *text, size_t length)
@@ -115,17 +120,39 @@ unwrap_cek(const MtCekRow *row, const MtKekRow *kek, unsigned char secret[MT_SEC
 	return status == MT_WRAP_OK || deny_wrap(status, "the encryption key of this value", denial);
 }
 
+/*
+ * The tenant's key under which another is wrapped. Where a rotation of the tenant's key was
+ * committed between reading the two rows, the first is read again.
+ */
+static bool
+kek_of(MtCekRow *row, MtKekRow *kek)
+{
+	MtCekRow	again;
+
+	for (;;)
+	{
+		if (!MtKekById(row->kek_id, kek) || memcmp(&kek->tenant, &row->tenant, UUID_LEN) != 0)
+			return false;
+		if (kek->state != MT_KEY_DESTROYED || !MtCekById(row->id, &again) ||
+			again.kek_id == row->kek_id)
+			return true;
+		*row = again;
+	}
+}
+
 bool
 MtKeyUnwrap(const MtCekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial *denial)
 {
+	MtCekRow	current = *row;
 	MtKekRow	kek;
 
 	if (!check_state(row->state, denial))
 		return false;
-	if (!MtKekById(row->kek_id, &kek) || memcmp(&kek.tenant, &row->tenant, UUID_LEN) != 0)
+	if (!kek_of(&current, &kek))
 		return deny(denial, "the key of this tenant is missing", NULL,
 					"Restore the tables multitenant.kek and multitenant.cek together.");
-	return check_state(kek.state, denial) && unwrap_cek(row, &kek, secret, denial);
+	return check_state(current.state, denial) && check_state(kek.state, denial) &&
+		unwrap_cek(&current, &kek, secret, denial);
 }
 
 /* ---- making ---- */
@@ -268,7 +295,7 @@ raise_unless(bool is_done, const MtDenial *denial)
 
 /* The purpose and class of arguments; throws 22023. */
 static char *
-purpose_argument(text *argument)
+purpose_argument(text * argument)
 {
 	char	   *purpose = text_to_cstring(argument);
 
@@ -281,7 +308,7 @@ purpose_argument(text *argument)
 }
 
 static char
-class_argument(text *argument)
+class_argument(text * argument)
 {
 	char		class = MtKeyClassFromName(text_to_cstring(argument));
 
@@ -291,6 +318,14 @@ class_argument(text *argument)
 				errmsg("invalid class of keys"),
 				errhint("Classes are data, deterministic and blind_index."));
 	return class;
+}
+
+/* _lock_keys(tenant): waits for whoever is making keys of a tenant, and keeps others from it. */
+Datum
+mt_lock_keys(PG_FUNCTION_ARGS)
+{
+	lock_keys(PG_GETARG_UUID_P(0));
+	PG_RETURN_VOID();
 }
 
 /* _make_key(tenant, purpose, class): the id of the active key, made if there is none. */
@@ -315,6 +350,21 @@ mt_make_tenant_key(PG_FUNCTION_ARGS)
 
 	raise_unless(may_write(&denial), &denial);
 	lock_keys(PG_GETARG_UUID_P(0));
+	raise_unless(find_or_make_kek(PG_GETARG_UUID_P(0), &kek, &denial), &denial);
+	PG_RETURN_INT64(kek.id);
+}
+
+/*
+ * _first_tenant_key(tenant): the key of a tenant that this transaction creates. Nobody
+ * else can be making it, and a lock for each would limit how many are created at once.
+ */
+Datum
+mt_first_tenant_key(PG_FUNCTION_ARGS)
+{
+	MtDenial	denial;
+	MtKekRow	kek;
+
+	raise_unless(may_write(&denial), &denial);
 	raise_unless(find_or_make_kek(PG_GETARG_UUID_P(0), &kek, &denial), &denial);
 	PG_RETURN_INT64(kek.id);
 }
@@ -385,7 +435,7 @@ mt_rewrap_tenant_key(PG_FUNCTION_ARGS)
 						 rewrapped.wrapped) == MT_WRAP_OK &&
 			MtUnwrap(master, master_id, &binding, rewrapped.wrapped, MT_WRAPPED_BYTES,
 					 again) == MT_WRAP_OK &&
-			memcmp(again, secret, sizeof(secret)) == 0;
+			CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
 		if (!is_done)
 			(void) deny_openssl(&denial);
 	}
@@ -425,7 +475,7 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 						 row.wrapped) == MT_WRAP_OK &&
 			MtUnwrap(kek_secret, target.id, &binding, row.wrapped, MT_WRAPPED_BYTES,
 					 again) == MT_WRAP_OK &&
-			memcmp(again, secret, sizeof(secret)) == 0;
+			CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
 		if (!is_done)
 			(void) deny_openssl(&denial);
 	}
@@ -436,6 +486,28 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 	row.kek_id = target.id;
 	MtCekRewrap(&row);
 	PG_RETURN_VOID();
+}
+
+static text *
+reason_text(const MtDenial *denial)
+{
+	return cstring_to_text(denial->detail == NULL ? denial->message :
+						   psprintf("%s: %s", denial->message, denial->detail));
+}
+
+/* _check_tenant_key(kek): null if it can be unwrapped, else why not. */
+Datum
+mt_check_tenant_key(PG_FUNCTION_ARGS)
+{
+	MtKekRow	row = kek_argument(PG_GETARG_INT64(0));
+	MtDenial	denial;
+	unsigned char secret[MT_SECRET_BYTES];
+	bool		is_right = unwrap_kek(&row, secret, &denial);
+
+	MtWipe(secret, sizeof(secret));
+	if (!is_right)
+		PG_RETURN_TEXT_P(reason_text(&denial));
+	PG_RETURN_NULL();
 }
 
 /*
@@ -452,12 +524,10 @@ mt_check_key(PG_FUNCTION_ARGS)
 	unsigned char kcv[MT_KCV_BYTES];
 	bool		is_same;
 
-	if (!MtCekById(PG_GETARG_INT64(0), &row) || !MtKekById(row.kek_id, &kek))
+	if (!MtCekById(PG_GETARG_INT64(0), &row) || !kek_of(&row, &kek))
 		PG_RETURN_TEXT_P(cstring_to_text("the key of its tenant is missing"));
 	if (!unwrap_cek(&row, &kek, secret, &denial))
-		PG_RETURN_TEXT_P(cstring_to_text(denial.detail ?
-										 psprintf("%s: %s", denial.message, denial.detail) :
-										 denial.message));
+		PG_RETURN_TEXT_P(reason_text(&denial));
 	is_same = MtKeyCheckValue(secret, kcv) == MT_CIPHER_OK &&
 		memcmp(kcv, row.kcv, sizeof(kcv)) == 0;
 	MtWipe(secret, sizeof(secret));

@@ -10,10 +10,11 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "base/extension.h"
 #include "base/tablescan.h"
-#include "catalog/indexing.h"
+#include "executor/executor.h"
 #include "keys/keytable.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -33,7 +34,8 @@ enum
 	KEK_STATE,
 	KEK_CREATED_AT,
 	KEK_CHANGED_AT,
-	KEK_COLUMN_COUNT = KEK_CHANGED_AT
+	KEK_STATE_REASON,
+	KEK_COLUMN_COUNT = KEK_STATE_REASON
 };
 
 /* Columns of multitenant.cek. */
@@ -299,14 +301,41 @@ mek_name(const MtKekRow *row)
 	return CStringGetTextDatum(psprintf("%016" INT64_MODIFIER "x", (uint64) id));
 }
 
+/*
+ * Writes a row, in the place of an old one or as a new one. Not as the catalog's are
+ * written: these tables have partial indexes and checks.
+ */
+static void
+write_row(Relation relation, HeapTuple tuple, ItemPointer old)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TupleTableSlot *old_slot = table_slot_create(relation, NULL);
+
+	InitResultRelInfo(target, relation, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	ExecForceStoreHeapTuple(tuple, slot, false);
+	if (old == NULL)
+		ExecSimpleRelationInsert(target, estate, slot);
+	else
+	{
+		old_slot->tts_tid = *old;
+		ExecSimpleRelationUpdate(target, estate, NULL, old_slot, slot);
+	}
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(old_slot);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+}
+
 static void
 insert_row(MtTable table, Datum *values, bool *nulls)
 {
 	Relation	relation = table_open(MtTableOid(table), RowExclusiveLock);
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
 
-	CatalogTupleInsert(relation, tuple);
-	heap_freetuple(tuple);
+	write_row(relation, heap_form_tuple(RelationGetDescr(relation), values, nulls), NULL);
+	/* Also so that this session forgets the key if the row is rolled back. */
 	CacheInvalidateRelcache(relation);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
@@ -328,6 +357,7 @@ MtKekInsert(const MtKekRow *row)
 	values[KEK_STATE - 1] = CStringGetTextDatum(state_names[row->state]);
 	values[KEK_CREATED_AT - 1] = TimestampTzGetDatum(row->created_at);
 	values[KEK_CHANGED_AT - 1] = TimestampTzGetDatum(row->created_at);
+	nulls[KEK_STATE_REASON - 1] = true;
 	insert_row(MT_TABLE_KEK, values, nulls);
 }
 
@@ -352,7 +382,11 @@ MtCekInsert(const MtCekRow *row)
 	insert_row(MT_TABLE_CEK, values, nulls);
 }
 
-/* Changes some columns of the row with that id. */
+/*
+ * Changes some columns of the row with that id. No session is told: the key is the same, so
+ * that what a session has of it stays right, and a million of them are rewrapped in
+ * seconds.
+ */
 static void
 update_row(MtTable table, const char *index, int64 id, int column_count, Datum *values,
 		   bool *replaces)
@@ -371,10 +405,8 @@ update_row(MtTable table, const char *index, int64 id, int column_count, Datum *
 	if (!HeapTupleIsValid(old))
 		elog(ERROR, "a key is gone");
 	new = heap_modify_tuple(old, RelationGetDescr(relation), values, nulls, replaces);
-	CatalogTupleUpdate(relation, &old->t_self, new);
+	write_row(relation, new, &old->t_self);
 	systable_endscan(scan);
-	heap_freetuple(new);
-	CacheInvalidateRelcache(relation);
 	table_close(relation, RowExclusiveLock);
 	CommandCounterIncrement();
 }

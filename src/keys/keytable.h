@@ -34,7 +34,8 @@ typedef struct MtKekRow
 	int64		id;
 	pg_uuid_t	tenant;
 	int32		version;
-	bool		has_share;		/* its wrapping key also needs the tenant's share */
+	bool		has_share;		/* its wrapping key also needs the tenant's
+								 * share */
 	MtKeyState	state;
 	TimestampTz created_at;
 	unsigned char wrapped[MT_WRAPPED_BYTES];	/* unless destroyed */
@@ -69,7 +70,7 @@ extern int32 MtCekLastVersion(const pg_uuid_t *tenant, const char *purpose, char
 extern void MtKekInsert(const MtKekRow *row);
 extern void MtCekInsert(const MtCekRow *row);
 
-/* Replace what the key is wrapped in, and under which key. */
+/* Replace what the key is wrapped in, and under which key; sessions need not learn of it. */
 extern void MtKekRewrap(const MtKekRow *row);
 extern void MtCekRewrap(const MtCekRow *row);
 
