@@ -31,6 +31,7 @@ SQL_FILES = \
 	adopt.sql \
 	repair.sql \
 	unprotect.sql \
+	encrypted_columns.sql \
 	lint.sql \
 	lint_catalog.sql \
 	lint_server.sql \

@@ -86,7 +86,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.try_decrypt_bytea(multitenant.encrypted, text), multitenant.try_decrypt_jsonb(multitenant.encrypted, text),
 	multitenant.blind_index(text, text, integer),
 	multitenant.key_id(multitenant.encrypted), multitenant.key_id(multitenant.encrypted_det),
-	multitenant.is_current(multitenant.encrypted)
+	multitenant.is_current(multitenant.encrypted),
+	multitenant._encrypted_row()
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().
@@ -99,6 +100,11 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text),
 	multitenant.create_key(uuid, text, text)
 TO PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean)
+TO PUBLIC;
+GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
 GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status() TO PUBLIC;
