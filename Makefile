@@ -24,6 +24,8 @@ SQL_FILES = \
 	context.sql \
 	lifecycle.sql \
 	encryption.sql \
+	secrets.sql \
+	shred.sql \
 	label.sql \
 	table.sql \
 	protect.sql \

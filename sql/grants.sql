@@ -102,9 +102,18 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
-	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean)
+	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean),
+	multitenant.shred_tenant(uuid, text, boolean), multitenant._shred_status(), multitenant._shred_certificates(),
+	multitenant.confirm_backups_expired(uuid, text),
+	multitenant.verify_shred_certificate(uuid)
 TO PUBLIC;
-GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress TO PUBLIC;
+GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress, multitenant.shred_status,
+	multitenant.shred_certificates, multitenant.secrets TO PUBLIC;
+
+-- A tenant's own context is what these ask for.
+GRANT EXECUTE ON FUNCTION
+	multitenant.put_secret(text, text, text, integer), multitenant.get_secret(text, integer), multitenant.drop_secret(text)
+TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
 GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status() TO PUBLIC;
