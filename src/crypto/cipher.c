@@ -129,14 +129,12 @@ MtGcmCreate(const unsigned char secret[MT_SECRET_BYTES])
 											  gcm->tag, MT_TAG_BYTES);
 		gcm->tag_params[1] = OSSL_PARAM_construct_end();
 		gcm->ctx = keyed_context(gcm_cipher, secret);
-		if (gcm->ctx == NULL)
-		{
-			MtGcmFree(gcm);
-			gcm = NULL;
-		}
+		if (gcm->ctx != NULL)
+			return gcm;
 	}
+	MtGcmFree(gcm);
 	ERR_clear_error();
-	return gcm;
+	return NULL;
 }
 
 void
@@ -362,15 +360,13 @@ MtSivCreate(const unsigned char mac_secret[MT_SECRET_BYTES],
 	{
 		siv->mac = keyed_context(cbc_cipher, mac_secret);
 		siv->ctr = keyed_context(ctr_cipher, ctr_secret);
-		if (siv->mac == NULL || siv->ctr == NULL ||
-			!prepare_siv(siv, aad, aad_length))
-		{
-			MtSivFree(siv);
-			siv = NULL;
-		}
+		if (siv->mac != NULL && siv->ctr != NULL &&
+			prepare_siv(siv, aad, aad_length))
+			return siv;
 	}
+	MtSivFree(siv);
 	ERR_clear_error();
-	return siv;
+	return NULL;
 }
 
 void
@@ -487,15 +483,13 @@ MtMacCreate(const unsigned char secret[MT_SECRET_BYTES])
 													 digest, 0);
 		params[1] = OSSL_PARAM_construct_end();
 		mac->ctx = EVP_MAC_CTX_new(hmac);
-		if (mac->ctx == NULL ||
-			EVP_MAC_init(mac->ctx, secret, MT_SECRET_BYTES, params) != 1)
-		{
-			MtMacFree(mac);
-			mac = NULL;
-		}
+		if (mac->ctx != NULL &&
+			EVP_MAC_init(mac->ctx, secret, MT_SECRET_BYTES, params) == 1)
+			return mac;
 	}
+	MtMacFree(mac);
 	ERR_clear_error();
-	return mac;
+	return NULL;
 }
 
 void
@@ -541,7 +535,10 @@ MtMacCompute(MtMac *mac, const void *data, size_t length,
 
 /* ---- derivation, randomness ---- */
 
-/* One block of HKDF-Expand is one HMAC of the info and the byte 1. */
+/*
+ * One block of HKDF-Expand is one HMAC of the info and the byte 1. A new
+ * MtMac's first message has begun.
+ */
 MtCipherStatus
 MtDeriveSecret(const unsigned char secret[MT_SECRET_BYTES], const char *usage,
 			   const unsigned char tenant[MT_TENANT_BYTES], const char *purpose,
@@ -551,7 +548,7 @@ MtDeriveSecret(const unsigned char secret[MT_SECRET_BYTES], const char *usage,
 	MtMac	   *mac = MtMacCreate(secret);
 	bool		is_done;
 
-	is_done = mac != NULL && begin_mac(mac) &&
+	is_done = mac != NULL &&
 		add_to_mac(mac, label, sizeof(label) - 1) &&
 		add_to_mac(mac, usage, strlen(usage) + 1) &&
 		add_to_mac(mac, tenant, MT_TENANT_BYTES) &&

@@ -56,24 +56,30 @@ find_parts(const unsigned char *value, size_t length, MtCiphertext *out)
 	return true;
 }
 
+/*
+ * The header is judged as a whole before its suite, which may be a later one:
+ * the id's first byte, below 0x80, is what tells a value from UTF-8 (E5 81 to
+ * E5 BF begin many characters, but then follows 0x80 to 0xBF).
+ */
 MtCiphertextStatus
 MtCiphertextParse(const unsigned char *value, size_t length, MtCiphertext *out)
 {
 	unsigned	suite;
+	uint64_t	key_id;
 
 	memset(out, 0, sizeof(*out));
 	if (length < MT_CIPHERTEXT_HEADER || value[0] != MT_CIPHERTEXT_MAGIC)
 		return MT_CIPHERTEXT_MALFORMED;
 	suite = value[1] & ~BOUND_BIT;
-	if (suite == 0)
+	key_id = read_uint64(value + 2);
+	if (suite == 0 || key_id == 0 || key_id > INT64_MAX)
 		return MT_CIPHERTEXT_MALFORMED;
 	if (suite != MT_SUITE_GCM && suite != MT_SUITE_SIV)
 		return MT_CIPHERTEXT_UNKNOWN_SUITE;
 	out->suite = (MtSuite) suite;
 	out->is_bound = (value[1] & BOUND_BIT) != 0;
-	out->key_id = read_uint64(value + 2);
-	if (out->key_id == 0 || out->key_id > INT64_MAX ||
-		!find_parts(value, length, out))
+	out->key_id = key_id;
+	if (!find_parts(value, length, out))
 	{
 		memset(out, 0, sizeof(*out));
 		return MT_CIPHERTEXT_MALFORMED;

@@ -87,7 +87,6 @@ static dlist_head entries_ready = DLIST_STATIC_INIT(entries_ready);
 static int	ready_count = 0;
 static unsigned char *free_secrets = NULL;	/* each begins with a pointer to the next */
 static uint64 tables_changed = 1;
-static bool has_new_keys = false;	/* made or loaded in this transaction */
 static bool has_unreported = false;
 static Entry *last_opened = NULL;
 static Entry *last_sealing = NULL;
@@ -98,6 +97,10 @@ current_generation(void)
 	return tables_changed + MtRegistryGeneration();
 }
 
+/*
+ * Also told when a row that this transaction wrote is rolled back, so that a key which
+ * is not there any more seals nothing.
+ */
 static void
 relation_changed(Oid relid)
 {
@@ -270,22 +273,10 @@ transaction_ended(XactEvent event, void *arg)
 		event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT)
 		return;
 
-	/* A key whose row was rolled back, or waits for a second phase, must seal nothing any more. */
-	if (has_new_keys && (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE))
-		tables_changed++;
-	has_new_keys = false;
 	if (has_unreported)
 		dlist_foreach(iter, &entries_used)
 			report_uses(dlist_container(Entry, used, iter.cur));
 	has_unreported = false;
-}
-
-static void
-subtransaction_ended(SubXactEvent event, SubTransactionId mySubid,
-					 SubTransactionId parentSubid, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && has_new_keys)
-		tables_changed++;
 }
 
 void
@@ -293,7 +284,6 @@ MtKeyCacheInit(void)
 {
 	MtInvalidationOnRelation(relation_changed);
 	RegisterXactCallback(transaction_ended, NULL);
-	RegisterSubXactCallback(subtransaction_ended, NULL);
 }
 
 /* ---- making entries ---- */
@@ -395,7 +385,6 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 	entry->uses = row->uses;
 	entry->secret = place;
 	dlist_push_head(&entries_used, &entry->used);
-	has_new_keys = true;
 
 	if (!MtKeyUnwrap(row, secret, denial))
 	{

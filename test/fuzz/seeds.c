@@ -2,7 +2,7 @@
  * seeds.c
  *	  Writes the inputs that the fuzzers start from: valid ones and near ones.
  *
- *	seeds token|claims|keys|mask DIRECTORY
+ *	seeds token|claims|keys|mask|ciphertext|wrapped DIRECTORY
  */
 #include <string.h>
 
@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 
 #include "property.h"
+#include "sealer.h"
 #include "signer.h"
 
 static const char *directory;
@@ -406,12 +407,86 @@ write_masks(void)
 	}
 }
 
+/* ---- encryption ---- */
+
+/* Around the block, and around what is fed at a time. */
+static const size_t text_sizes[] = {0, 1, 15, 16, 17, 31, 32, 33, 1024, 1039, 1040, 2100, SEALER_LONGEST};
+
+static void
+write_ciphertexts(void)
+{
+	static unsigned char text[SEALER_LONGEST];
+	static unsigned char value[SEALER_LONGEST + MT_GCM_OVERHEAD];
+	static const unsigned char nonce[MT_NONCE_BYTES] = "a nonce 012";
+	size_t		length;
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = (unsigned char) (i * 7 & 0xFF);
+	for (size_t i = 0; i < LENGTH_OF(text_sizes); i++)
+		for (int suite = 1; suite <= 2; suite++)
+			for (int is_bound = 0; is_bound < 2; is_bound++)
+			{
+				length = seal_value((int) (i % SEALER_KEY_COUNT), (MtSuite) suite, is_bound != 0,
+									nonce, text, text_sizes[i], value);
+				write_seed(value, length);
+				/* of an unknown suite, cut, of an unknown key, of none */
+				if (i > 1)
+					continue;
+				write_seed(value, length - 1);
+				value[1] += 2;
+				write_seed(value, length);
+				value[1] -= 2;
+				value[9] ^= 0x40;
+				write_seed(value, length);
+				value[2] ^= 0x80;
+				write_seed(value, length);
+				memset(value + 2, 0, 8);
+				write_seed(value, length);
+				write_seed(value, MT_CIPHERTEXT_HEADER);
+			}
+	write_text("");
+}
+
+static void
+write_wrapped(void)
+{
+	static const size_t key_sizes[] = {1, 16, 32, 33, 1024};
+	static unsigned char key[1024];
+	static unsigned char wrapped[1 + 1024 + 39];
+	static const unsigned char nonce[MT_NONCE_BYTES] = "a nonce 012";
+	size_t		length;
+
+	for (int i = 0; i < SEALER_BINDING_COUNT; i++)
+		for (size_t j = 0; j < LENGTH_OF(key_sizes); j++)
+		{
+			wrapped[0] = (unsigned char) i;
+			length = wrap_by_hand(i % SEALER_KEY_COUNT, &sealer_bindings[i], nonce, key,
+								  key_sizes[j], wrapped + 1) + 1;
+			write_seed(wrapped, length);
+
+			/*
+			 * cut, longer, of a later format, by another algorithm, under
+			 * another key
+			 */
+			write_seed(wrapped, length - 1);
+			write_seed(wrapped, length + 1);
+			wrapped[1] = 2;
+			write_seed(wrapped, length);
+			wrapped[1] = 1;
+			wrapped[2] = 2;
+			write_seed(wrapped, length);
+			wrapped[2] = 1;
+			wrapped[5] ^= 1;
+			write_seed(wrapped, length);
+		}
+}
+
 int
 main(int argc, char **argv)
 {
 	if (argc != 3)
 	{
-		fprintf(stderr, "usage: seeds token|claims|keys|mask DIRECTORY\n");
+		fprintf(stderr, "usage: seeds token|claims|keys|mask|ciphertext|wrapped DIRECTORY\n");
 		return 2;
 	}
 	directory = argv[2];
@@ -424,6 +499,10 @@ main(int argc, char **argv)
 		write_keys();
 	else if (strcmp(argv[1], "mask") == 0)
 		write_masks();
+	else if (strcmp(argv[1], "ciphertext") == 0)
+		write_ciphertexts();
+	else if (strcmp(argv[1], "wrapped") == 0)
+		write_wrapped();
 	else
 		return 2;
 	return 0;
