@@ -84,15 +84,23 @@ $$;
 
 -- What a value is bound to: LABEL:VALUE, with several columns LABEL:LENGTH.VALUE:LENGTH.VALUE, so that no two rows have
 -- the same.
+-- source: what stands before the columns' names, such as "t."
 CREATE FUNCTION multitenant._context_expression(settings jsonb, source text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('%L::pg_catalog.text', settings ->> 'context') || coalesce(string_agg(
 		CASE WHEN jsonb_array_length(settings -> 'context_columns') = 1
-			THEN format(' OPERATOR(pg_catalog.||) '':'' OPERATOR(pg_catalog.||) %1$s.%2$I::pg_catalog.text', source, c.name)
-			ELSE format(' OPERATOR(pg_catalog.||) '':'' OPERATOR(pg_catalog.||) pg_catalog.octet_length(%1$s.%2$I::pg_catalog.text)::pg_catalog.text'
-						' OPERATOR(pg_catalog.||) ''.'' OPERATOR(pg_catalog.||) %1$s.%2$I::pg_catalog.text', source, c.name)
+			THEN format(' OPERATOR(pg_catalog.||) '':'' OPERATOR(pg_catalog.||) %1$s%2$I::pg_catalog.text', source, c.name)
+			ELSE format(' OPERATOR(pg_catalog.||) '':'' OPERATOR(pg_catalog.||) pg_catalog.octet_length(%1$s%2$I::pg_catalog.text)::pg_catalog.text'
+						' OPERATOR(pg_catalog.||) ''.'' OPERATOR(pg_catalog.||) %1$s%2$I::pg_catalog.text', source, c.name)
 		END, '' ORDER BY c.n), '')
 	FROM jsonb_array_elements_text(settings -> 'context_columns') WITH ORDINALITY AS c(name, n)
+$$;
+
+-- What the values of a column are bound to, as an expression over a row of the table; NULL for a column that
+-- encrypt_column() has not made.
+CREATE FUNCTION multitenant._column_context(table_name regclass, column_name name) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._context_expression(multitenant._encryption(table_name) -> column_name::text, '')
 $$;
 
 -- A column's value as text, whatever the session's settings are.
@@ -106,7 +114,7 @@ $$;
 CREATE FUNCTION multitenant._encrypt_expression(settings jsonb, value text, source text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT format('multitenant.encrypt(%s, %L, %s)', multitenant._text_expression(settings, value), settings ->> 'purpose',
-				  multitenant._context_expression(settings, source))
+				  multitenant._context_expression(settings, source || '.'))
 $$;
 
 CREATE FUNCTION multitenant._decrypt_expression(settings jsonb, value text, context text) RETURNS text
@@ -131,7 +139,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		THEN format('CASE WHEN t.%I IS NULL THEN t.%I ELSE %s END', column_name, settings ->> 'plaintext', d.expression)
 		ELSE d.expression END
 	FROM (SELECT multitenant._decrypt_expression(settings, format('t.%I', column_name),
-												 multitenant._context_expression(settings, 't'))) AS d(expression)
+												 multitenant._context_expression(settings, 't.'))) AS d(expression)
 $$;
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -238,8 +246,8 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	WITH e AS (
 		SELECT c.key AS name, c.value AS settings, c.value ->> 'plaintext' AS plaintext, c.value ->> 'blind_index' AS blind_index,
 			CASE WHEN NOT c.value ? 'plaintext' THEN 'done' ELSE c.value ->> 'direction' END AS phase,
-			multitenant._context_expression(c.value, 'new') AS new_context,
-			multitenant._context_expression(c.value, 'old') AS old_context,
+			multitenant._context_expression(c.value, 'new.') AS new_context,
+			multitenant._context_expression(c.value, 'old.') AS old_context,
 			format('new.%1$I::pg_catalog.bytea OPERATOR(pg_catalog.=) old.%1$I::pg_catalog.bytea', c.key) AS is_same,
 			jsonb_array_length(c.value -> 'context_columns') > 0 AS has_context
 		FROM jsonb_each(columns) c
@@ -676,16 +684,16 @@ BEGIN
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 		WHERE i.indrelid = base AND i.indisprimary AND k.n <= i.indnkeyatts;
 	IF after IS NOT NULL THEN
-		tenant_filter := format('%s AND (%s) > (%s)', tenant_filter, key_columns, multitenant._key_literals(base, after));
+		tenant_filter := format('%s AND (%s) > (%s)', tenant_filter, key_columns, multitenant._row_literals(base, after));
 	END IF;
 	last_key := multitenant._query_as_owner(base, format(
 		'SELECT (SELECT pg_catalog.json_build_array(%s) FROM (SELECT %s FROM %s WHERE %s ORDER BY %s LIMIT %s) AS s ORDER BY %s LIMIT 1)::text',
 		key_texts, key_columns, base, tenant_filter, key_columns, size, key_backwards))::jsonb;
-	row_filter := format('%s AND (%s) <= (%s)', tenant_filter, key_columns, multitenant._key_literals(base, last_key));
+	row_filter := format('%s AND (%s) <= (%s)', tenant_filter, key_columns, multitenant._row_literals(base, last_key));
 END
 $$;
 
-CREATE FUNCTION multitenant._key_literals(base regclass, key jsonb) RETURNS text
+CREATE FUNCTION multitenant._row_literals(base regclass, key jsonb) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT string_agg(format('%L::%s', key ->> (k.n::int - 1), format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY k.n)
 	FROM pg_catalog.pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
