@@ -26,6 +26,7 @@ SQL_FILES = \
 	encryption.sql \
 	secrets.sql \
 	shred.sql \
+	key_transfer.sql \
 	label.sql \
 	table.sql \
 	protect.sql \

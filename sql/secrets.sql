@@ -55,8 +55,8 @@ BEGIN
 		RAISE EXCEPTION 'at least one version must be kept'
 			USING ERRCODE = '22023', HINT = 'Omit keep for five.';
 	END IF;
-	-- Two that put the same secret at the same time take turns.
-	PERFORM pg_advisory_xact_lock(hashtextextended(tenant::text || ' ' || $1, 6204));
+	-- Two that put a secret of one tenant at the same time take turns. Applications may take no advisory locks.
+	PERFORM FROM multitenant.tenant t WHERE t.id = tenant FOR NO KEY UPDATE;
 	SELECT coalesce(max(s.version), 0) + 1 INTO new_version FROM multitenant.secret s
 		WHERE s.tenant_id = tenant AND s.name = $1;
 	INSERT INTO multitenant.secret (tenant_id, name, version, value, description, created_at, created_by)

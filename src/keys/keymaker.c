@@ -128,6 +128,12 @@ MtKeyUnwrap(const MtCekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial
 	return check_state(kek.state, denial) && unwrap_cek(row, &kek, secret, denial);
 }
 
+bool
+MtTenantKeyUnwrap(const MtKekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial *denial)
+{
+	return unwrap_kek(row, secret, denial);
+}
+
 /* ---- making ---- */
 
 /* A random id of a key, 1 to 2^63 - 1; false: no randomness. */
