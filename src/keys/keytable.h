@@ -34,7 +34,8 @@ typedef struct MtKekRow
 	int64		id;
 	pg_uuid_t	tenant;
 	int32		version;
-	bool		has_share;		/* its wrapping key also needs the tenant's share */
+	bool		has_share;		/* its wrapping key also needs the tenant's
+								 * share */
 	MtKeyState	state;
 	TimestampTz created_at;
 	unsigned char wrapped[MT_WRAPPED_BYTES];	/* unless destroyed */

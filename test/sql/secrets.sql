@@ -79,7 +79,7 @@ BEGIN;
 SELECT multitenant.system_context('regression test');
 SELECT multitenant.put_secret('smtp', 'x'); \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
-SELECT event, outcome, object, detail FROM multitenant.audit_event WHERE event LIKE 'secret.%' ORDER BY at;
+SELECT event, outcome, object, detail FROM multitenant.audit_event WHERE event LIKE 'key.%_secret' ORDER BY at;
 \i sql/master_key_off.inc
 DROP EXTENSION multitenant;
 DROP ROLE regress_mt_trusted;
