@@ -1,5 +1,7 @@
 -- encrypt_column() and decrypt_column(): converting, what the view does, what is bound to what, what is refused.
-CREATE EXTENSION multitenant;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS multitenant;
+RESET client_min_messages;
 \i sql/master_key.inc
 \set VERBOSITY terse
 CREATE ROLE regress_mt_owner LOGIN;

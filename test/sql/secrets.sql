@@ -1,5 +1,7 @@
 -- Secrets of tenants: round trips, versions, what one tenant learns of another's, contexts that are not the tenant's own.
-CREATE EXTENSION multitenant;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS multitenant;
+RESET client_min_messages;
 \i sql/master_key.inc
 \set SHOW_CONTEXT never
 \pset format unaligned

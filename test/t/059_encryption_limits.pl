@@ -37,6 +37,8 @@ is($mt->superuser('SELECT string_agg(body_plaintext, $$,$$) FROM file_encrypted'
 $mt->superuser("SELECT multitenant.resume_tenant('gamma')");
 $mt->superuser("SET SESSION AUTHORIZATION $owner;\nCALL multitenant.encrypt_column('file', 'body', 'files')");
 $mt->allowed($app, $mt->begin('acme') . "SELECT string_agg(body, '+' ORDER BY id) FROM file", 'BODY-1+BODY-2', 'read through the view');
+$mt->superuser("GRANT SELECT ON file TO regress_mt_migrator");
+$mt->refused('regress_mt_migrator', "BEGIN; SELECT multitenant.use_tenant('acme'); SELECT body FROM file", '42501', 'the view alone, without a privilege on the table');
 $mt->refused($app, 'SELECT body FROM file', 'MT001', 'the view without a context');
 $mt->allowed($app, $mt->begin('beta') . 'SELECT count(*) FROM file', '0', 'another tenant sees no row of the view');
 $mt->refused($app, $mt->begin('acme', kind => 'supervised') . 'SELECT body FROM file', '42501', 'a supervised session, of the view');
@@ -93,4 +95,54 @@ is($mt->superuser(q{SELECT multitenant._check_certificate('', signed_with, '\xd7
 $mt->superuser("ALTER TABLE multitenant.shred_certificate DISABLE TRIGGER USER; UPDATE multitenant.shred_certificate SET content = content || '{\"by\": \"nobody\"}'");
 is($mt->superuser("SELECT multitenant.verify_shred_certificate('$certificate')"), 'forged', 'a certificate that was changed');
 is($mt->superuser("SELECT is_final FROM multitenant.shred_status"), 'f', 'it is not final');
+
+# ---- a share that is kept elsewhere ----
+my $shares = "$dir/shares";
+mkdir($shares) or die;
+chmod(0700, $shares);
+sub share_command
+{
+	my ($command) = @_;
+	$mt->superuser("ALTER SYSTEM SET multitenant.share_command = '$command'");
+	$mt->superuser('SELECT pg_reload_conf()');
+	return;
+}
+my $delta = $mt->superuser("SELECT multitenant.create_tenant('delta')");
+my $create = "SELECT multitenant.create_tenant_key('$delta', true)";
+$mt->refused($provisioner, $create, 'MT020', 'a share without a command');
+share_command("cat $shares/%x");
+$mt->refused($provisioner, $create, 'MT020', 'a command with another percent sign');
+share_command("cat $shares/%t");
+$mt->refused($provisioner, $create, 'MT020', 'a share that is not there');
+append_to_file("$shares/$delta", 'ab' x 31);
+$mt->refused($provisioner, $create, 'MT020', 'one that is too short');
+append_to_file("$shares/$delta", "ab\n");
+$mt->refused($app, $create, '42501', 'not for applications');
+$mt->allowed($provisioner, "SELECT 'made' WHERE multitenant.create_tenant_key('$delta', true) > 0", 'made', 'a key with a share');
+$mt->refused($provisioner, $create, '55000', 'a second one');
+is($mt->superuser("SELECT share IS NOT NULL FROM multitenant.kek WHERE tenant_id = '$delta'"), 't', 'is marked so');
+my $use = "BEGIN; SELECT multitenant.use_tenant('delta');";
+$mt->allowed($trusted, "$use INSERT INTO file (id, part, body) VALUES (1, 1, 'BODY-4') RETURNING body; COMMIT;", 'BODY-4', 'encrypts');
+$mt->allowed($trusted, "$use SELECT body FROM file", 'BODY-4', 'and decrypts');
+# Rotating the master key keeps the need for the share.
+$mt->superuser("CREATE FUNCTION pg_temp.rewrap(bigint) RETURNS void LANGUAGE c AS '\$libdir/multitenant', 'mt_rewrap_tenant_key'; SELECT pg_temp.rewrap(kek_id) FROM multitenant.kek WHERE tenant_id = '$delta'");
+$mt->allowed($trusted, "$use SELECT body FROM file", 'BODY-4', 'as it does when its wrapping was renewed');
+rename("$shares/$delta", "$dir/other") or die;
+append_to_file("$shares/$delta", ('ac' x 32) . "\n");
+$mt->refused($trusted, "$use SELECT body FROM file", 'MT020', 'with another share nothing');
+unlink("$shares/$delta");
+$mt->refused($trusted, "$use SELECT body FROM file", 'MT020', 'without a share nothing');
+$mt->allowed($app, $mt->begin('gamma') . 'SELECT body FROM file', 'BODY-3', 'other tenants need none');
+rename("$dir/other", "$shares/$delta") or die;
+$mt->allowed($trusted, "$use SELECT body FROM file", 'BODY-4', 'with it everything again');
+$mt->superuser("SELECT multitenant.suspend_tenant('delta', 'end')");
+$mt->refused($provisioner, "SELECT multitenant.confirm_share_destroyed('$delta', 'x')", '55000', 'destroyed before it is shredded');
+$mt->superuser("SELECT multitenant.shred_tenant('$delta', 'delta')");
+is($mt->superuser("SELECT is_final FROM multitenant.shred_status WHERE slug = 'delta'"), 'f', 'shredded, not yet final');
+$mt->superuser("SELECT multitenant.confirm_share_destroyed('$delta', 'ceremony')");
+is($mt->superuser("SELECT is_final, pending FROM multitenant.shred_status WHERE slug = 'delta'"), 't|{}', 'final when the share is gone');
+is($mt->superuser("SELECT is_final FROM multitenant.shred_status WHERE slug = 'acme'"), 'f', 'which says nothing of a tenant without one');
+$mt->refused($provisioner, "SELECT multitenant.confirm_share_destroyed('$acme', 'x')", '55000', 'nor can it be said');
+$mt->superuser("SELECT multitenant.resume_tenant('delta'); SELECT multitenant.create_key('$delta', 'pii')");
+is($mt->superuser("SELECT share IS NOT NULL FROM multitenant.kek WHERE tenant_id = '$delta' AND state = 'active'"), 't', 'its next key has a share, too');
 done_testing();
