@@ -564,7 +564,7 @@ BEGIN
 			finished_at = excluded.finished_at,
 			started_at = CASE WHEN j.finished_at IS NULL AND j.direction = excluded.direction THEN j.started_at ELSE excluded.started_at END;
 	IF is_finished THEN
-		PERFORM multitenant._audit(CASE direction WHEN 'encrypting' THEN 'column.encrypt' ELSE 'column.decrypt' END, NULL, base::text,
+		PERFORM multitenant._audit(CASE direction WHEN 'encrypting' THEN 'key.encrypt_column' ELSE 'key.decrypt_column' END, NULL, base::text,
 			'done', jsonb_build_object('column', column_name, 'rows', rows_done));
 	END IF;
 END

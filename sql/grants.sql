@@ -109,6 +109,7 @@ TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean),
 	multitenant.shred_tenant(uuid, text, boolean), multitenant._shred_status(), multitenant._shred_certificates(),
+	multitenant.create_tenant_key(uuid, boolean), multitenant.confirm_share_destroyed(uuid, text),
 	multitenant.confirm_backups_expired(uuid, text),
 	multitenant.verify_shred_certificate(uuid)
 TO PUBLIC;

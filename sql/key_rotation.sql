@@ -267,11 +267,6 @@ BEGIN
 		RAISE EXCEPTION 'the encryption keys of the tenant are not active'
 			USING ERRCODE = '55000', HINT = 'Look at multitenant.key_status; multitenant.resume_tenant_keys() ends a suspension.';
 	END IF;
-	IF old_key.share IS NOT NULL THEN
-		-- Security: the new one would not need the share, and could not be shredded by destroying that.
-		RAISE EXCEPTION 'the key of this tenant also needs a share that is kept elsewhere'
-			USING ERRCODE = '55000', HINT = 'Its share is what protects it; rotate the keys for values with multitenant.rotate_cek().';
-	END IF;
 	UPDATE multitenant.kek k SET state = 'retired', changed_at = clock_timestamp() WHERE k.kek_id = old_key.kek_id;
 	new_id := multitenant._next_tenant_key($1);
 	FOR wrapped_id IN

@@ -65,7 +65,7 @@ BEGIN
 						  WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = new_version - 1)),
 			clock_timestamp(), session_user;
 	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1 AND s.version <= new_version - $4;
-	PERFORM multitenant._audit('secret.put', tenant, $1, 'done', jsonb_build_object('version', new_version));
+	PERFORM multitenant._audit('key.put_secret', tenant, $1, 'done', jsonb_build_object('version', new_version));
 	RETURN new_version;
 END
 $$;
@@ -111,7 +111,7 @@ BEGIN
 		RAISE EXCEPTION 'there is no such secret'
 			USING ERRCODE = '42704', HINT = 'See the view multitenant.secrets.';
 	END IF;
-	PERFORM multitenant._audit('secret.drop', tenant, $1, 'done', '{}');
+	PERFORM multitenant._audit('key.drop_secret', tenant, $1, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.drop_secret(text) IS

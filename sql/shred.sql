@@ -22,7 +22,7 @@ CREATE TABLE multitenant.shred_confirmation (
 	confirmed_by name NOT NULL,
 	reason text NOT NULL,
 	CONSTRAINT shred_confirmation_pkey PRIMARY KEY (kind, subject),
-	CONSTRAINT shred_confirmation_kind_check CHECK (kind IN ('backups_expired', 'master_key_destroyed'))
+	CONSTRAINT shred_confirmation_kind_check CHECK (kind IN ('backups_expired', 'master_key_destroyed', 'share_destroyed'))
 );
 COMMENT ON TABLE multitenant.shred_confirmation IS
 'What people have confirmed that the database cannot see.';
@@ -64,6 +64,38 @@ AS 'MODULE_PATHNAME', 'mt_check_certificate';
 COMMENT ON FUNCTION multitenant._check_certificate(text, text, bytea, bytea) IS
 'Internal: valid; unconfirmed: the signature is right, but that master key is not loaded; forged.';
 
+CREATE FUNCTION multitenant._make_shared_tenant_key(tenant uuid) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_make_shared_tenant_key';
+COMMENT ON FUNCTION multitenant._make_shared_tenant_key(uuid) IS
+'Internal: the id of a tenant''s own key, made with a share; 55000 if there is one already.';
+
+CREATE FUNCTION multitenant.create_tenant_key(tenant uuid, share boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	new_id bigint;
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and share');
+	PERFORM multitenant._require('manage_tenants', 'making a key');
+	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
+	END IF;
+	IF $2 THEN
+		-- The key that create_tenant() made, if nothing was ever wrapped with it.
+		PERFORM multitenant._lock_keys($1);
+		DELETE FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.share IS NULL
+			AND NOT EXISTS (SELECT FROM multitenant.cek c WHERE c.tenant_id = $1);
+	END IF;
+	new_id := CASE WHEN $2 THEN multitenant._make_shared_tenant_key($1) ELSE multitenant._make_tenant_key($1) END;
+	PERFORM multitenant._audit('key.create_tenant_key', $1, $1::text, 'done', jsonb_build_object('share', $2, 'key', new_id));
+	RETURN new_id;
+END
+$$;
+COMMENT ON FUNCTION multitenant.create_tenant_key(uuid, boolean) IS
+'Makes a tenant''s own key, so that the first use need not, and returns its id. share: the key also needs the share that multitenant.share_command prints for the tenant, each time that a session loads a key; who destroys that share has destroyed the key in every backup at once. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key or share not available, 55000 share for a tenant that has keys for values already.';
+
 CREATE FUNCTION multitenant.shred_tenant(tenant uuid, confirm text, dry_run boolean DEFAULT false)
 RETURNS TABLE(what text, count bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -100,7 +132,7 @@ BEGIN
 
 	IF NOT dry_run THEN
 		facts := jsonb_build_object('certificate', certificate, 'tenant', $1, 'slug', t.slug,
-			'keks', (SELECT jsonb_agg(jsonb_build_object('id', k.kek_id::text, 'version', k.version, 'master_key', k.mek_id)
+			'keks', (SELECT jsonb_agg(jsonb_build_object('id', k.kek_id::text, 'version', k.version, 'master_key', k.mek_id, 'share', k.share IS NOT NULL)
 									  ORDER BY k.version) FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.state <> 'destroyed'),
 			'ceks', (SELECT jsonb_agg(c.cek_id::text ORDER BY c.cek_id) FROM multitenant.cek c
 					 WHERE c.tenant_id = $1 AND c.state <> 'destroyed'));
@@ -124,6 +156,10 @@ BEGIN
 		INSERT INTO multitenant.shred_certificate (id, tenant_id, content, signed_with, signer, signature)
 			VALUES (certificate, $1, facts, signed.signed_with, signed.signer, signed.signature);
 		PERFORM multitenant._audit('tenant.shred', $1, t.slug, 'done', facts);
+	END IF;
+	IF NOT dry_run AND NOT facts -> 'keks' @> '[{"share": false}]' AND kek_count > 0 THEN
+		RAISE NOTICE 'now destroy the share of tenant %', $1
+			USING HINT = 'Then call multitenant.confirm_share_destroyed(): that makes it final.';
 	END IF;
 	RETURN QUERY VALUES ('tenant keys', kek_count), ('keys', cek_count), ('secrets', secret_count);
 END
@@ -195,6 +231,11 @@ BEGIN
 		has_backups := NOT EXISTS (SELECT FROM multitenant.shred_confirmation f
 			WHERE f.kind = 'backups_expired' AND f.subject = c.id::text);
 		pending := '{}';
+		-- The same where each key needed a share that is gone.
+		IF jsonb_typeof(c.content -> 'keks') = 'array' AND NOT c.content -> 'keks' @> '[{"share": false}]' AND EXISTS (
+			SELECT FROM multitenant.shred_confirmation f WHERE f.kind = 'share_destroyed' AND f.subject = c.id::text) THEN
+			alive := '{}';
+		END IF;
 		-- Without its master key no copy of a wrapped key is worth anything, wherever it is.
 		IF alive <> '{}' THEN
 			IF has_backups THEN
@@ -236,6 +277,27 @@ END
 $$;
 COMMENT ON FUNCTION multitenant.confirm_backups_expired(uuid, text) IS
 'Records that no backup, WAL archive or dump from before the tenant was shredded exists any more. reason: how that is known. Believed, recorded with who said it, audited. For profile provisioner. Errors: 42501 profile, 22023 null, 55000 not shredded.';
+
+CREATE FUNCTION multitenant.confirm_share_destroyed(tenant uuid, reason text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), '')), 'tenant and reason');
+	PERFORM multitenant._require('manage_tenants', 'confirming that a share was destroyed');
+	IF NOT EXISTS (SELECT FROM multitenant.shred_certificate c WHERE c.tenant_id = $1 AND c.content -> 'keks' @> '[{"share": true}]') THEN
+		RAISE EXCEPTION 'no shredded key of the tenant had a share'
+			USING ERRCODE = '55000', HINT = 'See multitenant.shred_status for what is left to be done.';
+	END IF;
+	INSERT INTO multitenant.shred_confirmation (kind, subject, confirmed_at, confirmed_by, reason)
+		SELECT 'share_destroyed', c.id::text, clock_timestamp(), session_user, $2
+		FROM multitenant.shred_certificate c WHERE c.tenant_id = $1 ON CONFLICT DO NOTHING;
+	PERFORM multitenant._audit('tenant.shred_share_destroyed', $1, $1::text, 'done', jsonb_build_object('reason', $2));
+END
+$$;
+COMMENT ON FUNCTION multitenant.confirm_share_destroyed(uuid, text) IS
+'Records that the share of a shredded tenant does not exist any more where it was kept: then no copy of its keys opens. Believed, recorded with who said it, audited. For profile provisioner. Errors: 42501 profile, 22023 null, 55000 no share.';
 
 CREATE FUNCTION multitenant.confirm_master_key_destroyed(master_key text, reason text)
 RETURNS void

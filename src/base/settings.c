@@ -38,6 +38,7 @@ char	   *mt_guc_pkcs11_pin_file = NULL;
 char	   *mt_guc_pkcs11_token_label = NULL;
 bool		mt_guc_require_locked_memory = false;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
+char	   *mt_guc_share_command = NULL;
 int			mt_guc_statistics_exposure = MT_EXPOSURE_ALLOW;
 int			mt_guc_superuser_access = MT_SUPERUSER_AUDIT;
 char	   *mt_guc_system_reason = NULL;
@@ -327,6 +328,13 @@ MtSettingsInit(void)
 							 &mt_guc_session_hygiene, MT_HYGIENE_CLEAN,
 							 session_hygiene_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+
+	DefineCustomStringVariable("multitenant.share_command",
+							   "Command that prints a tenant's share of its key.",
+							   "%t is the tenant's id, %% a percent sign. Prints 64 "
+							   "hexadecimal digits or 32 bytes.",
+							   &mt_guc_share_command, "", PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("multitenant.statistics_exposure",
 							 "Whether queries on protected tables are planned with "

@@ -50,7 +50,7 @@ typedef struct StatementName
 
 typedef struct Statement
 {
-	StatementName	name;			/* first: the hash key */
+	StatementName name;			/* first: the hash key */
 	MemoryContext context;		/* of everything below */
 	char	   *text;
 	TupleDesc	row;			/* what new and old are */
@@ -152,7 +152,7 @@ static void
 forget_all(void)
 {
 	HASH_SEQ_STATUS sequence;
-	Statement	   *entry;
+	Statement  *entry;
 
 	hash_seq_init(&sequence, plans);
 	while ((entry = hash_seq_search(&sequence)) != NULL)
@@ -169,7 +169,7 @@ make_plan(const StatementName *name, const char *text, TupleDesc row)
 	TupleDesc	row_copy = CreateTupleDescCopy(row);
 	char	   *text_copy = pstrdup(text);
 	SPIPlanPtr	plan;
-	Statement	   *entry;
+	Statement  *entry;
 
 	MemoryContextSwitchTo(caller);
 	plan = SPI_prepare_params(text, set_up_parser, row_copy, 0);
@@ -193,8 +193,8 @@ make_plan(const StatementName *name, const char *text, TupleDesc row)
 static Statement *
 plan_of(const Trigger *trigger, int argument, TupleDesc row)
 {
-	StatementName	name;
-	Statement	   *entry;
+	StatementName name;
+	Statement  *entry;
 
 	memset(&name, 0, sizeof(name));
 	name.trigger = trigger->tgoid;
@@ -233,7 +233,7 @@ static uint64
 run(TriggerData *trigger, int argument)
 {
 	TupleDesc	row = RelationGetDescr(trigger->tg_relation);
-	Statement	   *plan = plan_of(trigger->tg_trigger, argument, row);
+	Statement  *plan = plan_of(trigger->tg_trigger, argument, row);
 	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	ParamListInfo parameters = makeParamList(2 * row->natts);
@@ -344,7 +344,7 @@ mt_encrypted_row(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	bool		is_instead;
 	bool		is_before;
-	HeapTuple	volatile result;
+	HeapTuple volatile result;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,

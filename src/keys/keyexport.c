@@ -88,7 +88,7 @@ mt_import_tenant_key(PG_FUNCTION_ARGS)
 	MtWrapStatus status;
 	MtDenial	denial;
 	MtKekRow	row = {0};
-	uint64_t	transport_id;
+	uint64_t	transport_id = 0;
 	uint64		master_id;
 	bool		has_master;
 

@@ -18,6 +18,7 @@
 #include "crypto/masterkey.h"
 #include "fmgr.h"
 #include "keys/keymaker.h"
+#include "keys/share.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tenant/registry.h"
@@ -30,6 +31,7 @@
 PG_FUNCTION_INFO_V1(mt_make_key);
 PG_FUNCTION_INFO_V1(mt_make_tenant_key);
 PG_FUNCTION_INFO_V1(mt_first_tenant_key);
+PG_FUNCTION_INFO_V1(mt_make_shared_tenant_key);
 PG_FUNCTION_INFO_V1(mt_next_tenant_key);
 PG_FUNCTION_INFO_V1(mt_next_key);
 PG_FUNCTION_INFO_V1(mt_rewrap_tenant_key);
@@ -81,6 +83,30 @@ deny_wrap(MtWrapStatus status, const char *what, MtDenial *denial)
 				"After a restore call multitenant.verify_keys(); the server needs the master key of the backup.");
 }
 
+/*
+ * What wraps a tenant's key: the master key of that id (NULL: the current one, whose id
+ * is told), mixed with the tenant's share if the key has one. False with the reason. The
+ * caller wipes the secret.
+ */
+static bool
+wrapping_of(const MtKekRow *row, const uint64 *wanted, uint64 *id,
+			unsigned char wrapping[MT_SECRET_BYTES], MtDenial *denial)
+{
+	unsigned char share[MT_SECRET_BYTES];
+	bool		is_done;
+
+	/* First what takes long, and may throw. */
+	if (row->has_share && !MtShareGet(&row->tenant, share, denial))
+		return false;
+	is_done = wanted != NULL ? MtMasterKeyById(*wanted, wrapping, denial) :
+		MtMasterKeyCurrent(id, wrapping, denial);
+	if (is_done && row->has_share && !MtShareMix(wrapping, &row->tenant, share))
+		is_done = deny(denial, "the key of this tenant could not be unwrapped", "OpenSSL failed.",
+					   "Look at the server log; the server may be out of memory.");
+	MtWipe(share, sizeof(share));
+	return is_done;
+}
+
 /* Unwraps a tenant's key whatever its state is, unless it is destroyed. */
 static bool
 unwrap_kek(const MtKekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial *denial)
@@ -88,13 +114,15 @@ unwrap_kek(const MtKekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial 
 	unsigned char master[MT_SECRET_BYTES];
 	MtWrapBinding binding;
 	uint64_t	master_id;
+	uint64		wanted;
 	MtWrapStatus status;
 
 	if (row->state == MT_KEY_DESTROYED)
 		return check_state(row->state, denial);
 	if (MtWrappedUnder(row->wrapped, MT_WRAPPED_BYTES, &master_id) != MT_WRAP_OK)
 		return deny_wrap(MT_WRAP_MALFORMED, "the key of this tenant", denial);
-	if (!MtMasterKeyById(master_id, master, denial))
+	wanted = master_id;
+	if (!wrapping_of(row, &wanted, NULL, master, denial))
 		return false;
 	MtKekBinding(row, &binding);
 	status = MtUnwrap(master, master_id, &binding, row->wrapped, MT_WRAPPED_BYTES, secret);
@@ -185,8 +213,9 @@ deny_openssl(MtDenial *denial)
 				"Look at the server log; the server may be out of memory.");
 }
 
+/* Security: what once needed a share does so for ever, or destroying that would not be enough. */
 static bool
-make_kek(const pg_uuid_t *tenant, MtKekRow *row, MtDenial *denial)
+make_kek(const pg_uuid_t *tenant, bool has_share, MtKekRow *row, MtDenial *denial)
 {
 	unsigned char master[MT_SECRET_BYTES];
 	unsigned char secret[MT_SECRET_BYTES];
@@ -197,11 +226,12 @@ make_kek(const pg_uuid_t *tenant, MtKekRow *row, MtDenial *denial)
 	memset(row, 0, sizeof(*row));
 	row->tenant = *tenant;
 	row->version = MtKekLastVersion(tenant) + 1;
+	row->has_share = has_share || MtKekLastHasShare(tenant);
 	row->state = MT_KEY_ACTIVE;
 	row->created_at = GetCurrentTimestamp();
 	if (!draw_id(&row->id))
 		return deny_openssl(denial);
-	if (!MtMasterKeyCurrent(&master_id, master, denial))
+	if (!wrapping_of(row, NULL, &master_id, master, denial))
 		return false;
 	MtKekBinding(row, &binding);
 	if (MtRandomSecret(secret, sizeof(secret)))
@@ -272,7 +302,7 @@ may_write(MtDenial *denial)
 static bool
 find_or_make_kek(const pg_uuid_t *tenant, MtKekRow *kek, MtDenial *denial)
 {
-	return MtKekOfTenant(tenant, kek) || make_kek(tenant, kek, denial);
+	return MtKekOfTenant(tenant, kek) || make_kek(tenant, false, kek, denial);
 }
 
 bool
@@ -375,6 +405,24 @@ mt_first_tenant_key(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(kek.id);
 }
 
+/* _make_shared_tenant_key(tenant): the key of a tenant that has none, with a share. */
+Datum
+mt_make_shared_tenant_key(PG_FUNCTION_ARGS)
+{
+	MtDenial	denial;
+	MtKekRow	kek;
+
+	raise_unless(may_write(&denial), &denial);
+	lock_keys(PG_GETARG_UUID_P(0));
+	if (MtKekOfTenant(PG_GETARG_UUID_P(0), &kek))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the key of the tenant is in use already"),
+				errhint("A share is for new keys: give it before anything is encrypted for the tenant."));
+	raise_unless(make_kek(PG_GETARG_UUID_P(0), true, &kek, &denial), &denial);
+	PG_RETURN_INT64(kek.id);
+}
+
 /* _next_tenant_key(tenant): another version; the caller has taken the current one's place away. */
 Datum
 mt_next_tenant_key(PG_FUNCTION_ARGS)
@@ -384,7 +432,7 @@ mt_next_tenant_key(PG_FUNCTION_ARGS)
 
 	raise_unless(may_write(&denial), &denial);
 	lock_keys(PG_GETARG_UUID_P(0));
-	raise_unless(make_kek(PG_GETARG_UUID_P(0), &kek, &denial), &denial);
+	raise_unless(make_kek(PG_GETARG_UUID_P(0), false, &kek, &denial), &denial);
 	PG_RETURN_INT64(kek.id);
 }
 
@@ -430,12 +478,14 @@ mt_rewrap_tenant_key(PG_FUNCTION_ARGS)
 	unsigned char again[MT_SECRET_BYTES];
 	MtWrapBinding binding;
 	MtDenial	denial;
-	uint64		master_id;
+	uint64		current_id;
+	uint64_t	master_id;
 	bool		is_done = false;
 
 	raise_unless(unwrap_kek(&row, secret, &denial), &denial);
-	if (MtMasterKeyCurrent(&master_id, master, &denial))
+	if (wrapping_of(&row, NULL, &current_id, master, &denial))
 	{
+		master_id = current_id;
 		MtKekBinding(&row, &binding);
 		is_done = MtWrap(master, master_id, &binding, secret, sizeof(secret),
 						 rewrapped.wrapped) == MT_WRAP_OK &&

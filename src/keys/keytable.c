@@ -269,6 +269,30 @@ MtKekLastVersion(const pg_uuid_t *tenant)
 	return version;
 }
 
+static void
+keep_last_kek(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	MtKekRow   *last = (MtKekRow *) result;
+	MtKekRow	row;
+
+	read_kek(tuple, desc, &row);
+	if (row.version > last->version)
+		*last = row;
+}
+
+bool
+MtKekLastHasShare(const pg_uuid_t *tenant)
+{
+	const int	columns[] = {KEK_TENANT_ID};
+	const Oid	equality[] = {F_UUID_EQ};
+	const Datum keys[] = {UUIDPGetDatum(tenant)};
+	MtKekRow	last = {0};
+
+	(void) MtTableScan(MT_TABLE_KEK, "kek_tenant_id_version_key", 1, columns, equality, keys,
+					   keep_last_kek, &last);
+	return last.has_share;
+}
+
 int32
 MtCekLastVersion(const pg_uuid_t *tenant, const char *purpose, char class)
 {

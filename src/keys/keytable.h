@@ -66,6 +66,9 @@ extern bool MtCekActive(const pg_uuid_t *tenant, const char *purpose, char class
 extern int32 MtKekLastVersion(const pg_uuid_t *tenant);
 extern int32 MtCekLastVersion(const pg_uuid_t *tenant, const char *purpose, char class);
 
+/* Has the last version of a tenant's key a share? */
+extern bool MtKekLastHasShare(const pg_uuid_t *tenant);
+
 /* Write a row; sessions learn of it at the commit. The caller has checked that rows can be written. */
 extern void MtKekInsert(const MtKekRow *row);
 extern void MtCekInsert(const MtCekRow *row);

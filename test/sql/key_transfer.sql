@@ -1,6 +1,8 @@
 -- export_wrapped_keys() and import_wrapped_keys(): the way to another installation, and what is refused there.
 -- requires: preload
-CREATE EXTENSION multitenant;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS multitenant;
+RESET client_min_messages;
 \i sql/master_key.inc
 \set SHOW_CONTEXT never
 \set VERBOSITY terse

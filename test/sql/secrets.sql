@@ -1,5 +1,7 @@
 -- Secrets of tenants: round trips, versions, what one tenant learns of another's, contexts that are not the tenant's own.
-CREATE EXTENSION multitenant;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS multitenant;
+RESET client_min_messages;
 \i sql/master_key.inc
 \set SHOW_CONTEXT never
 \pset format unaligned
@@ -79,7 +81,7 @@ BEGIN;
 SELECT multitenant.system_context('regression test');
 SELECT multitenant.put_secret('smtp', 'x'); \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
-SELECT event, outcome, object, detail FROM multitenant.audit_event WHERE event LIKE 'secret.%' ORDER BY at;
+SELECT event, outcome, object, detail FROM multitenant.audit_event WHERE event LIKE 'key.%_secret' ORDER BY at;
 \i sql/master_key_off.inc
 DROP EXTENSION multitenant;
 DROP ROLE regress_mt_trusted;

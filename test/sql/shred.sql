@@ -1,6 +1,8 @@
 -- Shredding a tenant: who may, when, what is gone, what the certificate is worth, and when it is final.
 -- requires: preload
-CREATE EXTENSION multitenant;
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS multitenant;
+RESET client_min_messages;
 \i sql/master_key.inc
 \set SHOW_CONTEXT never
 \pset format unaligned
