@@ -149,6 +149,7 @@ SELECT * FROM multitenant.verify_keys();
 SET SESSION AUTHORIZATION regress_mt_trusted;
 BEGIN; SELECT multitenant.use_tenant('rot-a') IS NOT NULL; :everything COMMIT;
 RESET SESSION AUTHORIZATION;
+-- A key with a share needs it to be replaced, and the next one needs it, too.
 UPDATE multitenant.kek SET share = 'command' WHERE tenant_id = 'b0000000-0000-4000-8000-000000000002';
 SELECT multitenant.rotate_kek('rot-b'); \echo :LAST_ERROR_SQLSTATE
 UPDATE multitenant.kek SET share = NULL WHERE tenant_id = 'b0000000-0000-4000-8000-000000000002';

@@ -16,6 +16,7 @@ CREATE ROLE regress_mt_trusted LOGIN;
 SELECT multitenant.grant_access('regress_mt_trusted', 'trusted_application');
 SELECT multitenant.create_tenant('mov-a', number => 9501, id => 'a0000000-0000-4000-8000-000000000051');
 SELECT multitenant.create_tenant('mov-b', number => 9502, id => 'b0000000-0000-4000-8000-000000000052');
+DELETE FROM multitenant.kek WHERE tenant_id = 'b0000000-0000-4000-8000-000000000052';
 CREATE TABLE moved (tenant_id uuid, value multitenant.encrypted, hash bytea);
 GRANT ALL ON moved TO PUBLIC;
 SET SESSION AUTHORIZATION regress_mt_trusted;

@@ -17,6 +17,7 @@ SELECT multitenant.grant_access('regress_mt_auditor', 'auditor');
 SELECT multitenant.create_tenant('shr-a', number => 9401, id => 'a0000000-0000-4000-8000-000000000041');
 SELECT multitenant.create_tenant('shr-b', number => 9402, id => 'b0000000-0000-4000-8000-000000000042');
 SELECT multitenant.create_tenant('shr-c', number => 9403, id => 'c0000000-0000-4000-8000-000000000043');
+DELETE FROM multitenant.kek WHERE tenant_id = 'c0000000-0000-4000-8000-000000000043';
 CREATE TABLE shredded (tenant_id uuid, value multitenant.encrypted);
 GRANT ALL ON shredded TO PUBLIC;
 SET SESSION AUTHORIZATION regress_mt_trusted;
