@@ -26,6 +26,9 @@ SQL_FILES = \
 	encryption.sql \
 	key_rotation.sql \
 	reencryption.sql \
+	secrets.sql \
+	shred.sql \
+	key_transfer.sql \
 	label.sql \
 	table.sql \
 	protect.sql \
@@ -33,6 +36,7 @@ SQL_FILES = \
 	adopt.sql \
 	repair.sql \
 	unprotect.sql \
+	encrypted_columns.sql \
 	lint.sql \
 	lint_catalog.sql \
 	lint_server.sql \

@@ -86,7 +86,8 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.try_decrypt_bytea(multitenant.encrypted, text), multitenant.try_decrypt_jsonb(multitenant.encrypted, text),
 	multitenant.blind_index(text, text, integer),
 	multitenant.key_id(multitenant.encrypted), multitenant.key_id(multitenant.encrypted_det),
-	multitenant.is_current(multitenant.encrypted)
+	multitenant.is_current(multitenant.encrypted),
+	multitenant._encrypted_row()
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().
@@ -103,6 +104,20 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.destroy_retired_keys(uuid, text, text, interval), multitenant.verify_keys(),
 	multitenant._retired_keys(text), multitenant._note_reencryption(text, name, uuid, text, jsonb, bigint, text, text),
 	multitenant._replica_lag()
+TO PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean),
+	multitenant.shred_tenant(uuid, text, boolean), multitenant._shred_status(), multitenant._shred_certificates(),
+	multitenant.confirm_backups_expired(uuid, text),
+	multitenant.verify_shred_certificate(uuid)
+TO PUBLIC;
+GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress, multitenant.shred_status,
+	multitenant.shred_certificates, multitenant.secrets TO PUBLIC;
+
+-- A tenant's own context is what these ask for.
+GRANT EXECUTE ON FUNCTION
+	multitenant.put_secret(text, text, text, integer), multitenant.get_secret(text, integer), multitenant.drop_secret(text)
 TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().

@@ -155,6 +155,12 @@ MtKeyUnwrap(const MtCekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial
 		unwrap_cek(&current, &kek, secret, denial);
 }
 
+bool
+MtTenantKeyUnwrap(const MtKekRow *row, unsigned char secret[MT_SECRET_BYTES], MtDenial *denial)
+{
+	return unwrap_kek(row, secret, denial);
+}
+
 /* ---- making ---- */
 
 /* A random id of a key, 1 to 2^63 - 1; false: no randomness. */

@@ -18,6 +18,10 @@
 extern bool MtKeyUnwrap(const MtCekRow *row, unsigned char secret[MT_SECRET_BYTES],
 						MtDenial *denial);
 
+/* The same of a tenant's own key, suspended or not. */
+extern bool MtTenantKeyUnwrap(const MtKekRow *row, unsigned char secret[MT_SECRET_BYTES],
+							  MtDenial *denial);
+
 /*
  * Makes the first key of a tenant for a purpose and class, and the tenant's own key
  * if it has none; finds them if another session was first, for which it waits. False

@@ -101,6 +101,7 @@ target_of_object(ObjectType kind, Node *names)
 	{
 		case OBJECT_TABLE:
 		case OBJECT_INDEX:
+		case OBJECT_VIEW:
 			return makeRangeVarFromNameList((List *) names);
 		case OBJECT_COLUMN:
 		case OBJECT_POLICY:
@@ -149,6 +150,7 @@ target_of(Node *statement)
 		case T_RenameStmt:
 			switch (((RenameStmt *) statement)->renameType)
 			{
+				case OBJECT_COLUMN:
 				case OBJECT_INDEX:
 				case OBJECT_TABLE:
 				case OBJECT_TABCONSTRAINT:
@@ -303,10 +305,14 @@ MtOwnerTakeCommand(MtOwnerCommand *out)
 	return true;
 }
 
-/* CREATE TABLE of a permanent table: it has no owner yet. */
+/* CREATE TABLE of a permanent table, CREATE VIEW without OR REPLACE: it has no owner yet. */
 static bool
-is_new_table(Node *statement)
+is_new_relation(Node *statement)
 {
+	if (statement != NULL && IsA(statement, ViewStmt))
+		return !((ViewStmt *) statement)->replace &&
+			((ViewStmt *) statement)->view->schemaname != NULL &&
+			((ViewStmt *) statement)->view->relpersistence != RELPERSISTENCE_TEMP;
 	return statement != NULL && IsA(statement, CreateStmt) &&
 		((CreateStmt *) statement)->relation->schemaname != NULL &&
 		((CreateStmt *) statement)->relation->relpersistence != RELPERSISTENCE_TEMP;
@@ -327,7 +333,7 @@ run_as_owner(const Oid *table, const char *command, bool skips_check)
 	Caller		caller;
 	uint64		count;
 
-	if (table != NULL && is_new_table(only_statement(command)))
+	if (table != NULL && is_new_relation(only_statement(command)))
 		relid = *table;
 	else
 		relid = relation_of(command);
@@ -353,7 +359,7 @@ run_as_owner(const Oid *table, const char *command, bool skips_check)
 /*
  * multitenant._run_as_owner(table_name regclass, command text): the number of
  * rows changed. Without table_name it is the relation that the command names. A
- * table that the command creates will belong to the owner of table_name.
+ * table or view that the command creates will belong to the owner of table_name.
  */
 Datum
 mt_run_as_owner(PG_FUNCTION_ARGS)

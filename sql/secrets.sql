@@ -1,0 +1,130 @@
+-- Secrets of tenants: a vault of named values, reached from the tenant's own context alone.
+
+CREATE TABLE multitenant.secret (
+	-- No foreign key: a parallel restore loads the extension's tables in any order.
+	tenant_id uuid NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	version integer NOT NULL,
+	value multitenant.encrypted NOT NULL,
+	description text,
+	created_at timestamptz NOT NULL,
+	created_by name NOT NULL,
+	CONSTRAINT secret_pkey PRIMARY KEY (tenant_id, name, version),
+	CONSTRAINT secret_name_check CHECK (octet_length(name) BETWEEN 1 AND 255 AND name !~ '[[:cntrl:]]'),
+	CONSTRAINT secret_version_check CHECK (version > 0)
+);
+COMMENT ON TABLE multitenant.secret IS
+'Values of put_secret(), encrypted for purpose "secret" and bound to their name. Nothing is granted on it.';
+ALTER TABLE multitenant.secret ENABLE ROW LEVEL SECURITY;
+ALTER TABLE multitenant.secret ALTER COLUMN value SET STATISTICS 0;
+SELECT pg_catalog.pg_extension_config_dump('multitenant.secret', '');
+
+-- Security: what is written or removed without a key being used must still not be done by those who come from outside.
+CREATE FUNCTION multitenant._require_own_context(what text) RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant.current_tenant();
+BEGIN
+	IF (SELECT c.kind FROM multitenant._context() c) IS DISTINCT FROM 'tenant' THEN
+		RAISE EXCEPTION '% is for the tenant alone', what
+			USING ERRCODE = '42501', HINT = 'Supervised and system contexts have no access to a tenant''s secrets.';
+	END IF;
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_own_context(text) IS
+'Internal: the current tenant; 42501 in contexts that are not its own.';
+
+CREATE FUNCTION multitenant.put_secret(name text, value text, description text DEFAULT NULL, keep integer DEFAULT 5)
+RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid;
+	new_version integer;
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'name and value');
+	tenant := multitenant._require_own_context('putting a secret');
+	IF octet_length($1) NOT BETWEEN 1 AND 255 OR $1 ~ '[[:cntrl:]]' THEN
+		RAISE EXCEPTION 'invalid name of a secret'
+			USING ERRCODE = '22023', HINT = 'A name has 1 to 255 bytes and no control characters.';
+	ELSIF coalesce($4, 0) < 1 THEN
+		RAISE EXCEPTION 'at least one version must be kept'
+			USING ERRCODE = '22023', HINT = 'Omit keep for five.';
+	END IF;
+	-- Two that put a secret of one tenant at the same time take turns. Applications may take no advisory locks.
+	PERFORM FROM multitenant.tenant t WHERE t.id = tenant FOR NO KEY UPDATE;
+	SELECT coalesce(max(s.version), 0) + 1 INTO new_version FROM multitenant.secret s
+		WHERE s.tenant_id = tenant AND s.name = $1;
+	INSERT INTO multitenant.secret (tenant_id, name, version, value, description, created_at, created_by)
+		SELECT tenant, $1, new_version, multitenant.encrypt($2, 'secret', 'secret:' || $1),
+			coalesce($3, (SELECT s.description FROM multitenant.secret s
+						  WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = new_version - 1)),
+			clock_timestamp(), session_user;
+	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1 AND s.version <= new_version - $4;
+	PERFORM multitenant._audit('secret.put', tenant, $1, 'done', jsonb_build_object('version', new_version));
+	RETURN new_version;
+END
+$$;
+COMMENT ON FUNCTION multitenant.put_secret(text, text, text, integer) IS
+'Keeps a value of the current tenant under a name and returns its version; the versions before it stay, as many as keep says (5, this one included). Encrypted before it is written; pass it as a parameter, so that it is in no statement text. Errors: MT001, MT003, MT006, MT020, 25006 as multitenant.encrypt(); 22023 name, keep or null; 42501 supervised and system contexts.';
+
+CREATE FUNCTION multitenant.get_secret(name text, version integer DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid;
+	found_value multitenant.encrypted;
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
+	tenant := multitenant._require_own_context('reading a secret');
+	SELECT s.value INTO found_value FROM multitenant.secret s
+		WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = coalesce($2, s.version)
+		ORDER BY s.version DESC LIMIT 1;
+	IF found_value IS NULL THEN
+		RAISE EXCEPTION 'there is no such secret'
+			USING ERRCODE = '42704', HINT = 'See the view multitenant.secrets.';
+	END IF;
+	RETURN multitenant.decrypt_text(found_value, 'secret:' || $1);
+END
+$$;
+COMMENT ON FUNCTION multitenant.get_secret(text, integer) IS
+'The value of a secret of the current tenant: its last version, or the one given. Errors: MT001, MT003, MT006, MT020, MT021 as multitenant.decrypt_text(); 42704 no such secret or version; 42501 supervised and system contexts.';
+
+CREATE FUNCTION multitenant.drop_secret(name text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid;
+BEGIN
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
+	tenant := multitenant._require_own_context('dropping a secret');
+	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no such secret'
+			USING ERRCODE = '42704', HINT = 'See the view multitenant.secrets.';
+	END IF;
+	PERFORM multitenant._audit('secret.drop', tenant, $1, 'done', '{}');
+END
+$$;
+COMMENT ON FUNCTION multitenant.drop_secret(text) IS
+'Removes a secret of the current tenant with all its versions; backups keep what they have. Errors: MT001; 42704 no such secret; 42501 supervised and system contexts.';
+
+CREATE VIEW multitenant.secrets WITH (security_barrier = true) AS
+	SELECT s.name, max(s.version) AS version, count(*) AS versions_kept,
+		(array_agg(s.description ORDER BY s.version DESC))[1] AS description,
+		min(s.created_at) AS oldest_at, max(s.created_at) AS changed_at,
+		(array_agg(s.created_by ORDER BY s.version DESC))[1] AS changed_by
+	FROM multitenant.secret s
+	-- A sub-select: the planner would call the accessor for its estimates, also where nobody needs a tenant.
+	WHERE s.tenant_id = (SELECT multitenant.current_tenant())
+	GROUP BY s.name;
+COMMENT ON VIEW multitenant.secrets IS
+'Names and dates of the current tenant''s secrets; values come from multitenant.get_secret() alone.';
