@@ -70,7 +70,7 @@ AS 'MODULE_PATHNAME', 'mt_key_cache';
 COMMENT ON FUNCTION multitenant._key_cache() IS
 'Internal: behind the view multitenant.key_cache.';
 
-CREATE VIEW multitenant.key_cache AS
+CREATE VIEW multitenant.key_cache WITH (security_barrier = true) AS
 	SELECT k.entries, k.ready, k.hits, k.misses, k.evictions, k.uncounted_uses FROM multitenant._key_cache() k;
 COMMENT ON VIEW multitenant.key_cache IS
 'Keys that this session holds, unwrapped. entries: all; ready: with what is computed of them; hits, misses: how often another key than the last one was needed and was there, or had to be read; evictions: removed for want of room (multitenant.key_cache_size). uncounted_uses: of the whole server, uses of keys that found no room to be counted.';
@@ -565,7 +565,7 @@ $$;
 COMMENT ON FUNCTION multitenant._key_status() IS
 'Internal: behind the view multitenant.key_status.';
 
-CREATE VIEW multitenant.key_status AS
+CREATE VIEW multitenant.key_status WITH (security_barrier = true) AS
 	SELECT k.tenant_id, k.purpose, k.class, k.version, k.state, k.state_reason, k.key_id, k.wrapped_with, k.uses, k.percent_of_limit,
 		k.created_at, k.changed_at, k.rotate_by
 	FROM multitenant._key_status() k;
@@ -574,7 +574,7 @@ COMMENT ON VIEW multitenant.key_status IS
 
 CREATE FUNCTION multitenant.verify_keys(OUT tenant_id uuid, OUT purpose text, OUT class text, OUT version integer, OUT problem text)
 RETURNS SETOF record
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

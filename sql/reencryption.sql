@@ -16,6 +16,7 @@ CREATE TABLE multitenant.reencryption (
 COMMENT ON TABLE multitenant.reencryption IS
 'How far multitenant.reencrypt() has come; not dumped, for a restored table is looked at from its beginning.';
 ALTER TABLE multitenant.reencryption ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('multitenant.reencryption', 'WHERE false');
 
 CREATE FUNCTION multitenant._reencrypt_progress() RETURNS SETOF multitenant.reencryption
 LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED STRICT SECURITY DEFINER
@@ -29,7 +30,7 @@ $$;
 COMMENT ON FUNCTION multitenant._reencrypt_progress() IS
 'Internal: behind the view multitenant.reencrypt_progress.';
 
-CREATE VIEW multitenant.reencrypt_progress AS
+CREATE VIEW multitenant.reencrypt_progress WITH (security_barrier = true) AS
 	SELECT r.table_name, r.column_name, r.tenant_id, r.purpose, r.rows_done, r.state, r.error, r.started_at, r.updated_at
 	FROM multitenant._reencrypt_progress() r;
 COMMENT ON VIEW multitenant.reencrypt_progress IS

@@ -101,8 +101,8 @@ current_generation(void)
 }
 
 /*
- * Also told when a row that this transaction wrote is rolled back, so that a key which
- * is not there any more seals nothing.
+ * Also told when a row that this transaction wrote is rolled back, or waits for its second
+ * phase, so that a key which is not there any more seals nothing.
  */
 static void
 relation_changed(Oid relid)
@@ -284,12 +284,6 @@ transaction_ended(XactEvent event)
 		event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT)
 		return;
 
-	/*
-	 * A key whose row waits for a second phase may still be rolled back. Where
-	 * it is rolled back now, the server tells relation_changed().
-	 */
-	if (event == XACT_EVENT_PREPARE)
-		tables_changed++;
 	if (has_unreported)
 		dlist_foreach(iter, &entries_used)
 			report_uses(dlist_container(Entry, used, iter.cur));

@@ -33,8 +33,8 @@
 /* Uses of one key that are worth a write: a 2048th of what a key may seal before it is replaced. */
 #define WRITE_AFTER (1 << 20)
 
-/* A worker that was asked for this long ago is asked for again. */
-#define ASK_AGAIN USECS_PER_SEC
+/* A worker that was asked for this long ago is asked for again; two at a time do no harm. */
+#define ASK_AGAIN (100 * USECS_PER_SEC / 1000)
 
 /* Nobody's name: the worker empties this place. */
 #define NAME_BUSY PG_UINT64_MAX

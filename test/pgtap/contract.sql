@@ -91,6 +91,20 @@ SELECT set_eq(
 	('observe_schema', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name', 'TABLE(table_name text, note text)', 'volatile', 'unsafe', 'invoker'),
 	('adoption_report', '', 'TABLE(table_name text, mode text, statements bigint, role_name name, application_name text, without_context bigint, bypassing bigint, legacy bigint, foreign_rows_read bigint, foreign_rows_written bigint, rows_without_tenant bigint, unseen_scans bigint, first_seen timestamp with time zone, last_seen timestamp with time zone, first_statement text, hint text)', 'volatile', 'unsafe', 'invoker'),
 	('forget_observations', 'table_name regclass DEFAULT NULL::regclass', 'void', 'volatile', 'unsafe', 'invoker'),
+	-- rotating and suspending keys
+	('destroy_retired_keys', 'tenant text, purpose text, class text DEFAULT ''data''::text, patience interval DEFAULT ''00:00:10''::interval', 'integer', 'volatile', 'unsafe', 'invoker'),
+	('destroy_retired_keys', 'tenant uuid, purpose text, class text DEFAULT ''data''::text, patience interval DEFAULT ''00:00:10''::interval', 'integer', 'volatile', 'unsafe', 'definer'),
+	('reencrypt', 'IN table_name regclass, IN column_name name, IN batch integer DEFAULT 1000, IN max_runtime interval DEFAULT NULL::interval, IN context text DEFAULT NULL::text, IN max_lag interval DEFAULT ''00:00:30''::interval', '', 'procedure', 'unsafe', 'invoker'),
+	('resume_tenant_keys', 'tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('resume_tenant_keys', 'tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('rotate_cek', 'tenant text, purpose text, class text DEFAULT ''data''::text', 'bigint', 'volatile', 'unsafe', 'invoker'),
+	('rotate_cek', 'tenant uuid, purpose text, class text DEFAULT ''data''::text', 'bigint', 'volatile', 'unsafe', 'definer'),
+	('rotate_kek', 'tenant text', 'bigint', 'volatile', 'unsafe', 'invoker'),
+	('rotate_kek', 'tenant uuid', 'bigint', 'volatile', 'unsafe', 'definer'),
+	('rotate_mek', 'IN batch integer DEFAULT 10000', '', 'procedure', 'unsafe', 'invoker'),
+	('suspend_tenant_keys', 'tenant text, reason text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('suspend_tenant_keys', 'tenant uuid, reason text', 'void', 'volatile', 'unsafe', 'definer'),
+	('verify_keys', 'OUT tenant_id uuid, OUT purpose text, OUT class text, OUT version integer, OUT problem text', 'SETOF record', 'volatile', 'unsafe', 'definer'),
 	-- audit and status
 	('audit', 'event text, detail jsonb DEFAULT ''{}''::jsonb', 'void', 'volatile', 'unsafe', 'invoker'),
 	('status', '', 'TABLE(item text, value text, ok boolean, hint text)', 'stable', 'restricted', 'invoker'),
@@ -115,7 +129,10 @@ SELECT set_eq(
 		('audit_log', 'object', 'text'), ('audit_log', 'detail', 'jsonb'),
 		('mek_status', 'version', 'integer'), ('mek_status', 'id', 'text'), ('mek_status', 'is_current', 'boolean'),
 		('mek_status', 'loaded_at', 'timestamp with time zone'), ('mek_status', 'provider', 'text'), ('mek_status', 'state', 'text'),
-		('mek_status', 'error', 'text'), ('mek_status', 'next_try', 'timestamp with time zone') $$,
+		('mek_status', 'error', 'text'), ('mek_status', 'next_try', 'timestamp with time zone'),
+		('key_cache', 'entries', 'bigint'), ('key_cache', 'ready', 'bigint'), ('key_cache', 'hits', 'bigint'), ('key_cache', 'misses', 'bigint'), ('key_cache', 'evictions', 'bigint'), ('key_cache', 'uncounted_uses', 'bigint'),
+		('key_status', 'tenant_id', 'uuid'), ('key_status', 'purpose', 'text'), ('key_status', 'class', 'text'), ('key_status', 'version', 'integer'), ('key_status', 'state', 'text'), ('key_status', 'state_reason', 'text'), ('key_status', 'key_id', 'bigint'), ('key_status', 'wrapped_with', 'text'), ('key_status', 'uses', 'bigint'), ('key_status', 'percent_of_limit', 'numeric'), ('key_status', 'created_at', 'timestamp with time zone'), ('key_status', 'changed_at', 'timestamp with time zone'), ('key_status', 'rotate_by', 'timestamp with time zone'),
+		('reencrypt_progress', 'table_name', 'text'), ('reencrypt_progress', 'column_name', 'name'), ('reencrypt_progress', 'tenant_id', 'uuid'), ('reencrypt_progress', 'purpose', 'text'), ('reencrypt_progress', 'rows_done', 'bigint'), ('reencrypt_progress', 'state', 'text'), ('reencrypt_progress', 'error', 'text'), ('reencrypt_progress', 'started_at', 'timestamp with time zone'), ('reencrypt_progress', 'updated_at', 'timestamp with time zone') $$,
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
 	'{table_name,class,tenant_column,column_type,mode,is_intact,finding}'::name[], 'the view of tables has these columns');
@@ -145,14 +162,19 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	-- says only what happens to new tables
 	('multitenant._new_tables()'),
 	-- asks for the capability first
-	('multitenant._mek_status()') $$,
+	('multitenant._mek_status()'),
+	('multitenant._key_status()'), ('multitenant._note_reencryption(text,name,uuid,text,jsonb,bigint,text,text)'),
+	('multitenant._older_master_keys()'), ('multitenant._reencrypt_progress()'), ('multitenant._replica_lag()'),
+	('multitenant._retired_keys(text)'), ('multitenant.destroy_retired_keys(uuid,text,text,interval)'),
+	('multitenant.resume_tenant_keys(uuid)'), ('multitenant.rotate_cek(uuid,text,text)'), ('multitenant.rotate_kek(uuid)'),
+	('multitenant.suspend_tenant_keys(uuid,text)'), ('multitenant.verify_keys()') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname = 'sql' AND prosrc <> '' AND proconfig IS NULL $$,
 	'definer functions without one are parsed at creation');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
-	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)''' $$,
+	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)''' $$,
 	'public definer functions name the capability that they need');
 
 -- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
@@ -175,14 +197,19 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 		('multitenant._protect_new_tables()'), ('multitenant._before_ddl()'), ('multitenant._after_ddl()'),
 		('multitenant._wrap_signing_secret(text,text,bytea,timestamp with time zone)'),
 		('multitenant._master_keys()'), ('multitenant._reload_master_keys()'),
-		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._try(name,uuid,text,boolean)') $$,
+		('multitenant._rows_by_key(regclass,text[],text[],text)'), ('multitenant._try(name,uuid,text,boolean)'),
+		('multitenant._await_writers(oid[])'), ('multitenant._check_key(bigint)'), ('multitenant._check_tenant_key(bigint)'),
+		('multitenant._first_tenant_key(uuid)'), ('multitenant._lock_keys(uuid)'), ('multitenant._next_key(uuid,text,text)'),
+		('multitenant._next_tenant_key(uuid)'), ('multitenant._rewrap_key(bigint,bigint)'),
+		('multitenant._rewrap_tenant_key(bigint)'), ('multitenant._rows_of_keys(regclass,smallint,bigint[])'),
+		('multitenant._unwritten_uses(bigint)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof $$, 'no function claims to be leakproof');
 
 -- ---- tables ----
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
-	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection,kek,cek,reencryption}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
@@ -200,7 +227,7 @@ SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'r' AND NOT relr
 SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.polrelid $$, 'and no policy opens one');
 SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
-SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection') AND NOT EXISTS (SELECT FROM pg_trigger t
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection', 'reencryption') AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
 SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file', 'wrapped_secret')

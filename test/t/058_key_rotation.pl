@@ -1,6 +1,6 @@
 # Keys are replaced while an application writes and reads encrypted values all the time: all three kinds, with restarts, a
 # crash and fresh sessions in between, and nothing is lost. What is interrupted goes on. Suspending stops statements that
-# are running, here and on a standby. Uses of keys are counted, and a key that has sealed enough is replaced.
+# are running, here and on a standby.
 use strict;
 use warnings;
 use FindBin;
@@ -240,62 +240,6 @@ $mt->superuser("COMMIT PREPARED 'suspension'");
 is(ask($session, 'SELECT multitenant.decrypt_text(value) FROM kept LIMIT 1'), 'MT020', 'until its commit');
 ask($session, 'ROLLBACK');
 $mt->superuser("SELECT multitenant.resume_tenant_keys('acme')");
-# A key that waits for the second phase of its transaction seals nothing: it may still be rolled back.
-my ($found, $refused) = $mt->run('postgres', "BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.encrypt('x', 'two-phase') \\g /dev/null\nPREPARE TRANSACTION 'first use';
-	SET lock_timeout = '100ms'; BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.encrypt('x', 'two-phase'); ROLLBACK; ROLLBACK PREPARED 'first use';");
-like($refused, qr/ERROR:  55P03/, 'a key that waits for its second phase seals nothing');
-is($found, '', 'nothing at all');
-is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE purpose = 'two-phase'"), 0, 'and is gone afterwards');
-
-# ---- counting ----
-my $tenant = '00000000-0000-0000-0000-00000000000a';
-my $uses = "SELECT uses FROM multitenant.cek WHERE tenant_id = '$tenant' AND purpose = 'counted' AND class = 'data' AND version = 1";
-
-sub seal
-{
-	my ($number) = @_;
-	return "BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT count(multitenant.encrypt('x', 'counted')) FROM generate_series(1, $number); COMMIT;";
-}
-
-$mt->superuser(seal(1000));
-is($mt->superuser($uses), 0, 'a few uses are not written');
-is($mt->superuser("SELECT uses FROM multitenant.key_status WHERE purpose = 'counted'"), 1000, 'but counted');
-$mt->superuser("BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.encrypt('x', 'counted') \\g /dev/null\nSAVEPOINT s; SELECT multitenant.encrypt('x', 'counted') \\g /dev/null\nROLLBACK TO s; ROLLBACK;");
-is($mt->superuser("SELECT uses FROM multitenant.key_status WHERE purpose = 'counted'"), 1002, 'also those of transactions that were rolled back');
-$mt->superuser("BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.blind_index('x', 'counted') \\g /dev/null\nCOMMIT;");
-is($mt->superuser("SELECT count(*) FROM multitenant.key_status WHERE purpose = 'counted' AND class = 'blind_index' AND uses IS NULL"), 1, 'blind indexes are not');
-ask($session, 'BEGIN');
-ask($session, "SELECT multitenant.use_tenant('acme')");
-is(ask($session, "SELECT multitenant.is_current(multitenant.encrypt('x', 'counted'))"), 't', 'a session that stays');
-$mt->superuser(seal(1_100_000));
-ok($node->poll_query_until('app', "SELECT ($uses) >= 1048576"), 'many are written');
-ok($node->poll_query_until('app', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'multitenant key usage'"), 'by a process that ends');
-is($mt->superuser("SELECT uses FROM multitenant.key_status WHERE purpose = 'counted' AND class = 'data'"), 1_101_002, 'none is lost, none is counted twice');
-
-# At half of what it may seal a key is replaced by itself, also for a session that has it ready.
-$mt->superuser("UPDATE multitenant.cek SET uses = 2147483648 - 1000000 WHERE tenant_id = '$tenant' AND purpose = 'counted' AND class = 'data'");
-is(ask($session, "SELECT count(multitenant.encrypt('x', 'counted')) FROM generate_series(1, 1300000)"), '1300000', 'it goes on');
-ok($node->poll_query_until('app', "SELECT count(*) = 1 FROM multitenant.cek WHERE tenant_id = '$tenant' AND purpose = 'counted' AND class = 'data' AND version = 2 AND state = 'active'"),
-	'a key that has sealed enough is replaced');
-is($mt->superuser("SELECT state FROM multitenant.cek WHERE tenant_id = '$tenant' AND purpose = 'counted' AND class = 'data' AND version = 1"), 'retired', 'and retired');
-is(ask($session, "SELECT (SELECT version FROM multitenant.key_status) IS NULL"), '42501', 'the session is an application');
-ask($session, 'ROLLBACK');
-is($mt->superuser("SELECT count(*) FROM multitenant.audit_log WHERE event = 'key.rotate' AND object = 'counted'"), 1, 'it is recorded');
-like($mt->log_since, qr/key of tenant $tenant for purpose "counted" was replaced after \d+ values/, 'and logged');
-
-# Where the keys of the tenant are suspended it waits until they are not.
-$mt->superuser("SELECT multitenant.create_key('$tenant', 'waits'); UPDATE multitenant.cek SET uses = 2147483648 WHERE purpose = 'waits'; SELECT multitenant.suspend_tenant_keys('acme', 'test')");
-$mt->superuser('SELECT multitenant._replace_used_keys(2147483648)');
-is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE purpose = 'waits'"), 1, 'not replaced while suspended');
-$mt->superuser("SELECT multitenant.resume_tenant_keys('acme'); SELECT multitenant._replace_used_keys(2147483648)");
-is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE purpose = 'waits'"), 2, 'but afterwards');
-# Without the master key it says so and leaves the others alone.
-$mt->superuser("UPDATE multitenant.cek SET uses = 2147483648 WHERE purpose = 'waits' AND state = 'active'");
-$mt->superuser("ALTER SYSTEM SET multitenant.key_provider = 'off'");
-$mt->superuser('SELECT pg_reload_conf(); SELECT multitenant.reload_master_keys()');
-like(notices('SELECT multitenant._replace_used_keys(2147483648)'), qr/is used up and was not replaced: there is no master key/, 'a key that cannot be replaced');
-is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE purpose = 'waits' AND state = 'active'"), 1, 'stays as it is');
 $session->quit;
-
 unlike(slurp_file($node->logfile), qr/(?:5[123]){16}/, 'no key is in the log');
 done_testing();
