@@ -548,6 +548,7 @@ CREATE TABLE multitenant.encryption_job (
 COMMENT ON TABLE multitenant.encryption_job IS
 'How far encrypt_column() and decrypt_column() are; nothing depends on it.';
 ALTER TABLE multitenant.encryption_job ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('multitenant.encryption_job', '');
 
 CREATE FUNCTION multitenant._note_encryption(base regclass, column_name name, direction text, tenants_done bigint,
 	tenants_total bigint, rows_done bigint, rows_estimated bigint, is_finished boolean) RETURNS void
@@ -577,7 +578,7 @@ CREATE VIEW multitenant.encryption_progress WITH (security_barrier = true) AS
 COMMENT ON VIEW multitenant.encryption_progress IS
 'How far each call of encrypt_column() and decrypt_column() is: tenants and rows done in this call, of how many (an estimate), direction encrypting or decrypting; finished_at null: it runs, or was stopped and goes on when called again. For superusers and profile migrator.';
 
-CREATE VIEW multitenant.encrypted_columns AS
+CREATE VIEW multitenant.encrypted_columns WITH (security_invoker = true) AS
 	SELECT n.nspname AS schema_name, b.relname AS table_name, v.relname AS view_name, e.key AS column_name,
 		e.value ->> 'purpose' AS purpose, e.value ->> 'context' AS context,
 		ARRAY(SELECT pg_catalog.jsonb_array_elements_text(e.value -> 'context_columns')) AS context_columns,

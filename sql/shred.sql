@@ -252,7 +252,7 @@ $$;
 COMMENT ON FUNCTION multitenant._shred_status() IS
 'Internal: behind the view multitenant.shred_status.';
 
-CREATE VIEW multitenant.shred_status AS
+CREATE VIEW multitenant.shred_status WITH (security_invoker = true) AS
 	SELECT s.tenant_id, s.slug, s.shredded_at, s.certificate, s.master_keys, s.is_final, s.pending FROM multitenant._shred_status() s;
 COMMENT ON VIEW multitenant.shred_status IS
 'Shredded tenants: is_final says whether no copy of the destroyed keys is left that a key of today opens, pending what has to happen until then: backups and WAL archives expire, or the master keys that wrapped the keys are destroyed; standbys, slots, pg_wal and dead rows of this server. For profiles that see tenants. What people have to confirm is believed.';
@@ -376,7 +376,7 @@ $$;
 COMMENT ON FUNCTION multitenant._shred_certificates() IS
 'Internal: behind the view multitenant.shred_certificates.';
 
-CREATE VIEW multitenant.shred_certificates AS
+CREATE VIEW multitenant.shred_certificates WITH (security_invoker = true) AS
 	SELECT c.id, c.tenant_id, c.content, c.content::text AS signed_text, c.signed_with, c.signer, c.signature
 	FROM multitenant._shred_certificates() c;
 COMMENT ON VIEW multitenant.shred_certificates IS

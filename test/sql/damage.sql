@@ -68,7 +68,7 @@ SELECT multitenant._query_as_owner(0, 'SELECT 1');
 SELECT multitenant._query_as_owner('mt_damage.orders', 'SELECT NULL') IS NULL;
 SELECT multitenant._run_as_owner(NULL, 'ALTER MATERIALIZED VIEW mt_damage.orders SET (fillfactor = 50)');
 \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant._run_as_owner(NULL, 'ALTER SEQUENCE mt_damage.orders RENAME TO other');
+SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE mt_damage.orders SET SCHEMA public');
 \echo :LAST_ERROR_SQLSTATE
 GRANT USAGE ON SCHEMA multitenant TO regress_mt_app;
 GRANT EXECUTE ON FUNCTION multitenant._check_signing_key(text, text, text) TO regress_mt_app;
