@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/audit.h"
+#include "crypto/ciphertext.h"
 #include "keys/decision.h"
 #include "tenant/context.h"
 #include "utils/json.h"
@@ -42,7 +43,8 @@ MtKeysRefuse(const MtDenial *denial, const char *purpose)
 
 		initStringInfo(&detail);
 		appendStringInfoString(&detail, "{\"purpose\": ");
-		escape_json(&detail, purpose);
+		/* What is no purpose is not worth a line of the log, however long. */
+		escape_json(&detail, strlen(purpose) <= MT_PURPOSE_MAX ? purpose : "");
 		appendStringInfoChar(&detail, '}');
 		event.event = "key.use";
 		event.outcome = "refused";

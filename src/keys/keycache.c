@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <openssl/crypto.h>
+
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
@@ -130,6 +132,14 @@ take_secret(void)
 					errcode(ERRCODE_OUT_OF_MEMORY),
 					errmsg("out of memory"),
 					errdetail("Failed to map memory for keys."));
+		if (!is_locked && mt_guc_require_locked_memory)
+		{
+			MtMemoryUnmap(page, sizeof(SecretPage));
+			ereport(ERROR,
+					errcode(MT_ERRCODE_KEY_UNAVAILABLE),
+					errmsg("the memory for keys cannot be locked"),
+					errhint("Raise the limit of locked memory of the server, or turn multitenant.require_locked_memory off."));
+		}
 		for (int i = 0; i < SECRETS_PER_PAGE; i++)
 		{
 			memcpy(page->secret[i], &free_secrets, sizeof(free_secrets));
@@ -178,6 +188,12 @@ make_unready(Entry *entry)
 	entry->key.tools = NULL;
 	dlist_delete(&entry->ready);
 	ready_count--;
+
+	/* What is found without a look-up is always ready. */
+	if (last_opened == entry)
+		last_opened = NULL;
+	if (last_sealing == entry)
+		last_sealing = NULL;
 }
 
 static void
@@ -187,10 +203,6 @@ remove_entry(Entry *entry)
 	make_unready(entry);
 	give_secret_back(entry->secret);
 	dlist_delete(&entry->used);
-	if (last_opened == entry)
-		last_opened = NULL;
-	if (last_sealing == entry)
-		last_sealing = NULL;
 	(void) hash_search(entries, &entry->key.id, HASH_REMOVE, NULL);
 }
 
@@ -235,19 +247,24 @@ MtKeyCacheRead(MtKeyCacheStats *out)
 	out->ready = ready_count;
 }
 
-void
-MtKeyCacheWipe(void)
+static void
+forget_actives(void)
 {
 	HASH_SEQ_STATUS sequence;
 	ActiveEntry *active;
 
-	if (actives == NULL)
-		return;
-	while (!dlist_is_empty(&entries_used))
-		remove_entry(dlist_container(Entry, used, dlist_tail_node(&entries_used)));
 	hash_seq_init(&sequence, actives);
 	while ((active = hash_seq_search(&sequence)) != NULL)
 		(void) hash_search(actives, &active->name, HASH_REMOVE, NULL);
+}
+
+void
+MtKeyCacheWipe(void)
+{
+	while (!dlist_is_empty(&entries_used))
+		remove_entry(dlist_container(Entry, used, dlist_tail_node(&entries_used)));
+	if (actives != NULL)
+		forget_actives();
 }
 
 /*
@@ -373,8 +390,9 @@ make_ready(Entry *entry, MtDenial *denial)
 static Entry *
 load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 {
-	unsigned char secret[MT_SECRET_BYTES];
-	unsigned char *place;
+	/* Kept where an unwrapping that was interrupted left it; the next one overwrites it. */
+	static unsigned char *place = NULL;
+	unsigned char kcv[MT_KCV_BYTES];
 	Entry	   *entry;
 	bool		found;
 
@@ -385,8 +403,19 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 		stats.evictions++;
 	}
 
-	/* What may throw comes before the secret is here. */
-	place = take_secret();
+	/* Security: there is an entry only when it has its key; all of this may be interrupted. */
+	if (place == NULL)
+		place = take_secret();
+	if (!MtKeyUnwrap(row, place, denial))
+		return NULL;
+	if (MtKeyCheckValue(place, kcv) != MT_CIPHER_OK || CRYPTO_memcmp(kcv, row->kcv, sizeof(kcv)) != 0)
+	{
+		MtWipe(place, MT_SECRET_BYTES);
+		(void) MtDeny(denial, MT_ERRCODE_KEY_UNAVAILABLE, "the encryption key of this value could not be unwrapped",
+					  "Its check value is another key's.",
+					  "Call multitenant.verify_keys(); restore the tables multitenant.kek and multitenant.cek together.");
+		return NULL;
+	}
 	entry = hash_search(entries, &row->id, HASH_ENTER, &found);
 	Assert(!found);
 	memset((char *) entry + sizeof(entry->key.id), 0, sizeof(Entry) - sizeof(entry->key.id));
@@ -398,15 +427,8 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 	entry->loaded_at = GetCurrentStatementStartTimestamp();
 	entry->uses = row->uses;
 	entry->secret = place;
+	place = NULL;
 	dlist_push_head(&entries_used, &entry->used);
-
-	if (!MtKeyUnwrap(row, secret, denial))
-	{
-		remove_entry(entry);
-		return NULL;
-	}
-	memcpy(place, secret, sizeof(secret));
-	MtWipe(secret, sizeof(secret));
 	return entry;
 }
 
@@ -501,11 +523,7 @@ find_active(const ActiveName *name, MtDenial *denial)
 	if (entry == NULL)
 		return NULL;
 	if (hash_get_num_entries(actives) >= (int64) mt_guc_key_cache_size * SECRETS_PER_READY_KEY)
-	{
-		hash_destroy(actives);
-		actives = NULL;
-		prepare_cache();
-	}
+		forget_actives();
 	active = hash_search(actives, name, HASH_ENTER, NULL);
 	active->id = row.id;
 	active->generation = generation;

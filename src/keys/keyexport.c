@@ -44,11 +44,11 @@ mt_export_tenant_key(PG_FUNCTION_ARGS)
 	unsigned char transport[MT_SECRET_BYTES];
 	unsigned char secret[MT_SECRET_BYTES];
 	MtWrapBinding binding;
-	MtWrapStatus status = MT_WRAP_INTERNAL;
+	volatile MtWrapStatus status = MT_WRAP_INTERNAL;
 	MtDenial	denial;
 	MtKekRow	row;
 	bytea	   *result = palloc(VARHDRSZ + MT_WRAPPED_BYTES);
-	bool		is_unwrapped;
+	volatile bool is_unwrapped = false;
 
 	if (!MtKekById(PG_GETARG_INT64(0), &row))
 		elog(ERROR, "no tenant key " INT64_FORMAT, PG_GETARG_INT64(0));
@@ -56,14 +56,20 @@ mt_export_tenant_key(PG_FUNCTION_ARGS)
 		refuse("the key of this tenant needs its share", "Its share would have to move, too; give it a key without one first.");
 	bind_exported(&row, &binding);
 	SET_VARSIZE(result, VARHDRSZ + MT_WRAPPED_BYTES);
-	if (!MtMasterKeyById(transport_id, transport, &denial))
-		MtDenialRaise(&denial);
-	is_unwrapped = MtTenantKeyUnwrap(&row, secret, &denial);
-	if (is_unwrapped)
-		status = MtWrap(transport, transport_id, &binding, secret, sizeof(secret),
-						(unsigned char *) VARDATA(result));
-	MtWipe(transport, sizeof(transport));
-	MtWipe(secret, sizeof(secret));
+	PG_TRY();
+	{
+		is_unwrapped = MtMasterKeyById(transport_id, transport, &denial) &&
+			MtTenantKeyUnwrap(&row, secret, &denial);
+		if (is_unwrapped)
+			status = MtWrap(transport, transport_id, &binding, secret, sizeof(secret),
+							(unsigned char *) VARDATA(result));
+	}
+	PG_FINALLY();
+	{
+		MtWipe(transport, sizeof(transport));
+		MtWipe(secret, sizeof(secret));
+	}
+	PG_END_TRY();
 	if (!is_unwrapped)
 		MtDenialRaise(&denial);
 	if (status != MT_WRAP_OK)
@@ -85,12 +91,14 @@ mt_import_tenant_key(PG_FUNCTION_ARGS)
 	unsigned char master[MT_SECRET_BYTES];
 	unsigned char secret[MT_SECRET_BYTES];
 	MtWrapBinding binding;
-	MtWrapStatus status;
+	volatile MtWrapStatus opened = MT_WRAP_INTERNAL;
+	volatile MtWrapStatus status = MT_WRAP_INTERNAL;
 	MtDenial	denial;
 	MtKekRow	row = {0};
 	uint64_t	transport_id = 0;
 	uint64		master_id;
-	bool		has_master;
+	volatile bool has_transport = false;
+	volatile bool has_master = false;
 
 	row.id = PG_GETARG_INT64(1);
 	row.tenant = *PG_GETARG_UUID_P(0);
@@ -100,22 +108,28 @@ mt_import_tenant_key(PG_FUNCTION_ARGS)
 	bind_exported(&row, &binding);
 	if (length != MT_WRAPPED_BYTES || MtWrappedUnder(bytes, length, &transport_id) != MT_WRAP_OK)
 		refuse("the bundle has no wrapped key", "Use what multitenant.export_wrapped_keys() returned, unchanged.");
-	if (!MtMasterKeyById(transport_id, transport, &denial))
-		MtDenialRaise(&denial);
-	status = MtUnwrap(transport, transport_id, &binding, bytes, length, secret);
-	MtWipe(transport, sizeof(transport));
-	if (status != MT_WRAP_OK)
+	PG_TRY();
+	{
+		has_transport = MtMasterKeyById(transport_id, transport, &denial);
+		if (has_transport)
+			opened = MtUnwrap(transport, transport_id, &binding, bytes, length, secret);
+		has_master = opened == MT_WRAP_OK && MtMasterKeyCurrent(&master_id, master, &denial);
+		if (has_master)
+		{
+			MtKekBinding(&row, &binding);
+			status = MtWrap(master, master_id, &binding, secret, sizeof(secret), row.wrapped);
+		}
+	}
+	PG_FINALLY();
+	{
+		MtWipe(transport, sizeof(transport));
+		MtWipe(master, sizeof(master));
+		MtWipe(secret, sizeof(secret));
+	}
+	PG_END_TRY();
+	if (has_transport && opened != MT_WRAP_OK)
 		refuse("the key of the bundle could not be unwrapped",
 			   "It was changed, or is not of this tenant; use what multitenant.export_wrapped_keys() returned.");
-	has_master = MtMasterKeyCurrent(&master_id, master, &denial);
-	status = MT_WRAP_INTERNAL;
-	if (has_master)
-	{
-		MtKekBinding(&row, &binding);
-		status = MtWrap(master, master_id, &binding, secret, sizeof(secret), row.wrapped);
-	}
-	MtWipe(master, sizeof(master));
-	MtWipe(secret, sizeof(secret));
 	if (!has_master)
 		MtDenialRaise(&denial);
 	if (status != MT_WRAP_OK)

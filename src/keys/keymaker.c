@@ -3,8 +3,8 @@
  *	  Making, unwrapping and rewrapping the keys of tenants.
  *
  * The master key wraps one key per tenant (KEK), which wraps the keys for values (CEK).
- * Invariant: a secret is here only between two calls of crypto/ in one function,
- * in a variable that is wiped on every way out; nothing in between throws.
+ * Invariant: a secret is here only in a variable of one function that is wiped on every
+ * way out; where what comes in between may throw, by PG_FINALLY.
  */
 #include "postgres.h"
 
@@ -93,17 +93,23 @@ wrapping_of(const MtKekRow *row, const uint64 *wanted, uint64 *id,
 			unsigned char wrapping[MT_SECRET_BYTES], MtDenial *denial)
 {
 	unsigned char share[MT_SECRET_BYTES];
-	bool		is_done;
+	volatile bool is_done = false;
 
-	/* First what takes long, and may throw. */
-	if (row->has_share && !MtShareGet(&row->tenant, share, denial))
-		return false;
-	is_done = wanted != NULL ? MtMasterKeyById(*wanted, wrapping, denial) :
-		MtMasterKeyCurrent(id, wrapping, denial);
-	if (is_done && row->has_share && !MtShareMix(wrapping, &row->tenant, share))
-		is_done = deny(denial, "the key of this tenant could not be unwrapped", "OpenSSL failed.",
-					   "Look at the server log; the server may be out of memory.");
-	MtWipe(share, sizeof(share));
+	/* Waiting for a master key can be interrupted. */
+	PG_TRY();
+	{
+		is_done = (!row->has_share || MtShareGet(&row->tenant, share, denial)) &&
+			(wanted != NULL ? MtMasterKeyById(*wanted, wrapping, denial) :
+			 MtMasterKeyCurrent(id, wrapping, denial));
+		if (is_done && row->has_share && !MtShareMix(wrapping, &row->tenant, share))
+			is_done = deny(denial, "the key of this tenant could not be unwrapped", "OpenSSL failed.",
+						   "Look at the server log; the server may be out of memory.");
+	}
+	PG_FINALLY();
+	{
+		MtWipe(share, sizeof(share));
+	}
+	PG_END_TRY();
 	return is_done;
 }
 
@@ -283,8 +289,10 @@ make_cek(const MtKekRow *kek, const char *purpose, char class, MtCekRow *row, Mt
 static void
 lock_keys(const pg_uuid_t *tenant)
 {
-	LockDatabaseObject(MtTableOid(MT_TABLE_KEK), hash_bytes(tenant->data, UUID_LEN), 0,
-					   ExclusiveLock);
+	uint64		hash = hash_bytes_extended(tenant->data, UUID_LEN, 0);
+
+	/* As many bits as a lock has room for: what two tenants share, one can make the other wait for. */
+	LockDatabaseObject(MtTableOid(MT_TABLE_KEK), (uint32) hash, (uint16) (hash >> 32), ExclusiveLock);
 	AcceptInvalidationMessages();
 }
 
@@ -480,24 +488,31 @@ mt_rewrap_tenant_key(PG_FUNCTION_ARGS)
 	MtDenial	denial;
 	uint64		current_id;
 	uint64_t	master_id;
-	bool		is_done = false;
+	volatile bool is_done = false;
 
-	raise_unless(unwrap_kek(&row, secret, &denial), &denial);
-	if (wrapping_of(&row, NULL, &current_id, master, &denial))
+	PG_TRY();
 	{
-		master_id = current_id;
-		MtKekBinding(&row, &binding);
-		is_done = MtWrap(master, master_id, &binding, secret, sizeof(secret),
-						 rewrapped.wrapped) == MT_WRAP_OK &&
-			MtUnwrap(master, master_id, &binding, rewrapped.wrapped, MT_WRAPPED_BYTES,
-					 again) == MT_WRAP_OK &&
-			CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
-		if (!is_done)
-			(void) deny_openssl(&denial);
+		if (unwrap_kek(&row, secret, &denial) &&
+			wrapping_of(&row, NULL, &current_id, master, &denial))
+		{
+			master_id = current_id;
+			MtKekBinding(&row, &binding);
+			is_done = MtWrap(master, master_id, &binding, secret, sizeof(secret),
+							 rewrapped.wrapped) == MT_WRAP_OK &&
+				MtUnwrap(master, master_id, &binding, rewrapped.wrapped, MT_WRAPPED_BYTES,
+						 again) == MT_WRAP_OK &&
+				CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
+			if (!is_done)
+				(void) deny_openssl(&denial);
+		}
 	}
-	MtWipe(master, sizeof(master));
-	MtWipe(secret, sizeof(secret));
-	MtWipe(again, sizeof(again));
+	PG_FINALLY();
+	{
+		MtWipe(master, sizeof(master));
+		MtWipe(secret, sizeof(secret));
+		MtWipe(again, sizeof(again));
+	}
+	PG_END_TRY();
 	raise_unless(is_done, &denial);
 	MtKekRewrap(&rewrapped);
 	PG_RETURN_VOID();
@@ -515,7 +530,7 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 	unsigned char again[MT_SECRET_BYTES];
 	MtWrapBinding binding;
 	MtDenial	denial;
-	bool		is_done = false;
+	volatile bool is_done = false;
 
 	if (!MtCekById(PG_GETARG_INT64(0), &row))
 		elog(ERROR, "no key " INT64_FORMAT, PG_GETARG_INT64(0));
@@ -523,21 +538,27 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 	if (memcmp(&source.tenant, &row.tenant, UUID_LEN) != 0 ||
 		memcmp(&target.tenant, &row.tenant, UUID_LEN) != 0)
 		elog(ERROR, "keys of two tenants");
-	raise_unless(unwrap_cek(&row, &source, secret, &denial), &denial);
-	if (unwrap_kek(&target, kek_secret, &denial))
+	PG_TRY();
 	{
-		MtCekBinding(&row, &binding);
-		is_done = MtWrap(kek_secret, target.id, &binding, secret, sizeof(secret),
-						 row.wrapped) == MT_WRAP_OK &&
-			MtUnwrap(kek_secret, target.id, &binding, row.wrapped, MT_WRAPPED_BYTES,
-					 again) == MT_WRAP_OK &&
-			CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
-		if (!is_done)
-			(void) deny_openssl(&denial);
+		if (unwrap_cek(&row, &source, secret, &denial) && unwrap_kek(&target, kek_secret, &denial))
+		{
+			MtCekBinding(&row, &binding);
+			is_done = MtWrap(kek_secret, target.id, &binding, secret, sizeof(secret),
+							 row.wrapped) == MT_WRAP_OK &&
+				MtUnwrap(kek_secret, target.id, &binding, row.wrapped, MT_WRAPPED_BYTES,
+						 again) == MT_WRAP_OK &&
+				CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
+			if (!is_done)
+				(void) deny_openssl(&denial);
+		}
 	}
-	MtWipe(kek_secret, sizeof(kek_secret));
-	MtWipe(secret, sizeof(secret));
-	MtWipe(again, sizeof(again));
+	PG_FINALLY();
+	{
+		MtWipe(kek_secret, sizeof(kek_secret));
+		MtWipe(secret, sizeof(secret));
+		MtWipe(again, sizeof(again));
+	}
+	PG_END_TRY();
 	raise_unless(is_done, &denial);
 	row.kek_id = target.id;
 	MtCekRewrap(&row);

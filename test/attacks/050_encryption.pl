@@ -93,6 +93,38 @@ $mt->steps('E12: nor in a transaction', $trusted, {}, 'BEGIN' => '', "SELECT mul
 	"SELECT count(*) FROM sealed WHERE slug = 'whole'" => '1');
 is($mt->superuser("SELECT count(*) FROM sealed s JOIN multitenant.cek c ON c.cek_id = multitenant.key_id(s.value) WHERE s.slug = 'whole'"), 1, 'E12: its key is there (a transaction)');
 
+# More keys than a session keeps ready: the one used last is not there any more either.
+my $purposes = "SELECT count(multitenant.encrypt('x', 'many-' || g)) FROM generate_series(%d, 40) g;";
+$mt->superuser("ALTER DATABASE app SET multitenant.key_cache_size = 8");
+$mt->allowed($app, $mt->begin('acme') . sprintf($purposes, 0) . "COMMIT;\n" . $mt->begin('acme') . "SELECT multitenant.encrypt('opened', 'many-0') AS v \\gset\n
+	SELECT multitenant.decrypt_text(:'v'); " . sprintf($purposes, 1) . " SELECT multitenant.decrypt_text(:'v') || ' again';
+	SELECT multitenant.encrypt('x', 'many-0') IS NULL; SELECT count(multitenant.decrypt_text(multitenant.encrypt('x', 'many-' || g))) FROM generate_series(1, 40) g;
+	SELECT multitenant.decrypt_text(multitenant.encrypt('sealed again', 'many-0')); COMMIT;", 'opened again', 'E15: a key whose place another has taken is made ready again');
+$mt->superuser("ALTER DATABASE app RESET multitenant.key_cache_size");
+
+# An unwrapping that is interrupted leaves nothing that looks like a key.
+my $blocker = $mt->session('postgres');
+$session = $mt->session($trusted);
+ask($session, 'BEGIN');
+ask($session, "SELECT multitenant.use_tenant('acme')");
+ask($session, "SELECT multitenant.encrypt('x', 'interrupted') IS NULL");
+ask($session, 'COMMIT');
+$session->quit;
+$session = $mt->session($trusted);
+ask($blocker, 'BEGIN');
+ask($blocker, 'LOCK TABLE multitenant.kek IN ACCESS EXCLUSIVE MODE');
+ask($session, "SET lock_timeout = '100ms'");
+ask($session, 'BEGIN');
+ask($session, "SELECT multitenant.use_tenant('acme')");
+ask($session, 'SAVEPOINT s');
+is(ask($session, "SELECT multitenant.encrypt('x', 'interrupted')"), '55P03', 'E16: an unwrapping that is interrupted');
+ask($session, 'ROLLBACK TO s');
+ask($blocker, 'ROLLBACK');
+ask($session, "INSERT INTO sealed VALUES ('interrupted', multitenant.encrypt('kept', 'interrupted'))");
+ask($session, 'COMMIT');
+$mt->allowed($trusted, "BEGIN; SELECT multitenant.use_tenant('acme'); SELECT 'opened ' || multitenant.decrypt_text(value) FROM sealed WHERE slug = 'interrupted';",
+	'opened kept', 'E16: is made good by the next one');
+
 # ---- the tables of keys ----
 foreach my $table (qw(kek cek))
 {
