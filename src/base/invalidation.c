@@ -12,7 +12,7 @@
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
-#define MAX_LISTENERS 16			/* one per module is plenty */
+#define MAX_LISTENERS 16		/* one per module is plenty */
 
 typedef struct CatalogListeners
 {

@@ -227,7 +227,10 @@ MtSettingsInit(void)
 							 exposure_options, PGC_SUSET, 0,
 							 NULL, forget_plans, NULL);
 
-	/* Security: bounds how long a key outlives, in a session, what protects it in the tables. */
+	/*
+	 * Security: bounds how long a key outlives, in a session, what protects
+	 * it in the tables.
+	 */
 	DefineCustomIntVariable("multitenant.key_cache_lifetime",
 							"How long a session keeps an unwrapped key of a tenant.",
 							"Then it is unwrapped again at its next use; 0: as long as the session.",

@@ -24,7 +24,10 @@ MtKeysMayBeUsed(MtDenial *denial)
 		return false;
 	}
 
-	/* Security: whoever looks after a tenant from outside never reads what it has encrypted. */
+	/*
+	 * Security: whoever looks after a tenant from outside never reads what it
+	 * has encrypted.
+	 */
 	if (context->kind != MT_KIND_TENANT)
 		return MtDeny(denial, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					  "encrypted values cannot be read or written in this context", NULL,

@@ -49,7 +49,10 @@ from_text(PG_FUNCTION_ARGS)
 {
 	const char *text = PG_GETARG_CSTRING(0);
 
-	/* Only the form that is written: bytea's other form would accept any text. */
+	/*
+	 * Only the form that is written: bytea's other form would accept any
+	 * text.
+	 */
 	if (strncmp(text, "\\x", 2) != 0 || strspn(text + 2, "0123456789abcdefABCDEF") != strlen(text + 2))
 		return (bytea *) palloc0(VARHDRSZ);
 	return DatumGetByteaPP(DirectFunctionCall1(byteain, CStringGetDatum(text)));

@@ -268,26 +268,33 @@ MtKeyCacheWipe(void)
 }
 
 /*
- * Removes what has been here too long: a key that is used all the time is unwrapped
- * again, so that it cannot outlive what protects it in the tables.
+ * Has it been here too long? A key that is used all the time is unwrapped again, so
+ * that it cannot outlive what protects it in the tables.
  */
+static bool
+is_old(const Entry *entry)
+{
+	return mt_guc_key_cache_lifetime > 0 &&
+		GetCurrentStatementStartTimestamp() - entry->loaded_at >
+		(TimestampTz) mt_guc_key_cache_lifetime * USECS_PER_SEC;
+}
+
+/* Removes all that are, every now and then. */
 static void
 remove_old(void)
 {
 	static TimestampTz last_sweep = 0;
 	TimestampTz now = GetCurrentStatementStartTimestamp();
-	TimestampTz limit = now - (TimestampTz) mt_guc_key_cache_lifetime * USECS_PER_SEC;
 	dlist_mutable_iter iter;
 
-	if (mt_guc_key_cache_lifetime == 0 ||
-		now - last_sweep < (TimestampTz) mt_guc_key_cache_lifetime * USECS_PER_SEC / 4)
+	if (now - last_sweep < (TimestampTz) mt_guc_key_cache_lifetime * USECS_PER_SEC / 4)
 		return;
 	last_sweep = now;
 	dlist_foreach_modify(iter, &entries_used)
 	{
 		Entry	   *entry = dlist_container(Entry, used, iter.cur);
 
-		if (entry->loaded_at < limit)
+		if (is_old(entry))
 			remove_entry(entry);
 	}
 }
@@ -390,7 +397,10 @@ make_ready(Entry *entry, MtDenial *denial)
 static Entry *
 load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 {
-	/* Kept where an unwrapping that was interrupted left it; the next one overwrites it. */
+	/*
+	 * Kept where an unwrapping that was interrupted left it; the next one
+	 * overwrites it.
+	 */
 	static unsigned char *place = NULL;
 	unsigned char kcv[MT_KCV_BYTES];
 	Entry	   *entry;
@@ -403,7 +413,10 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 		stats.evictions++;
 	}
 
-	/* Security: there is an entry only when it has its key; all of this may be interrupted. */
+	/*
+	 * Security: there is an entry only when it has its key; all of this may
+	 * be interrupted.
+	 */
 	if (place == NULL)
 		place = take_secret();
 	if (!MtKeyUnwrap(row, place, denial))
@@ -455,7 +468,7 @@ find(int64 id, MtDenial *denial)
 	Entry	   *entry = hash_search(entries, &id, HASH_FIND, NULL);
 	MtCekRow	row;
 
-	if (entry != NULL && entry->generation == generation)
+	if (entry != NULL && entry->generation == generation && !is_old(entry))
 	{
 		stats.hits++;
 		return entry;
@@ -482,7 +495,7 @@ MtKeyToOpen(int64 id, MtDenial *denial)
 	if (!MtKeysMayBeUsed(denial))
 		return NULL;
 	if (unlikely(entry == NULL || entry->key.id != id ||
-				 entry->generation != current_generation()))
+				 entry->generation != current_generation() || is_old(entry)))
 	{
 		prepare_cache();
 		remove_old();
@@ -559,7 +572,7 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 
 	if (!MtKeysMayBeUsed(denial))
 		return NULL;
-	if (unlikely(entry == NULL || entry->generation != current_generation() ||
+	if (unlikely(entry == NULL || entry->generation != current_generation() || is_old(entry) ||
 				 entry->key.class != class ||
 				 strncmp(entry->key.purpose, purpose, purpose_length) != 0 ||
 				 entry->key.purpose[purpose_length] != '\0' ||

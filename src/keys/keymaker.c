@@ -291,7 +291,10 @@ lock_keys(const pg_uuid_t *tenant)
 {
 	uint64		hash = hash_bytes_extended(tenant->data, UUID_LEN, 0);
 
-	/* As many bits as a lock has room for: what two tenants share, one can make the other wait for. */
+	/*
+	 * As many bits as a lock has room for: what two tenants share, one can
+	 * make the other wait for.
+	 */
 	LockDatabaseObject(MtTableOid(MT_TABLE_KEK), (uint32) hash, (uint16) (hash >> 32), ExclusiveLock);
 	AcceptInvalidationMessages();
 }
