@@ -176,6 +176,7 @@ SKIP:
 	counted('a foreign partition: unseen', 'SELECT count(*) FROM parted', 'public.parted|1|0|1');
 	$mt->superuser('GRANT INSERT ON parted_2 TO regress_mt_trusted');
 	$mt->refused('regress_mt_trusted', 'INSERT INTO parted_2 VALUES (2, 77)', '0A000', 'a foreign partition that is written: the server refuses, nothing is appended');
+	forget();
 	$mt->superuser('DROP EXTENSION file_fdw CASCADE');
 }
 $mt->superuser('SECURITY LABEL FOR multitenant ON COLUMN parted.tenant_id IS NULL');
