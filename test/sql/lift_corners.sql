@@ -154,6 +154,8 @@ SELECT plan('SELECT FROM parted WHERE other = ''00000000-0000-0000-0000-00000000
 COMMIT;
 RESET SESSION AUTHORIZATION;
 
+RESET enable_seqscan;
+RESET enable_bitmapscan;
 -- Partitions that came later, their columns in another order: the tenant's column is the parent's. They are merged.
 SET ROLE regress_mt_owner;
 CREATE TABLE later (dropped int, tenant_id uuid NOT NULL, id int, price numeric, rebate numeric, other uuid) PARTITION BY RANGE (id);
@@ -172,11 +174,16 @@ SET LOCAL plan_cache_mode = force_generic_plan;
 PREPARE beside AS SELECT count(*) FROM item JOIN plain USING (id) WHERE item.id = $1;
 EXECUTE beside(12);
 EXECUTE beside(13);
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
 SET enable_sort = off;
 SELECT plan('SELECT rebate FROM later WHERE price = 1.2 ORDER BY rebate');
 COMMIT;
 RESET SESSION AUTHORIZATION;
 
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+RESET enable_sort;
 SET client_min_messages = warning;
 SELECT multitenant.unprotect_all();
 DROP SCHEMA mt_lift CASCADE;
