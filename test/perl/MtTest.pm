@@ -124,14 +124,15 @@ sub allow
 	return;
 }
 
-# A token of a tenant. Claims are overridden by name, undef removes one; "key", "kid", "alg" change how it is signed.
+# A token of a tenant, good for four minutes, or for MT_TOKEN_SECONDS, up to an hour, where a tool makes the server slow.
+# Claims are overridden by name, undef removes one; "key", "kid", "alg" change how it is signed.
 sub token
 {
 	my ($self, $tenant, %claims) = @_;
 	my $key = delete $claims{key} || $self->{secret};
 	my $header = { alg => delete $claims{alg} || 'HS256', kid => delete $claims{kid} || 'hs', typ => 'JWT' };
 	my $now = time;
-	my %all = (tenant => $tenant, aud => 'app', iat => $now, exp => $now + 240, jti => sprintf('%.12f', rand), %claims);
+	my %all = (tenant => $tenant, aud => 'app', iat => $now, exp => $now + ($ENV{MT_TOKEN_SECONDS} || 240), jti => sprintf('%.12f', rand), %claims);
 	delete $all{$_} foreach grep { !defined $all{$_} } keys %all;
 	my $json = JSON::PP->new->canonical;
 	my $text = join('.', map { encode_base64url($json->encode($_)) } $header, \%all);

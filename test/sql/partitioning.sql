@@ -299,12 +299,15 @@ INSERT INTO mt_part.proof VALUES (1, 951);
 SELECT count(*) > 0 FROM multitenant.protect('mt_part.proof');
 ALTER TABLE mt_part.proof ADD CONSTRAINT absent CHECK (tenant_id <> 952) NOT VALID, ADD CONSTRAINT present CHECK (tenant_id <> 951) NOT VALID,
 	ADD CONSTRAINT other CHECK (id <> 5) NOT VALID, ADD CONSTRAINT less CHECK (tenant_id < 0) NOT VALID, ADD CONSTRAINT two CHECK (tenant_id <> 952 AND id <> 1) NOT VALID,
-	ADD CONSTRAINT same CHECK (tenant_id = 952) NOT VALID;
+	ADD CONSTRAINT same CHECK (tenant_id = 952) NOT VALID, ADD CONSTRAINT negation CHECK (NOT tenant_id = ANY ('{952}'::int[])) NOT VALID,
+	ADD CONSTRAINT computed CHECK (tenant_id <> abs(id)) NOT VALID;
 SELECT multitenant._confirm_absence('mt_part.proof', 'absent'), multitenant._confirm_absence('mt_part.proof', 'present');
 SELECT multitenant._confirm_absence('mt_part.proof', 'other');
 SELECT multitenant._confirm_absence('mt_part.proof', 'less');
 SELECT multitenant._confirm_absence('mt_part.proof', 'two');
 SELECT multitenant._confirm_absence('mt_part.proof', 'same');
+SELECT multitenant._confirm_absence('mt_part.proof', 'negation');
+SELECT multitenant._confirm_absence('mt_part.proof', 'computed');
 SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'mt_part.proof'::regclass AND contype = 'c' ORDER BY 1;
 DROP INDEX mt_part.proof_tenant_id_idx;
 ALTER TABLE mt_part.proof ADD CONSTRAINT absent_too CHECK (tenant_id <> 953) NOT VALID;

@@ -162,6 +162,14 @@ SELECT multitenant._run_as_owner(NULL, 'DROP TABLE mt_errors.good');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE good ADD x int');
 \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'COMMENT ON SCHEMA mt_errors IS NULL');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner(NULL, 'COMMENT ON VIEW mt_errors.good IS NULL');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'COMMENT ON COLUMN good IS NULL');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._run_as_owner('mt_errors.good', 'GRANT EXECUTE ON FUNCTION pg_sleep TO regress_mt_owner');
+\echo :LAST_ERROR_SQLSTATE
 SELECT multitenant._query_as_owner('mt_errors.good', 'DELETE FROM mt_errors.good');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant._query_as_owner('mt_errors.good', 'SELECT current_user');

@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $app = 'regress_mt_app';
-my @hooks = (qw(planner start run finish permissions access analyze log), 'relation info', 'relation stats', 'index stats');
+my @hooks = (qw(planner start run finish permissions access analyze log), 'relation info', 'relation stats', 'index stats', 'paths');
 
 # The other extension, compiled as this one is.
 my $library = PostgreSQL::Test::Utils::tempdir . '/counting_hooks.so';

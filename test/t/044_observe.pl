@@ -174,6 +174,9 @@ SKIP:
 	$mt->superuser("CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
 		CREATE FOREIGN TABLE parted_2 PARTITION OF parted FOR VALUES IN (2) SERVER files OPTIONS (filename '$file', format 'csv')");
 	counted('a foreign partition: unseen', 'SELECT count(*) FROM parted', 'public.parted|1|0|1');
+	$mt->superuser('GRANT INSERT ON parted_2 TO regress_mt_trusted');
+	$mt->refused('regress_mt_trusted', 'INSERT INTO parted_2 VALUES (2, 77)', '0A000', 'a foreign partition that is written: the server refuses, nothing is appended');
+	forget();
 	$mt->superuser('DROP EXTENSION file_fdw CASCADE');
 }
 $mt->superuser('SECURITY LABEL FOR multitenant ON COLUMN parted.tenant_id IS NULL');

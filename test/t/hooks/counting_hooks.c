@@ -11,6 +11,7 @@
 #include "catalog/objectaccess.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "optimizer/paths.h"
 #include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
@@ -38,12 +39,13 @@ enum
 	RELATION_INFO,
 	RELATION_STATS,
 	INDEX_STATS,
+	PATHLIST,
 	HOOK_COUNT
 };
 
 static const char *const names[HOOK_COUNT] = {
 	"planner", "start", "run", "finish", "permissions", "access", "analyze", "log",
-	"relation info", "relation stats", "index stats"
+	"relation info", "relation stats", "index stats", "paths"
 };
 static int64 calls[HOOK_COUNT];
 static bool is_refusing = false;
@@ -59,6 +61,7 @@ static emit_log_hook_type previous_emit_log = NULL;
 static get_relation_info_hook_type previous_relation_info = NULL;
 static get_relation_stats_hook_type previous_relation_stats = NULL;
 static get_index_stats_hook_type previous_index_stats = NULL;
+static set_rel_pathlist_hook_type previous_pathlist = NULL;
 
 static PlannedStmt *
 plan(MT_PLANNER_PARAMS)
@@ -158,6 +161,14 @@ index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *v
 	return previous_index_stats ? previous_index_stats(root, index, column, vardata) : false;
 }
 
+static void
+pathlist(PlannerInfo *root, RelOptInfo *rel, Index varno, RangeTblEntry *entry)
+{
+	calls[PATHLIST]++;
+	if (previous_pathlist)
+		previous_pathlist(root, rel, varno, entry);
+}
+
 void
 _PG_init(void)
 {
@@ -183,6 +194,8 @@ _PG_init(void)
 	get_relation_stats_hook = relation_stats;
 	previous_index_stats = get_index_stats_hook;
 	get_index_stats_hook = index_stats;
+	previous_pathlist = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = pathlist;
 }
 
 /* hook_calls(name): how often the hook of that name was called in this session */
