@@ -18,6 +18,7 @@
 #include "base/transaction.h"
 #include "commands/tablecmds.h"
 #include "guard/guard.h"
+#include "keys/keycache.h"
 #include "nodes/parsenodes.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
@@ -93,6 +94,7 @@ MtHygieneNote(uint32 residue)
 	{
 		transaction.is_discarded = true;
 		transaction.marks = 0;
+		MtKeyCacheWipe();
 		return;
 	}
 	session.marks |= residue;
