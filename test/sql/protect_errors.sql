@@ -164,7 +164,7 @@ SELECT multitenant._run_as_owner(NULL, 'ALTER TABLE good ADD x int');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant._run_as_owner('mt_errors.good', 'COMMENT ON SCHEMA mt_errors IS NULL');
 \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant._run_as_owner(NULL, 'COMMENT ON VIEW mt_errors.good IS NULL');
+SELECT multitenant._run_as_owner(NULL, 'COMMENT ON SEQUENCE mt_errors.good IS NULL');
 \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant._run_as_owner('mt_errors.good', 'COMMENT ON COLUMN good IS NULL');
 \echo :LAST_ERROR_SQLSTATE
