@@ -46,7 +46,11 @@ my %id = (acme => '00000000-0000-0000-0000-00000000000a', beta => '00000000-0000
 my $pkglibdir = `"$ENV{PG_CONFIG}" --pkglibdir`;
 chomp $pkglibdir;
 my $libraries = join(',', 'multitenant', grep { -f "$pkglibdir/$_.so" } 'pg_stat_statements');
-my $mt = MtTest->new('matrix', conf => "shared_preload_libraries = '$libraries'\nmultitenant.audience = 'app'\nwal_level = logical
+my $keys = PostgreSQL::Test::Utils::tempdir;
+umask(0077);
+append_to_file("$keys/1.key", '5c' x 32);
+my $mt = MtTest->new('matrix', conf => "multitenant.key_provider = file\nmultitenant.key_file = '$keys/%v.key'\n" .
+	"shared_preload_libraries = '$libraries'\nmultitenant.audience = 'app'\nwal_level = logical
 max_prepared_transactions = 5\nautovacuum = off\nfsync = off");
 my $node = $mt->node;
 my $docs = slurp_file("$FindBin::Bin/../../docs/security-model.md");

@@ -1,7 +1,7 @@
 -- A function that decrypts with whatever key the ciphertext names
 -- needs: pgcrypto
 -- naive: leak
--- ours: documented encrypts nothing
+-- ours: refused MT021
 -- setup naive
 CREATE EXTENSION pgcrypto;
 CREATE TABLE app_key (id uuid, key text);
@@ -13,3 +13,14 @@ CREATE FUNCTION unseal(key_id uuid, sealed bytea) RETURNS text LANGUAGE sql SECU
 -- attack naive
 {enter acme}
 SELECT unseal(key_id, sealed) FROM sealed;
+-- setup ours
+CREATE TABLE sealed (sealed multitenant.encrypted);
+GRANT SELECT, UPDATE ON sealed TO regress_mt_app;
+{enter beta}
+INSERT INTO sealed VALUES (multitenant.encrypt('SECRET-BETA'));
+COMMIT;
+CREATE FUNCTION unseal(sealed multitenant.encrypted) RETURNS text LANGUAGE sql SECURITY DEFINER AS
+	'SELECT multitenant.decrypt_text($1)';
+-- attack ours
+{enter acme}
+SELECT unseal(sealed) FROM sealed;

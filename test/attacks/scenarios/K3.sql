@@ -1,7 +1,7 @@
 -- An old ciphertext of the same cell put back
 -- needs: pgcrypto
 -- naive: leak
--- ours: documented encrypts nothing
+-- ours: documented an old encrypted value put back in its place
 -- setup naive
 CREATE EXTENSION pgcrypto;
 CREATE TABLE sealed AS SELECT 1 AS id, pgp_sym_encrypt('limit 10', 'key') AS sealed;
