@@ -58,7 +58,7 @@ CREATE TABLE small (tenant_id int NOT NULL, id int, price numeric, rebate numeri
 CREATE TABLE small_a PARTITION OF small FOR VALUES IN (941) WITH (autovacuum_enabled = off);
 CREATE TABLE small_b PARTITION OF small FOR VALUES IN (942) WITH (autovacuum_enabled = off);
 CREATE INDEX small_price ON small (tenant_id, price);
-CREATE TABLE named (tenant_id text COLLATE "C" NOT NULL, id int, price numeric, rebate numeric, other uuid) WITH (autovacuum_enabled = off);
+CREATE TABLE named (tenant_id text COLLATE "C" NOT NULL, id int PRIMARY KEY, price numeric, rebate numeric, other uuid) WITH (autovacuum_enabled = off);
 CREATE INDEX named_price ON named (tenant_id, price);
 CREATE TABLE parted (tenant_id uuid NOT NULL, id int, price numeric, rebate numeric, other uuid) PARTITION BY LIST (tenant_id);
 CREATE TABLE parted_a PARTITION OF parted FOR VALUES IN ('00000000-0000-0000-0000-00000000941a') WITH (autovacuum_enabled = off);
@@ -83,14 +83,13 @@ SELECT multitenant.use_tenant('corner-a') IS NOT NULL;
 SELECT plan('SELECT FROM item JOIN plain ON plain.id = item.id WHERE item.price = 1.2');
 SELECT plan('SELECT FROM item JOIN plain USING (tenant_id) WHERE item.price = 1.2 AND plain.price = 1.4');
 -- A protected one beside, whose index knows no tenant.
-SELECT plan('SELECT FROM item a JOIN item b ON b.id = a.id + 1 WHERE a.price = 1.2');
--- The other types, also where the partition is somebody else's, or the query asks for them.
+SELECT plan('SELECT FROM item JOIN named ON named.id = item.id WHERE item.price = 1.2');
+-- The other types, also where the partition is somebody else's.
 SELECT plan('SELECT FROM wide WHERE price = 1.2');
 SELECT plan('SELECT FROM wide_b WHERE price = 1.2');
 SELECT plan('SELECT FROM small WHERE price = 1.2');
 SELECT plan('SELECT FROM small_b WHERE price = 1.2');
 SELECT plan('SELECT FROM named WHERE price = 1.2');
-SELECT plan('SELECT FROM named WHERE tenant_id = ''corner-b'' AND price = 1.2');
 -- Operators of somebody's own: not in a row, not in a subquery.
 SELECT plan('SELECT FROM item WHERE price = 1.2');
 SELECT plan('SELECT FROM item WHERE price === ''1.2''');
@@ -133,6 +132,7 @@ SET SESSION AUTHORIZATION regress_mt_app;
 BEGIN;
 SELECT multitenant.use_tenant('corner-a') IS NOT NULL;
 SELECT plan('SELECT FROM parted WHERE price = 1.2');
+SELECT plan('SELECT FROM item, parted WHERE item.price = 1.2');
 COMMIT;
 RESET SESSION AUTHORIZATION;
 -- not while an older snapshot may have seen another parent
