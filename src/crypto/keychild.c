@@ -25,7 +25,6 @@
 #include "crypto/keypage.h"
 #include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
-#include "storage/dsm.h"
 #include "storage/pg_shmem.h"
 
 #define LOOK_EVERY 100			/* ms until a signal to end this process is
@@ -67,10 +66,11 @@ leave_server(int output)
 
 	/*
 	 * The server's memory, the keys that are loaded included, its files and
-	 * sockets are none of its business.
+	 * sockets are none of its business. Dynamic segments stay mapped until it
+	 * executes something or ends: the server knows no way to leave them that does
+	 * not give back the parent's references, with which they would be destroyed.
 	 */
 	MtKeyPageLeave();
-	dsm_detach_all();
 	PGSharedMemoryDetach();
 #ifdef SYS_close_range
 	if (syscall(SYS_close_range, MT_KEY_CHILD_OUTPUT + 1U, ~0U, 0U) == 0)
