@@ -62,8 +62,8 @@ $mt->refused($app, $mt->begin('beta') . "SELECT multitenant.get_secret('s')", '4
 my $idle = $mt->session($trusted);
 ask($idle, "BEGIN; SELECT multitenant.use_tenant('beta')");
 is(ask($idle, "SELECT multitenant.put_secret('held', '1')"), '1', 'a secret in an open transaction');
-is($mt->superuser("SET lock_timeout = '5s'; SELECT multitenant.suspend_tenant('beta', 'incident'); SELECT state FROM multitenant.tenants WHERE slug = 'beta'") =~ s/^\n//r,
-	'suspended', 'does not keep its tenant from being suspended');
+my ($code) = $mt->node->psql('app', "SET lock_timeout = '5s'; SELECT multitenant.suspend_tenant('beta', 'incident')");
+is($code, 0, 'does not keep its tenant from being suspended');
 ask($idle, 'ROLLBACK');
 $mt->superuser("SELECT multitenant.resume_tenant('beta')");
 # Two at once have two versions.
