@@ -7,8 +7,9 @@
  * decrypts; its trigger encrypts. That is done first, and only then are the old rows converted, batch by batch: until the
  * end the view shows what is converted and what is not alike.
  *
- * What is known of an encrypted table is the first argument of the trigger "multitenant_encryption" on it: it follows
- * renames of the table, dumps and restores. Its other arguments, and those of the view's trigger, are statements that
+ * What is known of an encrypted table is the first argument of the trigger "~multitenant_encryption" on it: it follows
+ * renames of the table, dumps and restores. Triggers fire in the order of their names, and this one comes last: what
+ * others make of the columns that a value is bound to comes before. Its other arguments, and those of the view's trigger, are statements that
  * src/keys/encryptedrow.c runs with the rights of whoever writes; _refresh_encryption() writes them.
  *
  * Security: as in table.sql. Statements for triggers run under the search_path of others: every name and operator in
@@ -25,13 +26,41 @@ AS 'MODULE_PATHNAME', 'mt_encrypted_row';
 COMMENT ON FUNCTION multitenant._encrypted_row() IS
 'Internal: the trigger of tables with encrypted columns and of their views.';
 
+-- The columns in a trigger's first argument; NULL for one that encrypt_column() has not written.
+-- Security: everybody may call the trigger's function, for whoever adds a partition makes a trigger. What another one
+-- says must not stop who reads those of the database.
+CREATE FUNCTION multitenant._registration(arguments bytea) RETURNS jsonb
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	columns jsonb;
+BEGIN
+	columns := convert_from(substring(arguments FROM 1 FOR position('\x00'::bytea IN arguments) - 1), getdatabaseencoding())::jsonb
+		-> 'columns';
+	IF jsonb_typeof(columns) = 'object' THEN
+		IF NOT EXISTS (SELECT FROM jsonb_each(columns) c WHERE jsonb_typeof(c.value) <> 'object'
+					   OR jsonb_typeof(c.value -> 'context_columns') IS DISTINCT FROM 'array') THEN
+			RETURN columns;
+		END IF;
+	END IF;
+	RETURN NULL;
+EXCEPTION
+	WHEN OTHERS THEN
+		RETURN NULL;
+END
+$$;
+
+-- The name of the table's own trigger, which has the registration.
+CREATE FUNCTION multitenant._registration_trigger() RETURNS name
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT '~multitenant_encryption'::name
+$$;
+
 -- For each encrypted column how it is encrypted; NULL for a table without one.
 CREATE FUNCTION multitenant._encryption(rel regclass) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
-	SELECT convert_from(substring(t.tgargs FROM 1 FOR position('\x00'::bytea IN t.tgargs) - 1), getdatabaseencoding())::jsonb
-		-> 'columns'
-	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p')
-	WHERE t.tgrelid = rel AND t.tgname = 'multitenant_encryption'
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._registration(t.tgargs)
+	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+	WHERE t.tgrelid = rel AND t.tgname = multitenant._registration_trigger()
 	  AND t.tgfoid = 'multitenant._encrypted_row()'::regprocedure AND t.tgnargs > 0
 $$;
 
@@ -49,7 +78,7 @@ $$;
 
 -- The table behind such a view; the relation itself otherwise.
 CREATE FUNCTION multitenant._encryption_base(rel regclass) RETURNS regclass
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT coalesce((
 		SELECT d.refobjid::regclass FROM pg_catalog.pg_class v
 		JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid
@@ -64,7 +93,7 @@ $$;
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- How a column's values become bytes: as text, bytea or jsonb. NULL for a type whose text depends on settings, or that
--- has none worth the name.
+-- has none worth the name. An enum's label may be renamed, which an encrypted one would not follow.
 CREATE FUNCTION multitenant._encryption_form(column_type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	WITH RECURSIVE base(oid, typtype, typbasetype, typcategory) AS (
@@ -76,8 +105,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	SELECT CASE
 		WHEN b.oid IN ('bytea'::regtype, 'jsonb'::regtype) THEN b.oid::regtype::text
 		WHEN b.oid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype) THEN 'time'
-		WHEN b.typcategory = 'S' OR b.typtype = 'e'
-			OR b.oid IN ('json'::regtype, 'uuid'::regtype, 'numeric'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+		WHEN b.typcategory = 'S' OR b.oid IN ('json'::regtype, 'uuid'::regtype, 'numeric'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
 						 'bool'::regtype, 'time'::regtype, 'inet'::regtype, 'cidr'::regtype, 'macaddr'::regtype) THEN 'text' END
 	FROM base b WHERE b.typtype <> 'd'
 $$;
@@ -99,7 +127,7 @@ $$;
 -- What the values of a column are bound to, as an expression over a row of the table; NULL for a column that
 -- encrypt_column() has not made.
 CREATE FUNCTION multitenant._column_context(table_name regclass, column_name name) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT multitenant._context_expression(multitenant._encryption(table_name) -> column_name::text, '')
 $$;
 
@@ -287,8 +315,8 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 						format('CASE WHEN %s THEN %s ELSE %s END', m.is_same, m.old_context, m.new_context)), m.plaintext) END
 		FROM moved m WHERE m.plaintext IS NOT NULL
 	)
-	SELECT format('CREATE OR REPLACE TRIGGER multitenant_encryption BEFORE INSERT OR UPDATE ON %s FOR EACH ROW '
-				  'EXECUTE FUNCTION multitenant._encrypted_row(%L, %L, %L)', base, jsonb_build_object('columns', columns),
+	SELECT format('CREATE OR REPLACE TRIGGER %I BEFORE INSERT OR UPDATE ON %s FOR EACH ROW '
+				  'EXECUTE FUNCTION multitenant._encrypted_row(%L, %L, %L)', multitenant._registration_trigger(), base, jsonb_build_object('columns', columns),
 		coalesce('SELECT ' || string_agg(format('%s AS %I', c.on_insert, c.name), ', ') FILTER (WHERE c.on_insert IS NOT NULL), ''),
 		coalesce('SELECT ' || string_agg(format('%s AS %I', c.on_update, c.name), ', ') FILTER (WHERE c.on_update IS NOT NULL), ''))
 	FROM computed c
@@ -411,9 +439,21 @@ BEGIN
 END
 $$;
 
+-- A trigger that could change a row after it was encrypted.
+CREATE FUNCTION multitenant._later_trigger(base regclass) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	-- 1, 2: FOR EACH ROW, BEFORE; 4, 16: INSERT, UPDATE.
+	SELECT t.tgname FROM pg_catalog.pg_trigger t
+	WHERE t.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(base) p UNION ALL SELECT base)
+	  AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0 AND t.tgname > multitenant._registration_trigger()
+	ORDER BY t.tgname LIMIT 1
+$$;
+
 -- The table of the rules that a table has to keep to.
 CREATE FUNCTION multitenant._check_encryptable_table(base regclass) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	later name;
 BEGIN
 	PERFORM multitenant._check_table(base);
 	PERFORM multitenant._require('isolation', 'encrypting a column');
@@ -434,6 +474,12 @@ BEGIN
 	IF EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = base AND a.attidentity = 'a' AND NOT a.attisdropped) THEN
 		PERFORM multitenant._raise_encryption(format('table %s has a column that is generated always as identity', base), '0A000',
 			'Use ALTER TABLE .. ALTER COLUMN .. SET GENERATED BY DEFAULT: the view''s trigger has to give the value.');
+	END IF;
+	later := multitenant._later_trigger(base);
+	IF later IS NOT NULL THEN
+		PERFORM multitenant._raise_encryption(format('trigger "%s" of table %s comes after "%s"', later, base,
+			multitenant._registration_trigger()), '55000',
+			'Triggers fire in the order of their names; what it does to the columns that values are bound to would come too late. Rename it.');
 	END IF;
 END
 $$;
@@ -456,7 +502,7 @@ BEGIN
 	END IF;
 	IF multitenant._encryption_form(a.atttypid) IS NULL THEN
 		PERFORM multitenant._raise_encryption(format('values of type %s cannot be kept encrypted in a column', a.type), '0A000',
-			'Possible are text and its like, bytea, json, jsonb, uuid, numeric, integers, boolean, dates and times, network addresses, enums. Encrypt others with multitenant.encrypt(value::text).');
+			'Possible are text and its like, bytea, json, jsonb, uuid, numeric, integers, boolean, dates and times, network addresses. Encrypt others with multitenant.encrypt(value::text); make an enum a text with a CHECK first.');
 	END IF;
 	SELECT string_agg(d, ', ') INTO dependents FROM multitenant._column_dependents(base, column_name) d;
 	IF dependents IS NOT NULL THEN
@@ -589,7 +635,8 @@ CREATE VIEW multitenant.encrypted_columns WITH (security_invoker = true) AS
 	JOIN pg_catalog.pg_namespace n ON n.oid = b.relnamespace
 	LEFT JOIN pg_catalog.pg_class v ON v.oid = multitenant._encryption_view(b.oid)
 	CROSS JOIN LATERAL pg_catalog.jsonb_each(multitenant._encryption(b.oid)) e
-	WHERE t.tgname = 'multitenant_encryption' AND t.tgparentid = 0;
+	-- Security: a label says that who has made it may protect tables; anybody may make a trigger.
+	WHERE t.tgname = multitenant._registration_trigger() AND t.tgparentid = 0 AND multitenant._label_class(b.oid) = 'tenant';
 COMMENT ON VIEW multitenant.encrypted_columns IS
 'Columns that are kept encrypted: the table that has them, the view that the application uses, purpose of the key, what values are bound to (context, and the columns whose values follow it after ":"), blind index and its normalizer. state: encrypted, encrypting, decrypting.';
 
@@ -617,19 +664,74 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION multitenant._raise_encrypted(base regclass, column_name name) RETURNS void
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._raise_encryption(format('column "%s" of table %s is encrypted already', column_name, base), '55000',
+		'See the view multitenant.encrypted_columns. To encrypt it otherwise, call multitenant.decrypt_column() first.')
+$$;
+
+-- A key that is first made by the conversion could be lost with a batch that fails, and values that a trigger of the
+-- table has kept elsewhere with it: they are made beforehand, in a transaction of their own.
+CREATE FUNCTION multitenant._make_column_keys(tenant uuid, purpose text, has_blind_index boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	PERFORM multitenant._require('isolation', 'encrypting a column');
+	PERFORM multitenant._make_key(tenant, purpose, 'data');
+	IF has_blind_index THEN
+		PERFORM multitenant._make_key(tenant, purpose, 'blind_index');
+	END IF;
+END
+$$;
+
+-- Takes the table for the rest of the transaction. All that is queued behind a lock that is waited for waits, too: the
+-- attempts are short, and others come in between.
+-- Security: see add_tenant_column() about search_path in a procedure that commits.
+CREATE PROCEDURE multitenant._lock_shortly(base regclass)
+LANGUAGE plpgsql SECURITY INVOKER AS $$
+DECLARE
+	is_locked boolean := false;
+BEGIN
+	FOR attempt IN 1 .. 100 LOOP
+		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+		PERFORM pg_catalog.set_config('lock_timeout', '2s', true);
+		BEGIN
+			PERFORM multitenant._run_as_owner(base, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', base));
+			is_locked := true;
+		EXCEPTION
+			WHEN lock_not_available THEN
+				NULL;
+		END;
+		EXIT WHEN is_locked;
+		COMMIT;
+		PERFORM pg_catalog.pg_sleep(0.5);
+	END LOOP;
+	IF NOT is_locked THEN
+		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+		RAISE EXCEPTION 'table % is in use', base
+			USING ERRCODE = '55P03', HINT = 'Some transaction has it open all the time: see pg_locks. Call this again later; it goes on where it stopped.';
+	END IF;
+END
+$$;
+
 -- The first step of encrypting, in one transaction: from here on no plaintext comes into the table.
 CREATE FUNCTION multitenant._begin_encryption(base regclass, column_name name, settings jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	columns jsonb := coalesce(multitenant._encryption(base), '{}');
-	plaintext name := multitenant._derived_name(base, column_name, '_plaintext');
+	columns jsonb;
+	plaintext name;
 	view_name name;
 	hash name := settings ->> 'blind_index';
 	command text;
 BEGIN
 	PERFORM multitenant._run_as_owner(base, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', base));
-	-- What has come meanwhile.
+	-- What has come meanwhile: another session may have changed another column of the table, or this one.
+	columns := coalesce(multitenant._encryption(base), '{}');
+	IF columns ? column_name::text THEN
+		PERFORM multitenant._raise_encrypted(base, column_name);
+	END IF;
+	PERFORM multitenant._check_encryptable_table(base);
 	PERFORM multitenant._check_encryptable_column(base, column_name);
+	plaintext := multitenant._derived_name(base, column_name, '_plaintext');
 	settings := settings || jsonb_build_object('plaintext', plaintext, 'direction', 'encrypting');
 	FOR command IN
 		SELECT format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', base, column_name) WHERE settings ? 'default'
@@ -702,20 +804,71 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	WHERE i.indrelid = base AND i.indisprimary AND k.n <= i.indnkeyatts
 $$;
 
--- Proves that no row of any tenant still has a value in a column, reading the table past the policies as the server does
--- for a constraint.
-CREATE FUNCTION multitenant._assert_empty_column(base regclass, waiting name) RETURNS void
+-- Constraints that prove, for the table with all its tenants, that a column is empty and that the other one is not. A
+-- constraint reads past the policies. They are added without a look (NOT VALID), validated while everybody works on, and
+-- dropped with the last step.
+CREATE FUNCTION multitenant._proofs(base regclass, waiting name, staying name, is_required boolean)
+RETURNS TABLE(name name, condition text, is_made boolean, is_valid boolean)
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.name, p.condition, c.oid IS NOT NULL, coalesce(c.convalidated, false)
+	-- By the column's number: more than one may be converted at a time, and their names may be as long as names can be.
+	FROM pg_catalog.pg_attribute a
+	CROSS JOIN LATERAL (VALUES (format('multitenant_converted_%s', a.attnum)::name, format('%I IS NULL', waiting), true),
+		(format('multitenant_required_%s', a.attnum)::name, format('%I IS NOT NULL', staying), is_required)) AS p(name, condition, is_needed)
+	LEFT JOIN pg_catalog.pg_constraint c ON c.conrelid = base AND c.conname = p.name AND c.contype = 'c'
+	WHERE a.attrelid = base AND a.attname = waiting AND p.is_needed
+$$;
+
+CREATE FUNCTION multitenant._proofs_of(base regclass, column_name name)
+RETURNS TABLE(name name, condition text, is_made boolean, is_valid boolean)
+LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.name, p.condition, p.is_made, p.is_valid
+	FROM (SELECT multitenant._encryption(base) -> column_name::text) AS e(settings)
+	CROSS JOIN LATERAL (SELECT (e.settings ->> 'plaintext')::name, e.settings ->> 'direction' = 'encrypting') AS c(plaintext, is_encrypting)
+	CROSS JOIN LATERAL multitenant._proofs(base, CASE WHEN c.is_encrypting THEN c.plaintext ELSE column_name END,
+		CASE WHEN c.is_encrypting THEN column_name ELSE c.plaintext END, e.settings ? 'required') p
+$$;
+
+CREATE FUNCTION multitenant._add_proofs(base regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	proof record;
 BEGIN
-	PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%I IS NULL) NOT VALID', base,
-		'multitenant_converted', waiting));
-	PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', base, 'multitenant_converted'));
-	PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP CONSTRAINT %I', base, 'multitenant_converted'));
-EXCEPTION WHEN check_violation THEN
-	RAISE EXCEPTION 'rows of table % are not converted: they belong to tenants that are not active', base
-		USING ERRCODE = '55000',
-			  HINT = 'Everything else is done, and the view shows all rows as before. Resume those tenants or delete their rows, then call this again.';
+	FOR proof IN SELECT p.name, p.condition FROM multitenant._proofs_of(base, column_name) p WHERE NOT p.is_made LOOP
+		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%s) NOT VALID', base, proof.name,
+			proof.condition));
+	END LOOP;
 END
+$$;
+
+CREATE FUNCTION multitenant._drop_proofs(base regclass, column_name name) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	proof record;
+BEGIN
+	FOR proof IN SELECT p.name FROM multitenant._proofs_of(base, column_name) p WHERE p.is_made LOOP
+		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP CONSTRAINT %I', base, proof.name));
+	END LOOP;
+END
+$$;
+
+-- Leaves those not valid that do not hold.
+CREATE FUNCTION multitenant._validate_proofs(base regclass, column_name name) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	proof record;
+BEGIN
+	FOR proof IN SELECT p.name FROM multitenant._proofs_of(base, column_name) p WHERE p.is_made AND NOT p.is_valid LOOP
+		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s VALIDATE CONSTRAINT %I', base, proof.name));
+	END LOOP;
+EXCEPTION WHEN check_violation THEN
+	NULL;
+END
+$$;
+
+CREATE FUNCTION multitenant._is_proven(base regclass, column_name name) RETURNS boolean
+LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT coalesce(bool_and(p.is_made AND p.is_valid), false) FROM multitenant._proofs_of(base, column_name) p
 $$;
 
 -- The last step, in one transaction under the lock: the column that is empty goes.
@@ -725,31 +878,49 @@ DECLARE
 	columns jsonb := multitenant._encryption(base);
 	settings jsonb := columns -> column_name;
 	plaintext name := settings ->> 'plaintext';
+	proofs name[] := ARRAY(SELECT p.name FROM multitenant._proofs_of(base, column_name) p);
+	proof name;
 BEGIN
 	-- Nothing may hang on the column any more when it goes.
 	columns := columns || jsonb_build_object(column_name, settings - 'plaintext' - 'direction');
 	PERFORM multitenant._refresh_encryption(base, jsonb_set(columns, ARRAY[column_name, 'leaving'], to_jsonb(plaintext::text)));
 	IF settings ? 'required' THEN
-		-- The plaintext being NULL everywhere, it proves the new column NOT NULL.
-		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%I IS NOT NULL)', base,
-			'multitenant_required', column_name));
+		-- It has been proven: the server does not look.
 		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', base, column_name));
-		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP CONSTRAINT %I', base, 'multitenant_required'));
 		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP CONSTRAINT %I', base, plaintext || '_required'));
 	END IF;
+	FOREACH proof IN ARRAY proofs LOOP
+		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP CONSTRAINT %I', base, proof));
+	END LOOP;
 	PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s DROP COLUMN %I', base, plaintext));
 	PERFORM multitenant._refresh_encryption(base, columns);
 END
 $$;
 
+CREATE FUNCTION multitenant._raise_not_encrypted(base regclass, column_name name) RETURNS void
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT multitenant._raise_encryption(format('column "%s" of table %s is not encrypted', column_name, base), '55000',
+		'See the view multitenant.encrypted_columns.')
+$$;
+
 CREATE FUNCTION multitenant._begin_decryption(base regclass, column_name name) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	columns jsonb := multitenant._encryption(base);
-	settings jsonb := columns -> column_name;
-	plaintext name := coalesce(settings ->> 'plaintext', multitenant._derived_name(base, column_name, '_plaintext'));
+	columns jsonb;
+	settings jsonb;
+	plaintext name;
 BEGIN
 	PERFORM multitenant._run_as_owner(base, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', base));
+	-- Not before: another session may have changed what is known of the table.
+	columns := multitenant._encryption(base);
+	settings := columns -> column_name;
+	IF settings IS NULL THEN
+		PERFORM multitenant._raise_not_encrypted(base, column_name);
+	ELSIF settings ->> 'direction' = 'decrypting' THEN
+		RETURN;
+	END IF;
+	PERFORM multitenant._drop_proofs(base, column_name);
+	plaintext := coalesce(settings ->> 'plaintext', multitenant._derived_name(base, column_name, '_plaintext'));
 	IF NOT settings ? 'plaintext' THEN
 		PERFORM multitenant._run_as_owner(base, format('ALTER TABLE %s ADD COLUMN %I %s%s', base, plaintext, settings ->> 'type',
 			coalesce(' COLLATE ' || (settings ->> 'collation'), '')));
@@ -771,6 +942,7 @@ DECLARE
 	settings jsonb := columns -> column_name;
 	plaintext name := settings ->> 'plaintext';
 	shown regclass := multitenant._encryption_view(base);
+	proofs name[] := ARRAY(SELECT p.name FROM multitenant._proofs_of(base, column_name) p);
 	view_name name;
 	grants text[] := ARRAY(SELECT g FROM multitenant._grants_like(shown, shown::text) g);
 	command text;
@@ -779,14 +951,12 @@ BEGIN
 	-- The view would hold on to the column: it is made again, or its name is the table's once more.
 	PERFORM multitenant._run_as_owner(shown, format('DROP VIEW %s', shown));
 	IF columns = jsonb_build_object(column_name, settings) THEN
-		PERFORM multitenant._run_as_owner(base, format('DROP TRIGGER multitenant_encryption ON %s', base));
+		PERFORM multitenant._run_as_owner(base, format('DROP TRIGGER %I ON %s', multitenant._registration_trigger(), base));
 	END IF;
 	FOR command IN
 		SELECT format('ALTER TABLE %s DROP COLUMN %I', base, settings ->> 'blind_index') WHERE settings ? 'blind_index'
-		UNION ALL SELECT format('ALTER TABLE %s ADD CONSTRAINT %I CHECK (%I IS NOT NULL)', base, 'multitenant_required', plaintext)
-			WHERE settings ? 'required'
 		UNION ALL SELECT format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', base, plaintext) WHERE settings ? 'required'
-		UNION ALL SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', base, 'multitenant_required') WHERE settings ? 'required'
+		UNION ALL SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', base, p) FROM unnest(proofs) p
 		UNION ALL SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', base, plaintext || '_required') WHERE settings ? 'required'
 		UNION ALL SELECT format('ALTER TABLE %s DROP COLUMN %I', base, column_name)
 		UNION ALL SELECT format('ALTER TABLE %s RENAME COLUMN %I TO %I', base, plaintext, column_name)
@@ -802,6 +972,27 @@ BEGIN
 			PERFORM multitenant._run_as_owner(NULL, command);
 		END LOOP;
 	END IF;
+END
+$$;
+
+CREATE FUNCTION multitenant._active_tenants() RETURNS uuid[]
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ARRAY(SELECT t.id FROM multitenant.tenants t WHERE t.state = 'active' ORDER BY t.number)
+$$;
+
+-- One batch of the current tenant: how many rows.
+-- Security: the plaintext goes with it, so each row is read back as it was stored. Not even a trigger, a rule or an
+-- operator that nobody has thought of can make it one that has nothing left.
+CREATE FUNCTION multitenant._convert_batch(base regclass, column_name name, waiting name, row_filter text, direction text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+	RETURN multitenant._run_as_owner(base, format('UPDATE %s SET %I = %I WHERE %s', base, waiting, waiting, row_filter)
+		|| CASE direction WHEN 'encrypting' THEN format(' RETURNING multitenant.decrypt_bytea(%I, %s) IS NULL', column_name,
+														multitenant._column_context(base, column_name)) ELSE '' END);
+EXCEPTION WHEN SQLSTATE 'MT021' THEN
+	RAISE EXCEPTION 'a row of table % could not be read after it was converted', base
+		USING ERRCODE = '55000', DETAIL = 'It is left as it was.',
+			  HINT = 'Does a trigger of the table change columns that values are bound to? Then it must come before the trigger "~multitenant_encryption".';
 END
 $$;
 
@@ -821,7 +1012,7 @@ BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	settings := multitenant._encryption(base) -> column_name;
 	waiting := CASE direction WHEN 'encrypting' THEN settings ->> 'plaintext' ELSE column_name END;
-	tenants := ARRAY(SELECT t.id FROM multitenant.tenants t WHERE t.state = 'active' ORDER BY t.number);
+	tenants := multitenant._active_tenants();
 	estimated := multitenant._estimated_rows(base);
 	FOR i IN 1 .. cardinality(tenants) LOOP
 		last_key := NULL;
@@ -833,7 +1024,7 @@ BEGIN
 			SELECT b.last_key, b.row_filter INTO last_key, row_filter
 				FROM multitenant._next_batch(base, waiting, last_key, batch) b;
 			EXIT WHEN last_key IS NULL;
-			done := done + multitenant._run_as_owner(base, format('UPDATE %s SET %I = %I WHERE %s', base, waiting, waiting, row_filter));
+			done := done + multitenant._convert_batch(base, column_name, waiting, row_filter, direction);
 			PERFORM multitenant._note_encryption(base, column_name, direction, i - 1, cardinality(tenants), done,
 				greatest(estimated, done), false);
 			COMMIT;
@@ -842,13 +1033,26 @@ BEGIN
 		COMMIT;
 	END LOOP;
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-	PERFORM multitenant._assert_empty_column(base, waiting);
+	CALL multitenant._lock_shortly(base);
+	-- Another session may have finished it, or turned round.
+	IF multitenant._encryption(base) -> column_name ->> 'direction' = direction THEN
+		PERFORM multitenant._add_proofs(base, column_name);
+	END IF;
+	COMMIT;
+	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._validate_proofs(base, column_name);
 	COMMIT;
 
-	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-	PERFORM multitenant._run_as_owner(base, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', base));
-	-- Another session may have finished it.
+	CALL multitenant._lock_shortly(base);
 	IF multitenant._encryption(base) -> column_name ->> 'direction' = direction THEN
+		IF NOT multitenant._is_proven(base, column_name) THEN
+			PERFORM multitenant._drop_proofs(base, column_name);
+			COMMIT;
+			PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+			RAISE EXCEPTION 'rows of table % are not converted: they belong to tenants that are not active', base
+				USING ERRCODE = '55000',
+					  HINT = 'Everything else is done, and the view shows all rows as before. Resume those tenants or delete their rows, then call this again.';
+		END IF;
 		IF direction = 'encrypting' THEN
 			PERFORM multitenant._end_encryption(base, column_name);
 		ELSE
@@ -869,6 +1073,7 @@ LANGUAGE plpgsql SECURITY INVOKER AS $$
 DECLARE
 	base regclass;
 	settings jsonb;
+	tenant uuid;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 	base := multitenant._encryption_base(table_name);
@@ -878,11 +1083,16 @@ BEGIN
 	PERFORM multitenant._check_encryptable_table(base);
 	settings := multitenant._encryption(base) -> column_name;
 	IF settings IS NOT NULL AND settings ->> 'direction' IS DISTINCT FROM 'encrypting' THEN
-		RAISE EXCEPTION 'column "%" of table % is encrypted already', column_name, base
-			USING ERRCODE = '55000', HINT = 'See the view multitenant.encrypted_columns. To encrypt it otherwise, call multitenant.decrypt_column() first.';
+		PERFORM multitenant._raise_encrypted(base, column_name);
 	ELSIF settings IS NULL THEN
 		PERFORM multitenant._check_encryptable_column(base, column_name);
 		settings := multitenant._encryption_settings(base, column_name, purpose, context_columns, blind_index, normalizer);
+		FOREACH tenant IN ARRAY multitenant._active_tenants() LOOP
+			PERFORM multitenant._make_column_keys(tenant, purpose, blind_index IS NOT NULL);
+			COMMIT;
+			PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+		END LOOP;
+		CALL multitenant._lock_shortly(base);
 		PERFORM multitenant._begin_encryption(base, column_name, settings);
 		IF EXISTS (SELECT FROM pg_catalog.pg_publication_tables p JOIN pg_catalog.pg_class c ON c.oid = base
 				   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = p.schemaname WHERE p.tablename = c.relname) THEN
@@ -912,8 +1122,8 @@ $$;
 COMMENT ON PROCEDURE multitenant.encrypt_column(regclass, name, text, name[], name, text, integer) IS
 'Encrypts a column of a tenant''s table while everybody works on. The table is renamed to TABLE_encrypted, its column becomes one of type multitenant.encrypted, and a view with the table''s name takes its place: it decrypts, and its trigger encrypts what is inserted and updated. Old rows follow, tenant by tenant; commits after every batch; stopped at any point it goes on when called again. See multitenant.encryption_progress.
 table_name: of class tenant, with a primary key; or the view, for another column. purpose: which key, see encrypt(). context_columns: values are bound to these columns'' values, so that they cannot be moved to another row (null: the primary key; {}: to the column only); when one of them changes, the value is encrypted again. blind_index: name for a new column with multitenant.blind_index() of the value, with an index, to find rows by. normalizer: IMMUTABLE function of a text that is applied before, with its schema, such as lower or app.digits. batch: rows per transaction.
-The table is locked (ACCESS EXCLUSIVE) briefly twice. Call it outside a transaction. For a superuser, or the owner with profile migrator.
-Errors: 42501; 22023 arguments; 42703 no such column; 42701 blind index exists; 0A000 type, identity, inheritance; 2BP01 something depends on the column; 55000 not a tenant''s table, no primary key, encrypted already, rows of tenants that are not active; MT020 key unavailable.';
+Keys of active tenants are made first. The table is locked (ACCESS EXCLUSIVE) three times, without being read; a lock that is not had after 2 s is tried for again later. Call it outside a transaction. For a superuser, or the owner with profile migrator.
+Errors: 42501; 22023 arguments; 42703 no such column; 42701 blind index exists; 0A000 type, identity, inheritance; 2BP01 something depends on the column; 55000 not a tenant''s table, no primary key, a trigger that comes later, encrypted already, rows of tenants that are not active; 55P03 the table is in use; MT020 key unavailable.';
 
 CREATE PROCEDURE multitenant.decrypt_column(table_name regclass, column_name name, batch integer DEFAULT 5000)
 LANGUAGE plpgsql SECURITY INVOKER AS $$
@@ -929,9 +1139,9 @@ BEGIN
 	PERFORM multitenant._check_encryptable_table(base);
 	settings := multitenant._encryption(base) -> column_name;
 	IF settings IS NULL THEN
-		RAISE EXCEPTION 'column "%" of table % is not encrypted', column_name, base
-			USING ERRCODE = '55000', HINT = 'See the view multitenant.encrypted_columns.';
+		PERFORM multitenant._raise_not_encrypted(base, column_name);
 	ELSIF settings ->> 'direction' IS DISTINCT FROM 'decrypting' THEN
+		CALL multitenant._lock_shortly(base);
 		PERFORM multitenant._begin_decryption(base, column_name);
 	ELSE
 		RAISE NOTICE 'decrypting column "%" of table % goes on where it stopped', column_name, base;
@@ -941,4 +1151,4 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE multitenant.decrypt_column(regclass, name, integer) IS
-'The way back from multitenant.encrypt_column(), also from one that was stopped: the column holds plaintext again, at the end of the table. With the last encrypted column the view goes and the table gets its name back. In the same manner: batches, resumable, two short locks. Errors: as encrypt_column(); 2BP01 something depends on the view.';
+'The way back from multitenant.encrypt_column(), also from one that was stopped: the column holds plaintext again, at the end of the table. With the last encrypted column the view goes and the table gets its name back. In the same manner: batches, resumable, three short locks. Errors: as encrypt_column(); 2BP01 something depends on the view.';

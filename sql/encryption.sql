@@ -203,7 +203,7 @@ RETURNS multitenant.encrypted
 LANGUAGE c VOLATILE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER COST 5
 AS 'MODULE_PATHNAME', 'mt_encrypt_bytes';
 COMMENT ON FUNCTION multitenant.encrypt(text, text, text) IS
-'Encrypts a value for the current tenant; another ciphertext each time, 38 bytes longer. purpose: which of the tenant''s keys, 1 to 63 of a-z 0-9 . _ -, made at its first use; context: what the value belongs to, such as ''customer.ssn:42'', must be said again to decrypt it (null: nothing). Null for null. Errors: MT001, MT003, MT006 as for protected tables; MT020 key suspended, destroyed or master key not loaded; 22023 purpose; 25006 on a standby, or where the first use cannot write; 42501 supervised and system contexts; 54000 value too large or key used up.';
+'Encrypts a value for the current tenant; another ciphertext each time, 38 bytes longer. purpose: which of the tenant''s keys, 1 to 63 of a-z 0-9 . _ -, made at its first use; context: what the value belongs to, such as ''customer.ssn:42'', must be said again to decrypt it (null: nothing). Null for null. Where the first use of a purpose is rolled back, by ROLLBACK or as a part of the transaction (a savepoint, an exception that is caught), its key goes with it, and a value that was kept elsewhere meanwhile can never be decrypted: multitenant.create_key() makes keys beforehand. Errors: MT001, MT003, MT006 as for protected tables; MT020 key suspended, destroyed or master key not loaded; 22023 purpose; 25006 on a standby, or where the first use cannot write; 42501 supervised and system contexts; 54000 value too large or key used up.';
 
 CREATE FUNCTION multitenant.encrypt(value bytea, purpose text DEFAULT 'default', context text DEFAULT NULL)
 RETURNS multitenant.encrypted

@@ -108,6 +108,7 @@ TO PUBLIC;
 
 GRANT EXECUTE ON FUNCTION
 	multitenant._note_encryption(regclass, name, text, bigint, bigint, bigint, bigint, boolean),
+	multitenant._make_column_keys(uuid, text, boolean),
 	multitenant.shred_tenant(uuid, text, boolean), multitenant._shred_status(), multitenant._shred_certificates(),
 	multitenant.create_tenant_key(uuid, boolean), multitenant.confirm_share_destroyed(uuid, text),
 	multitenant.confirm_backups_expired(uuid, text),

@@ -55,15 +55,19 @@ BEGIN
 		RAISE EXCEPTION 'at least one version must be kept'
 			USING ERRCODE = '22023', HINT = 'Omit keep for five.';
 	END IF;
-	-- Two that put a secret of one tenant at the same time take turns. Applications may take no advisory locks.
-	PERFORM FROM multitenant.tenant t WHERE t.id = tenant FOR NO KEY UPDATE;
-	SELECT coalesce(max(s.version), 0) + 1 INTO new_version FROM multitenant.secret s
-		WHERE s.tenant_id = tenant AND s.name = $1;
-	INSERT INTO multitenant.secret (tenant_id, name, version, value, description, created_at, created_by)
-		SELECT tenant, $1, new_version, multitenant.encrypt($2, 'secret', 'secret:' || $1),
-			coalesce($3, (SELECT s.description FROM multitenant.secret s
-						  WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = new_version - 1)),
-			clock_timestamp(), session_user;
+	-- Two that put the same secret at the same time: the second one waits for the first, then takes the next version.
+	-- Security: no lock on the tenant's row, which an open transaction of its application would keep from being suspended.
+	LOOP
+		SELECT coalesce(max(s.version), 0) + 1 INTO new_version FROM multitenant.secret s
+			WHERE s.tenant_id = tenant AND s.name = $1;
+		INSERT INTO multitenant.secret (tenant_id, name, version, value, description, created_at, created_by)
+			SELECT tenant, $1, new_version, multitenant.encrypt($2, 'secret', 'secret:' || $1),
+				coalesce($3, (SELECT s.description FROM multitenant.secret s
+							  WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = new_version - 1)),
+				clock_timestamp(), session_user
+			ON CONFLICT ON CONSTRAINT secret_pkey DO NOTHING;
+		EXIT WHEN FOUND;
+	END LOOP;
 	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1 AND s.version <= new_version - $4;
 	PERFORM multitenant._audit('key.put_secret', tenant, $1, 'done', jsonb_build_object('version', new_version));
 	RETURN new_version;

@@ -228,9 +228,23 @@ fill_parameters(ParamListInfo parameters, HeapTuple tuple, TupleDesc row, bool i
 	}
 }
 
-/* Runs a statement of the trigger: how many rows it was. SPI is connected. */
+static void
+refuse_trigger(const Trigger *trigger)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			errmsg("trigger \"%s\" was not made by multitenant.encrypt_column()", trigger->tgname),
+			errhint("Call multitenant.repair_encryption() for the table."));
+}
+
+/*
+ * Runs a statement of the trigger: how many rows it was. SPI is connected.
+ *
+ * Security: who may create a trigger may give it any statement, which then is one of the
+ * writer's own. Of another kind than expected, it leaves no rows to take values from.
+ */
 static uint64
-run(TriggerData *trigger, int argument)
+run(TriggerData *trigger, int argument, int expected)
 {
 	TupleDesc	row = RelationGetDescr(trigger->tg_relation);
 	Statement  *plan = plan_of(trigger->tg_trigger, argument, row);
@@ -247,6 +261,8 @@ run(TriggerData *trigger, int argument)
 	result = SPI_execute_plan_with_paramlist(plan->plan, parameters, false, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan_with_paramlist failed: %s", SPI_result_code_string(result));
+	if (result != expected)
+		refuse_trigger(trigger->tg_trigger);
 	return SPI_processed;
 }
 
@@ -254,13 +270,16 @@ run(TriggerData *trigger, int argument)
 static HeapTuple
 replace_columns(HeapTuple tuple, TupleDesc row, MemoryContext caller)
 {
-	TupleDesc	result = SPI_tuptable->tupdesc;
+	TupleDesc	result;
 	Datum	   *values = palloc0(row->natts * sizeof(Datum));
 	bool	   *nulls = palloc0(row->natts * sizeof(bool));
 	bool	   *replaces = palloc0(row->natts * sizeof(bool));
 	MemoryContext present;
 	HeapTuple	replaced;
 
+	if (SPI_tuptable == NULL || SPI_tuptable->numvals < 1)
+		elog(ERROR, "the statement of a trigger has returned no row");
+	result = SPI_tuptable->tupdesc;
 	for (int i = 1; i <= result->natts; i++)
 	{
 		int			number = SPI_fnumber(row, SPI_fname(result, i));
@@ -290,7 +309,7 @@ replace_columns(HeapTuple tuple, TupleDesc row, MemoryContext caller)
 static void
 refuse_if_changed(TriggerData *trigger)
 {
-	if (run(trigger, ARGUMENT_EXISTS) > 0)
+	if (run(trigger, ARGUMENT_EXISTS, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
 				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				errmsg("could not change a row of view \"%s\" due to a concurrent change",
@@ -306,8 +325,10 @@ write_table(TriggerData *trigger, MemoryContext caller)
 	bool		is_insert = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 	int			argument = is_insert ? ARGUMENT_INSERT : is_update ? ARGUMENT_UPDATE : ARGUMENT_DELETE;
+	int			expected = is_insert ? SPI_OK_INSERT_RETURNING :
+	is_update ? SPI_OK_UPDATE_RETURNING : SPI_OK_DELETE;
 
-	if (run(trigger, argument) > 0)
+	if (run(trigger, argument, expected) > 0)
 		return is_insert || is_update ?
 			replace_columns(is_insert ? trigger->tg_trigtuple : trigger->tg_newtuple,
 							RelationGetDescr(trigger->tg_relation), caller) :
@@ -327,7 +348,7 @@ complete_row(TriggerData *trigger, MemoryContext caller)
 
 	if (trigger->tg_trigger->tgargs[argument][0] == '\0')
 		return tuple;
-	if (run(trigger, argument) == 0)
+	if (run(trigger, argument, SPI_OK_SELECT) == 0)
 		return tuple;
 	return replace_columns(tuple, RelationGetDescr(trigger->tg_relation), caller);
 }
@@ -354,13 +375,11 @@ mt_encrypted_row(PG_FUNCTION_ARGS)
 	is_instead = TRIGGER_FIRED_INSTEAD(trigger->tg_event);
 	is_before = TRIGGER_FIRED_BEFORE(trigger->tg_event) &&
 		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	/* encrypt_column() takes no temporary tables. */
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || (!is_instead && !is_before) ||
+		trigger->tg_relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
 		trigger->tg_trigger->tgnargs < (is_instead ? ARGUMENT_COUNT : ARGUMENT_UPDATE + 1))
-		ereport(ERROR,
-				errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				errmsg("trigger \"%s\" was not made by multitenant.encrypt_column()",
-					   trigger->tg_trigger->tgname),
-				errhint("Call multitenant.repair_encryption() for the table."));
+		refuse_trigger(trigger->tg_trigger);
 	depth++;
 	PG_TRY();
 	{

@@ -260,6 +260,82 @@ SELECT multitenant._encrypted_row(); \echo :LAST_ERROR_SQLSTATE
 CREATE TRIGGER t BEFORE INSERT ON regress_enc.unprotected FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row();
 INSERT INTO regress_enc.unprotected VALUES (NULL, 1); \echo :LAST_ERROR_SQLSTATE
 
+-- Whatever statement such a trigger has, and whatever it says of itself.
+\set VERBOSITY sqlstate
+CREATE TABLE regress_enc.forged (a int);
+CREATE TRIGGER "~multitenant_encryption" BEFORE INSERT ON regress_enc.forged FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('garbage', 'CREATE TEMP TABLE made AS SELECT 1', '');
+INSERT INTO regress_enc.forged VALUES (1);
+SELECT count(*) FROM multitenant.encrypted_columns;
+CREATE OR REPLACE TRIGGER "~multitenant_encryption" BEFORE INSERT ON regress_enc.forged FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{"columns": 1}', 'INSERT INTO regress_enc.unprotected VALUES (NULL, 2)', '');
+INSERT INTO regress_enc.forged VALUES (1);
+SELECT count(*) FROM multitenant.encrypted_columns;
+CREATE OR REPLACE TRIGGER "~multitenant_encryption" BEFORE INSERT ON regress_enc.forged FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{"columns": {"a": {"context_columns": 7}}}', '', '');
+SELECT count(*) FROM multitenant.encrypted_columns;
+CREATE OR REPLACE TRIGGER "~multitenant_encryption" BEFORE INSERT ON regress_enc.forged FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{"columns": {"a": {"context_columns": []}}}', '', '');
+INSERT INTO regress_enc.forged VALUES (1);
+SELECT count(*) FROM multitenant.encrypted_columns;
+CREATE VIEW regress_enc.forged_view AS SELECT 1 AS a;
+CREATE TRIGGER t INSTEAD OF INSERT OR DELETE ON regress_enc.forged_view FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{}', 'CREATE TEMP TABLE made AS SELECT 1', '', 'CREATE TEMP TABLE made AS SELECT 1', '');
+INSERT INTO regress_enc.forged_view VALUES (1);
+DELETE FROM regress_enc.forged_view;
+CREATE TEMP TABLE forged (a int);
+CREATE TRIGGER "~multitenant_encryption" BEFORE INSERT ON forged FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{"columns": {"a": {"context_columns": []}}}', '', '');
+INSERT INTO forged VALUES (1);
+SELECT count(*) FROM multitenant.encrypted_columns;
+DROP TABLE regress_enc.forged, pg_temp.forged;
+DROP VIEW regress_enc.forged_view;
+
+-- ---- triggers that change what values are bound to ----
+\set VERBOSITY terse
+CREATE TYPE regress_enc.mood AS ENUM ('glad', 'sad');
+CREATE DOMAIN regress_enc.mood_domain AS regress_enc.mood;
+CREATE TABLE regress_enc.person (tenant_id uuid NOT NULL, id int PRIMARY KEY, email text NOT NULL, ssn text, mood regress_enc.mood, mood2 regress_enc.mood_domain);
+INSERT INTO regress_enc.person SELECT 'a0000000-0000-4000-8000-000000000021', g, 'Joe' || g || '@X', 'ssn-' || g FROM generate_series(1, 3) g;
+SELECT count(*) > 0 FROM multitenant.protect('regress_enc.person');
+CREATE FUNCTION regress_enc.lower_email() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.email := lower(NEW.email); RETURN NEW; END $$;
+CREATE TRIGGER zz_set_email BEFORE INSERT OR UPDATE ON regress_enc.person FOR EACH ROW EXECUTE FUNCTION regress_enc.lower_email();
+CREATE TRIGGER "~~late" BEFORE INSERT OR UPDATE ON regress_enc.person FOR EACH ROW EXECUTE FUNCTION regress_enc.lower_email();
+CALL multitenant.encrypt_column('regress_enc.person', 'ssn', 'fresh', '{email}'); \echo :LAST_ERROR_SQLSTATE
+DROP TRIGGER "~~late" ON regress_enc.person;
+CALL multitenant.encrypt_column('regress_enc.person', 'mood', 'pii'); \echo :LAST_ERROR_SQLSTATE
+CALL multitenant.encrypt_column('regress_enc.person', 'mood2', 'pii'); \echo :LAST_ERROR_SQLSTATE
+CALL multitenant.encrypt_column('regress_enc.person', 'ssn', 'fresh', '{email}');
+BEGIN;
+SELECT multitenant.use_tenant('col-a') IS NOT NULL;
+SELECT email, ssn FROM regress_enc.person ORDER BY id;
+UPDATE regress_enc.person_encrypted SET email = 'ANN@Y' WHERE id = 2;
+SELECT email, ssn FROM regress_enc.person ORDER BY id;
+COMMIT;
+-- Keys were made for all tenants, also where there was no row yet.
+RESET SESSION AUTHORIZATION;
+SELECT count(*) = (SELECT count(*) FROM multitenant.tenants WHERE state = 'active') FROM multitenant.key_status WHERE purpose = 'fresh' AND state = 'active';
+SET SESSION AUTHORIZATION regress_mt_owner;
+CALL multitenant.decrypt_column('regress_enc.person', 'ssn');
+-- Made where it was not looked for, it keeps a batch from being committed.
+CREATE FUNCTION regress_enc.late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+	IF TG_OP = 'UPDATE' THEN NEW.email := NEW.email || '!'; END IF; RETURN NEW; END $$;
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.suspend_tenant('col-a', 'test');
+SET SESSION AUTHORIZATION regress_mt_owner;
+CALL multitenant.encrypt_column('regress_enc.person', 'ssn', 'fresh', '{email}'); \echo :LAST_ERROR_SQLSTATE
+SELECT conname FROM pg_constraint WHERE conrelid = 'regress_enc.person_encrypted'::regclass AND contype = 'c';
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.resume_tenant('col-a');
+SET SESSION AUTHORIZATION regress_mt_owner;
+CREATE TRIGGER "~~late" BEFORE UPDATE ON regress_enc.person_encrypted FOR EACH ROW EXECUTE FUNCTION regress_enc.late();
+BEGIN;
+SELECT multitenant.use_tenant('col-a') IS NOT NULL;
+SELECT multitenant._convert_batch('regress_enc.person_encrypted', 'ssn', 'ssn_plaintext', 'true', 'encrypting'); \echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+CALL multitenant.encrypt_column('regress_enc.person', 'ssn', 'fresh', '{email}'); \echo :LAST_ERROR_SQLSTATE
+DROP TRIGGER "~~late" ON regress_enc.person_encrypted;
+CALL multitenant.encrypt_column('regress_enc.person', 'ssn', 'fresh', '{email}');
+SELECT conname FROM pg_constraint WHERE conrelid = 'regress_enc.person_encrypted'::regclass AND contype = 'c';
+BEGIN;
+SELECT multitenant.use_tenant('col-a') IS NOT NULL;
+SELECT email, ssn FROM regress_enc.person ORDER BY id;
+COMMIT;
+
 RESET SESSION AUTHORIZATION;
 DROP SCHEMA regress_enc CASCADE;
 \i sql/master_key_off.inc

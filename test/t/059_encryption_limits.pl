@@ -3,7 +3,8 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../perl";
-use MtTest;
+use IPC::Run;
+use MtTest qw(ask);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -57,6 +58,53 @@ foreach my $use ("multitenant.get_secret('s')", "multitenant.put_secret('s', 'x'
 	$mt->refused($app, $mt->begin('acme', kind => 'supervised') . "SELECT $use", '42501', "a supervised session: $use");
 }
 $mt->refused($app, $mt->begin('beta') . "SELECT multitenant.get_secret('s')", '42704', 'another tenant');
+# Who puts a secret, and then does nothing, is suspended all the same.
+my $idle = $mt->session($trusted);
+ask($idle, "BEGIN; SELECT multitenant.use_tenant('beta')");
+is(ask($idle, "SELECT multitenant.put_secret('held', '1')"), '1', 'a secret in an open transaction');
+my ($code) = $mt->node->psql('app', "SET lock_timeout = '5s'; SELECT multitenant.suspend_tenant('beta', 'incident')");
+is($code, 0, 'does not keep its tenant from being suspended');
+ask($idle, 'ROLLBACK');
+$mt->superuser("SELECT multitenant.resume_tenant('beta')");
+# Two at once have two versions.
+my $other = $mt->session($trusted);
+ask($_, "BEGIN; SELECT multitenant.use_tenant('beta')") foreach $idle, $other;
+is(ask($idle, "SELECT multitenant.put_secret('both', 'one')"), '1', 'the first one');
+$other->query_until(qr/begun/, "\\echo begun\nSELECT multitenant.put_secret('both', 'two');\n");
+ok($mt->node->poll_query_until('app', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), 'the second one waits');
+ask($idle, 'COMMIT');
+is(ask($other, "SELECT string_agg(multitenant.get_secret('both', v), '+' ORDER BY v) FROM generate_series(1, 2) v"), "2\none+two", 'and takes the next version');
+ask($other, 'COMMIT');
+$_->quit foreach $idle, $other;
+
+# ---- a table that others have open ----
+$mt->superuser(<<"SQL");
+SET SESSION AUTHORIZATION $owner;
+CREATE TABLE busy (tenant_id uuid NOT NULL, id int PRIMARY KEY, ssn text NOT NULL, phone text NOT NULL);
+INSERT INTO busy SELECT '$acme', g, 's' || g, 'p' || g FROM generate_series(1, 5) g;
+SELECT multitenant.protect('busy');
+GRANT SELECT ON busy TO $trusted;
+CALL multitenant.encrypt_column('busy', 'ssn', 'files');
+CALL multitenant.encrypt_column('busy', 'phone', 'files');
+SQL
+my $reader = $mt->session($trusted);
+ask($reader, "BEGIN; SELECT multitenant.use_tenant('acme')");
+is(ask($reader, 'SELECT count(*) FROM busy'), '5', 'a reader holds the table');
+my @changes = map {
+	IPC::Run::start([ 'psql', '-X', '-q', '-d', $mt->node->connstr('app'), '-c', "SET SESSION AUTHORIZATION $owner", '-c', "CALL multitenant.decrypt_column('busy', '$_')" ],
+		'>', '/dev/null', '2>', \(my $errors = ''))
+} qw(ssn phone);
+ok($mt->node->poll_query_until('app', "SELECT count(*) = 2 FROM pg_stat_activity WHERE query ~ '^CALL multitenant.decrypt_column' AND wait_event IN ('relation', 'PgSleep')"),
+	'two change it at once');
+sleep 3;
+like($mt->superuser("SELECT string_agg(DISTINCT wait_event, ',') FROM pg_stat_activity WHERE query ~ '^CALL multitenant.decrypt_column'"), qr/PgSleep|relation/, 'and wait');
+ask($reader, 'COMMIT');
+$reader->quit;
+ok((grep { $_->finish } @changes) == 2, 'both are done');
+is($mt->superuser("SELECT count(*) FROM multitenant.encrypted_columns WHERE column_name IN ('ssn', 'phone')"), '0', 'no column is forgotten');
+is($mt->superuser("SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute WHERE attrelid = 'busy'::regclass AND attnum > 0 AND NOT attisdropped"),
+	'id,phone,ssn,tenant_id', 'none is left over');
+is($mt->superuser('SELECT string_agg(ssn || phone, $$,$$ ORDER BY id) FROM busy'), 's1p1,s2p2,s3p3,s4p4,s5p5', 'and values are what they were');
 
 # ---- transfer ----
 $mt->superuser("SELECT multitenant.create_key('$acme', 'pii')");
