@@ -33,6 +33,12 @@ AS 'MODULE_PATHNAME', 'mt_rewrap_key';
 COMMENT ON FUNCTION multitenant._rewrap_key(bigint, bigint) IS
 'Internal: puts a key for values under another version of its tenant''s key.';
 
+CREATE FUNCTION multitenant._assert_wraps_nothing(kek_id bigint) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_assert_wraps_nothing';
+COMMENT ON FUNCTION multitenant._assert_wraps_nothing(bigint) IS
+'Internal: 55000 if a key for values that is not destroyed is under this version of its tenant''s key, whatever the caller''s snapshot.';
+
 CREATE FUNCTION multitenant._check_key(cek_id bigint) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_check_key';
@@ -74,6 +80,27 @@ CREATE VIEW multitenant.key_cache WITH (security_barrier = true) AS
 	SELECT k.entries, k.ready, k.hits, k.misses, k.evictions, k.uncounted_uses FROM multitenant._key_cache() k;
 COMMENT ON VIEW multitenant.key_cache IS
 'Keys that this session holds, unwrapped. entries: all; ready: with what is computed of them; hits, misses: how often another key than the last one was needed and was there, or had to be read; evictions: removed for want of room (multitenant.key_cache_size). uncounted_uses: of the whole server, uses of keys that found no room to be counted.';
+
+-- ---- in which transactions ------------------------------------------------------------------------------------------
+
+-- Security: a key that was made after a transaction's snapshot is not in what its statements find; what follows from that
+-- it was not, such as destroying, must not happen there.
+CREATE FUNCTION multitenant._require_read_committed(what text)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION '% needs a transaction that is READ COMMITTED', $1
+			USING ERRCODE = '55000',
+			DETAIL = format('This one is %s: it does not see keys that others make meanwhile.', upper(current_setting('transaction_isolation'))),
+			HINT = 'SET default_transaction_isolation = ''read committed'', or begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_read_committed(text) IS
+'Internal: 55000 in transactions that keep their first snapshot.';
 
 -- ---- suspending -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +219,7 @@ AS $$
 DECLARE
 	new_id bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('replacing a key');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, purpose and class');
 	PERFORM multitenant._require('manage_tenants', 'replacing a key');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
@@ -206,7 +234,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.rotate_cek(uuid, text, text) IS
-'Makes the next version of a tenant''s key for a purpose and returns its id. New values get it from the commit on; the old one is retired: it decrypts and encrypts nothing any more, until reencrypt() and destroy_retired_keys(). class: data, deterministic or blind_index; the latter two only with a plan, for what they find changes. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 keys suspended or master key not loaded, 55000 no such key, 22023 class.';
+'Makes the next version of a tenant''s key for a purpose and returns its id. New values get it from the commit on; the old one is retired: it decrypts and encrypts nothing any more, until reencrypt() and destroy_retired_keys(). class: data, deterministic or blind_index; the latter two only with a plan, for what they find changes. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 keys suspended or master key not loaded, 55000 no such key, or transaction not READ COMMITTED, 22023 class.';
 
 CREATE FUNCTION multitenant.rotate_cek(tenant text, purpose text, class text DEFAULT 'data')
 RETURNS bigint
@@ -256,6 +284,7 @@ DECLARE
 	new_id bigint;
 	wrapped_id bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('replacing the key of a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._require('manage_tenants', 'replacing the key of a tenant');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
@@ -274,6 +303,7 @@ BEGIN
 	LOOP
 		PERFORM multitenant._rewrap_key(wrapped_id, new_id);
 	END LOOP;
+	PERFORM multitenant._assert_wraps_nothing(old_key.kek_id);
 	UPDATE multitenant.kek k SET state = 'destroyed', wrapped = NULL, state_reason = 'replaced', changed_at = clock_timestamp()
 		WHERE k.kek_id = old_key.kek_id;
 	PERFORM multitenant._audit('key.rotate_kek', $1, $1::text, 'done', jsonb_build_object('from', old_key.kek_id, 'to', new_id));
@@ -281,7 +311,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.rotate_kek(uuid) IS
-'Makes the next version of a tenant''s own key, wraps all its keys for values with it, and destroys the old one; returns the new one''s id. No value is touched. All in the caller''s transaction. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key not loaded, 55000 keys not active.';
+'Makes the next version of a tenant''s own key, wraps all its keys for values with it, and destroys the old one; returns the new one''s id. No value is touched. All in the caller''s transaction. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key not loaded, 55000 keys not active, or transaction not READ COMMITTED.';
 
 CREATE FUNCTION multitenant.rotate_kek(tenant text)
 RETURNS bigint
@@ -384,6 +414,7 @@ DECLARE
 	is_needed boolean := false;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._require_read_committed('replacing the master key');
 	IF coalesce(batch, 0) < 1 THEN
 		RAISE EXCEPTION 'batch must be positive' USING ERRCODE = '22023', HINT = 'Omit it to use 10000 keys.';
 	END IF;
@@ -445,7 +476,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE multitenant.rotate_mek(integer) IS
-'Wraps the key of every tenant, and wrapped signing secrets, with the current master key (the last of multitenant.key_versions; load it first, beside the old one). No value is touched and nobody waits. Commits after each batch; called again, it goes on where it was stopped. Ends by saying whether an older master key is still needed. Superusers only, outside a transaction. Errors: 42501, 22023, MT020 current master key not loaded.';
+'Wraps the key of every tenant, and wrapped signing secrets, with the current master key (the last of multitenant.key_versions; load it first, beside the old one). No value is touched and nobody waits. Commits after each batch; called again, it goes on where it was stopped. Ends by saying whether an older master key is still needed. Superusers only, outside a transaction. Errors: 42501, 22023, 55000 transactions not READ COMMITTED, MT020 current master key not loaded.';
 
 -- ---- destroying -----------------------------------------------------------------------------------------------------
 
@@ -475,6 +506,7 @@ DECLARE
 	old_timeout text := current_setting('lock_timeout');
 	holder record;
 BEGIN
+	PERFORM multitenant._require_read_committed('destroying keys');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
 	PERFORM multitenant._require('manage_tenants', 'destroying keys');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN

@@ -208,6 +208,7 @@ DECLARE
 	said_at timestamptz := clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._require_read_committed('encrypting values again');
 	IF coalesce(batch, 0) < 1 OR max_lag IS NULL THEN
 		RAISE EXCEPTION 'batch and max_lag must be positive'
 			USING ERRCODE = '22023', HINT = 'Omit them to use 1000 rows and 30 seconds.';
@@ -284,4 +285,4 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE multitenant.reencrypt(regclass, name, integer, interval, text, interval) IS
-'Encrypts values of retired keys again, with the current key of their tenant and purpose. Goes through a table by its primary key, tenant after tenant, as the table''s owner in the context of the tenant; commits after each batch of rows, leaves locked ones for later, waits while a replica is more than max_lag behind, and goes on where it was stopped when it is called again. max_runtime: after which it stops. context: an SQL expression over the row that gives the context its value is bound to; not needed for columns made by encrypt_column(). UPDATE triggers of the table fire. For superusers and owners of profile migrator, outside a transaction. Errors: 42501, 42703, 22023, 55000 not such a column, or no primary key.';
+'Encrypts values of retired keys again, with the current key of their tenant and purpose. Goes through a table by its primary key, tenant after tenant, as the table''s owner in the context of the tenant; commits after each batch of rows, leaves locked ones for later, waits while a replica is more than max_lag behind, and goes on where it was stopped when it is called again. max_runtime: after which it stops. context: an SQL expression over the row that gives the context its value is bound to; not needed for columns made by encrypt_column(). UPDATE triggers of the table fire. For superusers and owners of profile migrator, outside a transaction. Errors: 42501, 42703, 22023, 55000 not such a column, no primary key, or transactions not READ COMMITTED.';

@@ -110,6 +110,7 @@ DECLARE
 	cek_count bigint;
 	secret_count bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('shredding a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, confirm and dry_run');
 	PERFORM multitenant._require('manage_tenants', 'shredding a tenant');
 	SELECT x.slug, x.state INTO t FROM multitenant.tenant x WHERE x.id = $1 FOR UPDATE;
@@ -165,7 +166,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.shred_tenant(uuid, text, boolean) IS
-'Destroys all keys of a tenant, and its secrets: what was encrypted for it cannot be read again, here from the commit on. confirm: the tenant''s slug; dry_run: only tell how many. The tenant must be suspended or deleted. Copies of the wrapped keys in backups, WAL and standbys are as good as before until multitenant.shred_status says that it is final. Leaves a signed certificate. Not touched: rows, values that were never encrypted. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 confirm, 55000 tenant active or without keys.';
+'Destroys all keys of a tenant, and its secrets: what was encrypted for it cannot be read again, here from the commit on. confirm: the tenant''s slug; dry_run: only tell how many. The tenant must be suspended or deleted. Copies of the wrapped keys in backups, WAL and standbys are as good as before until multitenant.shred_status says that it is final. Leaves a signed certificate. Not touched: rows, values that were never encrypted. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 confirm, 55000 tenant active or without keys, or transaction not READ COMMITTED.';
 
 -- Masters that wrapped what a certificate names.
 CREATE FUNCTION multitenant._certificate_master_keys(content jsonb) RETURNS text[]
