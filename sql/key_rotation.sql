@@ -57,11 +57,23 @@ AS 'MODULE_PATHNAME', 'mt_rows_of_keys';
 COMMENT ON FUNCTION multitenant._rows_of_keys(regclass, smallint, bigint[]) IS
 'Internal: how many rows hold values of these keys, past row security.';
 
-CREATE FUNCTION multitenant._await_writers(tables oid[]) RETURNS void
+CREATE FUNCTION multitenant._open_transactions() RETURNS text[]
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_await_writers';
-COMMENT ON FUNCTION multitenant._await_writers(oid[]) IS
-'Internal: waits for the transactions that are writing these tables; 55P03 after lock_timeout.';
+AS 'MODULE_PATHNAME', 'mt_open_transactions';
+COMMENT ON FUNCTION multitenant._open_transactions() IS
+'Internal: virtual ids of the other transactions of this database, prepared ones too.';
+
+CREATE FUNCTION multitenant._await_transaction(virtualxid text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_await_transaction';
+COMMENT ON FUNCTION multitenant._await_transaction(text) IS
+'Internal: waits until a transaction has ended; 55P03 after lock_timeout.';
+
+CREATE FUNCTION multitenant._whose_transaction(virtualxid text) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_whose_transaction';
+COMMENT ON FUNCTION multitenant._whose_transaction(text) IS
+'Internal: the process that is in a transaction; null if there is none.';
 
 CREATE FUNCTION multitenant._unwritten_uses(cek_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER
@@ -496,6 +508,57 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY c.oid, a.attnum
 $$;
 
+-- Returns when every transaction that was open has ended; 55000 with what is open when patience is over.
+CREATE FUNCTION multitenant._await_transactions(patience interval)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	stop_at timestamptz := clock_timestamp() + patience;
+	old_timeout text := current_setting('lock_timeout');
+	awaited text;
+BEGIN
+	FOREACH awaited IN ARRAY multitenant._open_transactions() LOOP
+		BEGIN
+			PERFORM set_config('lock_timeout', greatest(1, ceil(extract(epoch FROM stop_at - clock_timestamp()) * 1000))::bigint::text, true);
+			PERFORM multitenant._await_transaction(awaited);
+			PERFORM set_config('lock_timeout', old_timeout, true);
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			RAISE EXCEPTION 'transactions that may hold values of retired keys have not ended'
+				USING ERRCODE = '55000', DETAIL = format('Open: %s.', coalesce(multitenant._whose_transaction(awaited), 'a prepared transaction, see pg_prepared_xacts')),
+				HINT = 'Try again when they have.';
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION multitenant._await_transactions(interval) IS
+'Internal: waits for the other transactions of this database that are open now.';
+
+-- Raises what still needs keys.
+CREATE FUNCTION multitenant._assert_unused_keys(class text, keys bigint[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	holder record;
+BEGIN
+	FOR holder IN SELECT e.rel, e.attname, multitenant._rows_of_keys(e.rel, e.attnum, keys) AS rows
+		FROM multitenant._encrypted_columns() e LOOP
+		IF holder.rows > 0 THEN
+			RAISE EXCEPTION 'retired keys are still needed'
+				USING ERRCODE = '55000',
+				DETAIL = format('%s rows of %s have values of them in column %I.', holder.rows, holder.rel, holder.attname),
+				HINT = CASE $1 WHEN 'data' THEN format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname)
+					ELSE 'Fill the column anew under another purpose and drop this one.' END;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION multitenant._assert_unused_keys(text, bigint[]) IS
+'Internal: 55000 if a column of this database holds values of these keys.';
+
 CREATE FUNCTION multitenant.destroy_retired_keys(tenant uuid, purpose text, class text DEFAULT 'data', patience interval DEFAULT '10 seconds')
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -503,8 +566,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	keys bigint[];
-	old_timeout text := current_setting('lock_timeout');
-	holder record;
+	are_new boolean;
 BEGIN
 	PERFORM multitenant._require_read_committed('destroying keys');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
@@ -512,34 +574,31 @@ BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
 	END IF;
-	PERFORM multitenant._lock_keys($1);
-	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c
+	SELECT array_agg(c.cek_id), bool_or(age(c.xmin) <= 0) INTO keys, are_new FROM multitenant.cek c
 		WHERE c.tenant_id = $1 AND c.purpose = $2 AND c.class = $3 AND c.state = 'retired';
 	IF keys IS NULL THEN
 		RETURN 0;
+	ELSIF are_new THEN
+		-- Others still seal with them until that is committed.
+		RAISE EXCEPTION 'the keys were retired after this transaction began'
+			USING ERRCODE = '55000', HINT = 'Destroy them in a transaction of its own.';
 	END IF;
 	IF $3 = 'blind_index' THEN
 		RAISE NOTICE 'blind indexes do not name their key: whether some are left of the old ones cannot be seen'
 			USING HINT = 'Values are looked up with the active key alone; a retired one is of no use.';
 	ELSE
-		BEGIN
-			PERFORM set_config('lock_timeout', ceil(extract(epoch FROM patience) * 1000)::bigint::text, true);
-			PERFORM multitenant._await_writers(ARRAY(SELECT DISTINCT e.rel::oid FROM multitenant._encrypted_columns() e));
-			PERFORM set_config('lock_timeout', old_timeout, true);
-		EXCEPTION WHEN lock_not_available THEN
-			RAISE EXCEPTION 'transactions that may be writing values of retired keys have not ended'
-				USING ERRCODE = '55000', HINT = 'Try again when they have.';
-		END;
-		FOR holder IN SELECT e.rel, e.attname, multitenant._rows_of_keys(e.rel, e.attnum, keys) AS rows
-			FROM multitenant._encrypted_columns() e LOOP
-			IF holder.rows > 0 THEN
-				RAISE EXCEPTION 'retired keys are still needed'
-					USING ERRCODE = '55000',
-					DETAIL = format('%s rows of %s have values of them in column %I.', holder.rows, holder.rel, holder.attname),
-					HINT = CASE $3 WHEN 'data' THEN format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname)
-						ELSE 'Fill the column anew under another purpose and drop this one.' END;
-			END IF;
-		END LOOP;
+		-- Who begins after the first look finds no value of them; who began before it is waited for, which is why the
+		-- lock on the tenant's keys comes later; what those have left is found by the second look.
+		PERFORM multitenant._assert_unused_keys($3, keys);
+		PERFORM multitenant._await_transactions(patience);
+	END IF;
+	PERFORM multitenant._lock_keys($1);
+	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c WHERE c.cek_id = ANY (keys) AND c.state = 'retired';
+	IF keys IS NULL THEN
+		RETURN 0;
+	END IF;
+	IF $3 <> 'blind_index' THEN
+		PERFORM multitenant._assert_unused_keys($3, keys);
 	END IF;
 	UPDATE multitenant.cek c SET state = 'destroyed', wrapped = NULL, kcv = NULL, changed_at = clock_timestamp()
 		WHERE c.cek_id = ANY (keys);
@@ -548,7 +607,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.destroy_retired_keys(uuid, text, text, interval) IS
-'Destroys the retired keys of a tenant for a purpose, for good, and returns their number. Refused while a column of type multitenant.encrypted or encrypted_det of this database holds a value of them; values kept as bytea, inside other types, in other databases or in backups are not looked for. patience: how long transactions that may be writing such values are waited for. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 still needed, or transactions have not ended.';
+'Destroys the retired keys of a tenant for a purpose, for good, and returns their number. Refused while a column of type multitenant.encrypted or encrypted_det of this database holds a value of them; values kept as bytea, inside other types, in other databases or in backups are not looked for; temporary tables are not looked at either. patience: how long all transactions of this database that are open, prepared ones too, are waited for: they may hold such values. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 still needed, transactions have not ended, keys retired in this transaction, or it is not READ COMMITTED.';
 
 CREATE FUNCTION multitenant.destroy_retired_keys(tenant text, purpose text, class text DEFAULT 'data', patience interval DEFAULT '10 seconds')
 RETURNS integer
