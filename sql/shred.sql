@@ -113,6 +113,9 @@ BEGIN
 	PERFORM multitenant._require_read_committed('shredding a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, confirm and dry_run');
 	PERFORM multitenant._require('manage_tenants', 'shredding a tenant');
+	-- From here on nobody makes or replaces a key of the tenant, nor, once its rows are locked, wraps one again: the
+	-- certificate names all that are destroyed, and the master keys that they are under.
+	PERFORM multitenant._lock_keys($1);
 	SELECT x.slug, x.state INTO t FROM multitenant.tenant x WHERE x.id = $1 FOR UPDATE;
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
@@ -123,6 +126,8 @@ BEGIN
 		RAISE EXCEPTION 'the tenant is %', t.state
 			USING ERRCODE = '55000', HINT = 'Suspend or delete it first, so that nobody is at work with what will be unreadable.';
 	END IF;
+	PERFORM FROM multitenant.kek k WHERE k.tenant_id = $1 FOR UPDATE;
+	PERFORM FROM multitenant.cek c WHERE c.tenant_id = $1 FOR UPDATE;
 	SELECT count(*) INTO kek_count FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.state <> 'destroyed';
 	SELECT count(*) INTO cek_count FROM multitenant.cek c WHERE c.tenant_id = $1 AND c.state <> 'destroyed';
 	SELECT count(*) INTO secret_count FROM multitenant.secret s WHERE s.tenant_id = $1;
