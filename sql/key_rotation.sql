@@ -33,6 +33,12 @@ AS 'MODULE_PATHNAME', 'mt_rewrap_key';
 COMMENT ON FUNCTION multitenant._rewrap_key(bigint, bigint) IS
 'Internal: puts a key for values under another version of its tenant''s key.';
 
+CREATE FUNCTION multitenant._assert_wraps_nothing(kek_id bigint) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_assert_wraps_nothing';
+COMMENT ON FUNCTION multitenant._assert_wraps_nothing(bigint) IS
+'Internal: 55000 if a key for values that is not destroyed is under this version of its tenant''s key, whatever the caller''s snapshot.';
+
 CREATE FUNCTION multitenant._check_key(cek_id bigint) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_check_key';
@@ -51,11 +57,23 @@ AS 'MODULE_PATHNAME', 'mt_rows_of_keys';
 COMMENT ON FUNCTION multitenant._rows_of_keys(regclass, smallint, bigint[]) IS
 'Internal: how many rows hold values of these keys, past row security.';
 
-CREATE FUNCTION multitenant._await_writers(tables oid[]) RETURNS void
+CREATE FUNCTION multitenant._open_transactions() RETURNS text[]
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_await_writers';
-COMMENT ON FUNCTION multitenant._await_writers(oid[]) IS
-'Internal: waits for the transactions that are writing these tables; 55P03 after lock_timeout.';
+AS 'MODULE_PATHNAME', 'mt_open_transactions';
+COMMENT ON FUNCTION multitenant._open_transactions() IS
+'Internal: virtual ids of the other transactions of this database, prepared ones too.';
+
+CREATE FUNCTION multitenant._await_transaction(virtualxid text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_await_transaction';
+COMMENT ON FUNCTION multitenant._await_transaction(text) IS
+'Internal: waits until a transaction has ended; 55P03 after lock_timeout.';
+
+CREATE FUNCTION multitenant._whose_transaction(virtualxid text) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_whose_transaction';
+COMMENT ON FUNCTION multitenant._whose_transaction(text) IS
+'Internal: the process that is in a transaction; null if there is none.';
 
 CREATE FUNCTION multitenant._unwritten_uses(cek_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER
@@ -74,6 +92,27 @@ CREATE VIEW multitenant.key_cache WITH (security_barrier = true) AS
 	SELECT k.entries, k.ready, k.hits, k.misses, k.evictions, k.uncounted_uses FROM multitenant._key_cache() k;
 COMMENT ON VIEW multitenant.key_cache IS
 'Keys that this session holds, unwrapped. entries: all; ready: with what is computed of them; hits, misses: how often another key than the last one was needed and was there, or had to be read; evictions: removed for want of room (multitenant.key_cache_size). uncounted_uses: of the whole server, uses of keys that found no room to be counted.';
+
+-- ---- in which transactions ------------------------------------------------------------------------------------------
+
+-- Security: a key that was made after a transaction's snapshot is not in what its statements find; what follows from that
+-- it was not, such as destroying, must not happen there.
+CREATE FUNCTION multitenant._require_read_committed(what text)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION '% needs a transaction that is READ COMMITTED', $1
+			USING ERRCODE = '55000',
+			DETAIL = format('This one is %s: it does not see keys that others make meanwhile.', upper(current_setting('transaction_isolation'))),
+			HINT = 'SET default_transaction_isolation = ''read committed'', or begin with BEGIN ISOLATION LEVEL READ COMMITTED.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_read_committed(text) IS
+'Internal: 55000 in transactions that keep their first snapshot.';
 
 -- ---- suspending -----------------------------------------------------------------------------------------------------
 
@@ -192,6 +231,7 @@ AS $$
 DECLARE
 	new_id bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('replacing a key');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, purpose and class');
 	PERFORM multitenant._require('manage_tenants', 'replacing a key');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
@@ -206,7 +246,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.rotate_cek(uuid, text, text) IS
-'Makes the next version of a tenant''s key for a purpose and returns its id. New values get it from the commit on; the old one is retired: it decrypts and encrypts nothing any more, until reencrypt() and destroy_retired_keys(). class: data, deterministic or blind_index; the latter two only with a plan, for what they find changes. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 keys suspended or master key not loaded, 55000 no such key, 22023 class.';
+'Makes the next version of a tenant''s key for a purpose and returns its id. New values get it from the commit on; the old one is retired: it decrypts and encrypts nothing any more, until reencrypt() and destroy_retired_keys(). class: data, deterministic or blind_index; the latter two only with a plan, for what they find changes. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 keys suspended or master key not loaded, 55000 no such key, or transaction not READ COMMITTED, 22023 class.';
 
 CREATE FUNCTION multitenant.rotate_cek(tenant text, purpose text, class text DEFAULT 'data')
 RETURNS bigint
@@ -256,6 +296,7 @@ DECLARE
 	new_id bigint;
 	wrapped_id bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('replacing the key of a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._require('manage_tenants', 'replacing the key of a tenant');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
@@ -274,6 +315,7 @@ BEGIN
 	LOOP
 		PERFORM multitenant._rewrap_key(wrapped_id, new_id);
 	END LOOP;
+	PERFORM multitenant._assert_wraps_nothing(old_key.kek_id);
 	UPDATE multitenant.kek k SET state = 'destroyed', wrapped = NULL, state_reason = 'replaced', changed_at = clock_timestamp()
 		WHERE k.kek_id = old_key.kek_id;
 	PERFORM multitenant._audit('key.rotate_kek', $1, $1::text, 'done', jsonb_build_object('from', old_key.kek_id, 'to', new_id));
@@ -281,7 +323,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.rotate_kek(uuid) IS
-'Makes the next version of a tenant''s own key, wraps all its keys for values with it, and destroys the old one; returns the new one''s id. No value is touched. All in the caller''s transaction. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key not loaded, 55000 keys not active.';
+'Makes the next version of a tenant''s own key, wraps all its keys for values with it, and destroys the old one; returns the new one''s id. No value is touched. All in the caller''s transaction. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key not loaded, 55000 keys not active, or transaction not READ COMMITTED.';
 
 CREATE FUNCTION multitenant.rotate_kek(tenant text)
 RETURNS bigint
@@ -384,6 +426,7 @@ DECLARE
 	is_needed boolean := false;
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._require_read_committed('replacing the master key');
 	IF coalesce(batch, 0) < 1 THEN
 		RAISE EXCEPTION 'batch must be positive' USING ERRCODE = '22023', HINT = 'Omit it to use 10000 keys.';
 	END IF;
@@ -445,7 +488,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE multitenant.rotate_mek(integer) IS
-'Wraps the key of every tenant, and wrapped signing secrets, with the current master key (the last of multitenant.key_versions; load it first, beside the old one). No value is touched and nobody waits. Commits after each batch; called again, it goes on where it was stopped. Ends by saying whether an older master key is still needed. Superusers only, outside a transaction. Errors: 42501, 22023, MT020 current master key not loaded.';
+'Wraps the key of every tenant, and wrapped signing secrets, with the current master key (the last of multitenant.key_versions; load it first, beside the old one). No value is touched and nobody waits. Commits after each batch; called again, it goes on where it was stopped. Ends by saying whether an older master key is still needed. Superusers only, outside a transaction. Errors: 42501, 22023, 55000 transactions not READ COMMITTED, MT020 current master key not loaded.';
 
 -- ---- destroying -----------------------------------------------------------------------------------------------------
 
@@ -465,6 +508,57 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY c.oid, a.attnum
 $$;
 
+-- Returns when every transaction that was open has ended; 55000 with what is open when patience is over.
+CREATE FUNCTION multitenant._await_transactions(patience interval)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	stop_at timestamptz := clock_timestamp() + patience;
+	old_timeout text := current_setting('lock_timeout');
+	awaited text;
+BEGIN
+	FOREACH awaited IN ARRAY multitenant._open_transactions() LOOP
+		BEGIN
+			PERFORM set_config('lock_timeout', greatest(1, ceil(extract(epoch FROM stop_at - clock_timestamp()) * 1000))::bigint::text, true);
+			PERFORM multitenant._await_transaction(awaited);
+			PERFORM set_config('lock_timeout', old_timeout, true);
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			RAISE EXCEPTION 'transactions that may hold values of retired keys have not ended'
+				USING ERRCODE = '55000', DETAIL = format('Open: %s.', coalesce(multitenant._whose_transaction(awaited), 'a prepared transaction, see pg_prepared_xacts')),
+				HINT = 'Try again when they have.';
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION multitenant._await_transactions(interval) IS
+'Internal: waits for the other transactions of this database that are open now.';
+
+-- Raises what still needs keys.
+CREATE FUNCTION multitenant._assert_unused_keys(class text, keys bigint[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	holder record;
+BEGIN
+	FOR holder IN SELECT e.rel, e.attname, multitenant._rows_of_keys(e.rel, e.attnum, keys) AS rows
+		FROM multitenant._encrypted_columns() e LOOP
+		IF holder.rows > 0 THEN
+			RAISE EXCEPTION 'retired keys are still needed'
+				USING ERRCODE = '55000',
+				DETAIL = format('%s rows of %s have values of them in column %I.', holder.rows, holder.rel, holder.attname),
+				HINT = CASE $1 WHEN 'data' THEN format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname)
+					ELSE 'Fill the column anew under another purpose and drop this one.' END;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION multitenant._assert_unused_keys(text, bigint[]) IS
+'Internal: 55000 if a column of this database holds values of these keys.';
+
 CREATE FUNCTION multitenant.destroy_retired_keys(tenant uuid, purpose text, class text DEFAULT 'data', patience interval DEFAULT '10 seconds')
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -472,42 +566,39 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	keys bigint[];
-	old_timeout text := current_setting('lock_timeout');
-	holder record;
+	are_new boolean;
 BEGIN
+	PERFORM multitenant._require_read_committed('destroying keys');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
 	PERFORM multitenant._require('manage_tenants', 'destroying keys');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
 	END IF;
-	PERFORM multitenant._lock_keys($1);
-	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c
+	SELECT array_agg(c.cek_id), bool_or(age(c.xmin) <= 0) INTO keys, are_new FROM multitenant.cek c
 		WHERE c.tenant_id = $1 AND c.purpose = $2 AND c.class = $3 AND c.state = 'retired';
 	IF keys IS NULL THEN
 		RETURN 0;
+	ELSIF are_new THEN
+		-- Others still seal with them until that is committed.
+		RAISE EXCEPTION 'the keys were retired after this transaction began'
+			USING ERRCODE = '55000', HINT = 'Destroy them in a transaction of its own.';
 	END IF;
 	IF $3 = 'blind_index' THEN
 		RAISE NOTICE 'blind indexes do not name their key: whether some are left of the old ones cannot be seen'
 			USING HINT = 'Values are looked up with the active key alone; a retired one is of no use.';
 	ELSE
-		BEGIN
-			PERFORM set_config('lock_timeout', ceil(extract(epoch FROM patience) * 1000)::bigint::text, true);
-			PERFORM multitenant._await_writers(ARRAY(SELECT DISTINCT e.rel::oid FROM multitenant._encrypted_columns() e));
-			PERFORM set_config('lock_timeout', old_timeout, true);
-		EXCEPTION WHEN lock_not_available THEN
-			RAISE EXCEPTION 'transactions that may be writing values of retired keys have not ended'
-				USING ERRCODE = '55000', HINT = 'Try again when they have.';
-		END;
-		FOR holder IN SELECT e.rel, e.attname, multitenant._rows_of_keys(e.rel, e.attnum, keys) AS rows
-			FROM multitenant._encrypted_columns() e LOOP
-			IF holder.rows > 0 THEN
-				RAISE EXCEPTION 'retired keys are still needed'
-					USING ERRCODE = '55000',
-					DETAIL = format('%s rows of %s have values of them in column %I.', holder.rows, holder.rel, holder.attname),
-					HINT = CASE $3 WHEN 'data' THEN format('CALL multitenant.reencrypt(%L, %L)', holder.rel, holder.attname)
-						ELSE 'Fill the column anew under another purpose and drop this one.' END;
-			END IF;
-		END LOOP;
+		-- Who begins after the first look finds no value of them; who began before it is waited for, which is why the
+		-- lock on the tenant's keys comes later; what those have left is found by the second look.
+		PERFORM multitenant._assert_unused_keys($3, keys);
+		PERFORM multitenant._await_transactions(patience);
+	END IF;
+	PERFORM multitenant._lock_keys($1);
+	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c WHERE c.cek_id = ANY (keys) AND c.state = 'retired';
+	IF keys IS NULL THEN
+		RETURN 0;
+	END IF;
+	IF $3 <> 'blind_index' THEN
+		PERFORM multitenant._assert_unused_keys($3, keys);
 	END IF;
 	UPDATE multitenant.cek c SET state = 'destroyed', wrapped = NULL, kcv = NULL, changed_at = clock_timestamp()
 		WHERE c.cek_id = ANY (keys);
@@ -516,7 +607,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.destroy_retired_keys(uuid, text, text, interval) IS
-'Destroys the retired keys of a tenant for a purpose, for good, and returns their number. Refused while a column of type multitenant.encrypted or encrypted_det of this database holds a value of them; values kept as bytea, inside other types, in other databases or in backups are not looked for. patience: how long transactions that may be writing such values are waited for. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 still needed, or transactions have not ended.';
+'Destroys the retired keys of a tenant for a purpose, for good, and returns their number. Refused while a column of type multitenant.encrypted or encrypted_det of this database holds a value of them; values kept as bytea, inside other types, in other databases or in backups are not looked for; temporary tables are not looked at either. patience: how long all transactions of this database that are open, prepared ones too, are waited for: they may hold such values. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 still needed, transactions have not ended, keys retired in this transaction, or it is not READ COMMITTED.';
 
 CREATE FUNCTION multitenant.destroy_retired_keys(tenant text, purpose text, class text DEFAULT 'data', patience interval DEFAULT '10 seconds')
 RETURNS integer

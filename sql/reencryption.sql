@@ -115,6 +115,10 @@ BEGIN
 		FROM pg_index i CROSS JOIN LATERAL unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, place)
 		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 		WHERE i.indrelid = $1 AND i.indisprimary;
+	IF NOT pg_has_role((SELECT c.relowner FROM pg_class c WHERE c.oid = $1), 'USAGE') THEN
+		RAISE EXCEPTION 'must be owner of table %', $1
+			USING ERRCODE = '42501', HINT = 'Let its owner, or a superuser, call the procedure.';
+	END IF;
 	IF qualified_name IS NULL OR key_columns IS NULL THEN
 		RAISE EXCEPTION '% is no table with a primary key', $1
 			USING ERRCODE = '55000', HINT = 'Its rows are gone through in the order of the primary key; add one.';
@@ -203,11 +207,13 @@ DECLARE
 	total bigint := 0;
 	pass_done bigint;
 	waits integer;
+	passes integer;
 	failures bigint := 0;
 	failure text;
 	said_at timestamptz := clock_timestamp();
 BEGIN
 	PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+	PERFORM multitenant._require_read_committed('encrypting values again');
 	IF coalesce(batch, 0) < 1 OR max_lag IS NULL THEN
 		RAISE EXCEPTION 'batch and max_lag must be positive'
 			USING ERRCODE = '22023', HINT = 'Omit them to use 1000 rows and 30 seconds.';
@@ -222,6 +228,7 @@ BEGIN
 			WHERE r.table_name = what.qualified_name AND r.column_name = $2 AND r.tenant_id = tenants[i] AND r.purpose = purposes[i];
 		pass_done := 0;
 		waits := 0;
+		passes := 0;
 		LOOP
 			COMMIT;
 			PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -239,13 +246,20 @@ BEGIN
 			failure := NULL;
 			BEGIN
 				PERFORM multitenant.use_tenant(tenants[i]);
+				-- Deferred triggers would not fire as the owner, but at COMMIT as the caller; the server refuses that.
+				SET CONSTRAINTS ALL IMMEDIATE;
 				SELECT b.last_key, b.done INTO step_key, step_done
 				FROM multitenant._reencrypt_batch(table_name, what.qualified_name, column_name, what.key_columns, what.key_types,
 					retired, purposes[i], context, batch, last_key) b;
 			EXCEPTION
-				WHEN lock_not_available THEN
+				WHEN lock_not_available OR deadlock_detected THEN
 					failure := 'wait';
-				WHEN SQLSTATE 'MT006' OR SQLSTATE 'MT020' OR SQLSTATE 'MT021' OR SQLSTATE '54000' THEN
+				WHEN OTHERS THEN
+					-- A row of this tenant, or what its table makes of it: the other tenants go on. Not so if the statement
+					-- is wrong, as with a wrong context.
+					IF SQLSTATE LIKE '42%' AND SQLSTATE <> '42501' THEN
+						RAISE;
+					END IF;
 					failure := SQLERRM;
 			END;
 			IF failure = 'wait' OR (failure IS NULL AND step_key IS NULL AND last_key IS NOT NULL AND pass_done = 0) THEN
@@ -268,6 +282,17 @@ BEGIN
 					PERFORM multitenant._note_reencryption(what.qualified_name, $2, tenants[i], purposes[i], NULL, 0, 'done', NULL);
 					EXIT;
 				END IF;
+				IF step_key IS NULL THEN
+					-- Rows that others held, or that came behind: again from the beginning, but not for ever.
+					passes := passes + 1;
+					IF passes > 20 THEN
+						failures := failures + 1;
+						failure := 'others go on writing values of retired keys';
+						PERFORM multitenant._note_reencryption(what.qualified_name, $2, tenants[i], purposes[i], NULL, 0, 'failed', failure);
+						RAISE WARNING 'values of tenant % for purpose "%" were not all encrypted again: %', tenants[i], purposes[i], failure;
+						EXIT;
+					END IF;
+				END IF;
 				pass_done := CASE WHEN step_key IS NULL THEN 0 ELSE pass_done + step_done END;
 				last_key := step_key;
 				total := total + step_done;
@@ -284,4 +309,4 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE multitenant.reencrypt(regclass, name, integer, interval, text, interval) IS
-'Encrypts values of retired keys again, with the current key of their tenant and purpose. Goes through a table by its primary key, tenant after tenant, as the table''s owner in the context of the tenant; commits after each batch of rows, leaves locked ones for later, waits while a replica is more than max_lag behind, and goes on where it was stopped when it is called again. max_runtime: after which it stops. context: an SQL expression over the row that gives the context its value is bound to; not needed for columns made by encrypt_column(). UPDATE triggers of the table fire. For superusers and owners of profile migrator, outside a transaction. Errors: 42501, 42703, 22023, 55000 not such a column, or no primary key.';
+'Encrypts values of retired keys again, with the current key of their tenant and purpose. Goes through a table by its primary key, tenant after tenant, as the table''s owner in the context of the tenant; commits after each batch of rows, leaves locked ones for later, waits while a replica is more than max_lag behind, and goes on where it was stopped when it is called again. max_runtime: after which it stops. context: an SQL expression over the row that gives the context its value is bound to; not needed for columns made by encrypt_column(). UPDATE triggers of the table fire. For superusers and owners of profile migrator, outside a transaction. Errors: 42501, 42703, 22023, 55000 not such a column, no primary key, or transactions not READ COMMITTED.';

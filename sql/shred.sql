@@ -110,8 +110,12 @@ DECLARE
 	cek_count bigint;
 	secret_count bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('shredding a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, confirm and dry_run');
 	PERFORM multitenant._require('manage_tenants', 'shredding a tenant');
+	-- From here on nobody makes or replaces a key of the tenant, nor, once its rows are locked, wraps one again: the
+	-- certificate names all that are destroyed, and the master keys that they are under.
+	PERFORM multitenant._lock_keys($1);
 	SELECT x.slug, x.state INTO t FROM multitenant.tenant x WHERE x.id = $1 FOR UPDATE;
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_unknown_tenant($1::text);
@@ -122,6 +126,8 @@ BEGIN
 		RAISE EXCEPTION 'the tenant is %', t.state
 			USING ERRCODE = '55000', HINT = 'Suspend or delete it first, so that nobody is at work with what will be unreadable.';
 	END IF;
+	PERFORM FROM multitenant.kek k WHERE k.tenant_id = $1 FOR UPDATE;
+	PERFORM FROM multitenant.cek c WHERE c.tenant_id = $1 FOR UPDATE;
 	SELECT count(*) INTO kek_count FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.state <> 'destroyed';
 	SELECT count(*) INTO cek_count FROM multitenant.cek c WHERE c.tenant_id = $1 AND c.state <> 'destroyed';
 	SELECT count(*) INTO secret_count FROM multitenant.secret s WHERE s.tenant_id = $1;
@@ -165,7 +171,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.shred_tenant(uuid, text, boolean) IS
-'Destroys all keys of a tenant, and its secrets: what was encrypted for it cannot be read again, here from the commit on. confirm: the tenant''s slug; dry_run: only tell how many. The tenant must be suspended or deleted. Copies of the wrapped keys in backups, WAL and standbys are as good as before until multitenant.shred_status says that it is final. Leaves a signed certificate. Not touched: rows, values that were never encrypted. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 confirm, 55000 tenant active or without keys.';
+'Destroys all keys of a tenant, and its secrets: what was encrypted for it cannot be read again, here from the commit on. confirm: the tenant''s slug; dry_run: only tell how many. The tenant must be suspended or deleted. Copies of the wrapped keys in backups, WAL and standbys are as good as before until multitenant.shred_status says that it is final. Leaves a signed certificate. Not touched: rows, values that were never encrypted. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 confirm, 55000 tenant active or without keys, or transaction not READ COMMITTED.';
 
 -- Masters that wrapped what a certificate names.
 CREATE FUNCTION multitenant._certificate_master_keys(content jsonb) RETURNS text[]

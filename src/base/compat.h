@@ -19,6 +19,11 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "storage/proc.h"
+#if PG_VERSION_NUM >= 170000
+#include "storage/procarray.h"
+#else
+#include "storage/sinvaladt.h"
+#endif
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -53,6 +58,17 @@
 #else
 #define MtLocalTransactionId() (MyProc->lxid)
 #define MtProcNumber() (MyProc->pgprocno)
+#endif
+
+/* Which process a virtual transaction id belongs to. */
+#if PG_VERSION_NUM >= 170000
+#define MtVxidProc(vxid) ((vxid).procNumber)
+#define MtProcOfVxid(vxid) ProcNumberGetProc((vxid).procNumber)
+#define MtLxidOfProc(proc) ((proc)->vxid.lxid)
+#else
+#define MtVxidProc(vxid) ((vxid).backendId)
+#define MtProcOfVxid(vxid) BackendIdGetProc((vxid).backendId)
+#define MtLxidOfProc(proc) ((proc)->lxid)
 #endif
 
 /* Is the text JSON? Throws nothing for its syntax. */

@@ -39,6 +39,7 @@ PG_FUNCTION_INFO_V1(mt_rewrap_key);
 PG_FUNCTION_INFO_V1(mt_check_key);
 PG_FUNCTION_INFO_V1(mt_check_tenant_key);
 PG_FUNCTION_INFO_V1(mt_lock_keys);
+PG_FUNCTION_INFO_V1(mt_assert_wraps_nothing);
 
 bool
 MtIsPurpose(const char *text, size_t length)
@@ -614,4 +615,24 @@ mt_check_key(PG_FUNCTION_ARGS)
 	if (!is_same)
 		PG_RETURN_TEXT_P(cstring_to_text("its check value is another key's"));
 	PG_RETURN_NULL();
+}
+
+/*
+ * _assert_wraps_nothing(kek): throws 55000 if a key for values is under this tenant's key.
+ *
+ * Security: what the caller has found with its own snapshot may not be all. Whoever holds
+ * the tenant's lock asks before the key is destroyed.
+ */
+Datum
+mt_assert_wraps_nothing(PG_FUNCTION_ARGS)
+{
+	int			count = MtCekCountUnder(PG_GETARG_INT64(0));
+
+	if (count > 0)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the key of the tenant is still needed"),
+				errdetail("It wraps %d keys that are not destroyed.", count),
+				errhint("Nothing was changed: try again."));
+	PG_RETURN_VOID();
 }

@@ -11,19 +11,26 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "base/compat.h"
+#include "base/extension.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "crypto/ciphertext.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 PG_FUNCTION_INFO_V1(mt_rows_of_keys);
-PG_FUNCTION_INFO_V1(mt_await_writers);
+PG_FUNCTION_INFO_V1(mt_open_transactions);
+PG_FUNCTION_INFO_V1(mt_await_transaction);
+PG_FUNCTION_INFO_V1(mt_whose_transaction);
 
 static int64
 key_of(Datum value)
@@ -70,9 +77,38 @@ count_rows(Relation relation, int column, const int64 *keys, int key_count)
 	return rows;
 }
 
+static bool
+is_type(Oid type, const char *name)
+{
+	Oid			schema = get_namespace_oid(MT_SCHEMA_NAME, false);
+
+	return type == GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+								   ObjectIdGetDatum(schema));
+}
+
+/*
+ * Security: who called has looked the column up before the table was opened, and its
+ * owner may have changed it since.
+ */
+static bool
+has_values(Relation relation, int column)
+{
+	Form_pg_attribute attribute;
+	Oid			type;
+
+	if (!RELKIND_HAS_TABLE_AM(relation->rd_rel->relkind) ||
+		column < 1 || column > RelationGetNumberOfAttributes(relation))
+		return false;
+	attribute = TupleDescAttr(RelationGetDescr(relation), column - 1);
+	if (attribute->attisdropped)
+		return false;
+	type = getBaseType(attribute->atttypid);
+	return is_type(type, "encrypted") || is_type(type, "encrypted_det");
+}
+
 /*
  * multitenant._rows_of_keys(table_name regclass, column_number smallint, keys bigint[]): 0
- * for a table that is gone by now.
+ * for a table or a column that is gone by now, or is another.
  */
 Datum
 mt_rows_of_keys(PG_FUNCTION_ARGS)
@@ -91,33 +127,73 @@ mt_rows_of_keys(PG_FUNCTION_ARGS)
 	keys = palloc(sizeof(int64) * count);
 	for (int i = 0; i < count; i++)
 		keys[i] = DatumGetInt64(elements[i]);
-	if (column >= 1 && column <= RelationGetNumberOfAttributes(relation))
+	if (has_values(relation, column))
 		rows = count_rows(relation, column, keys, count);
 	relation_close(relation, AccessShareLock);
 	PG_RETURN_INT64(rows);
 }
 
 /*
- * multitenant._await_writers(tables oid[]): returns when every transaction that has
- * written one of the tables has ended, those that began meanwhile aside; an error after
- * lock_timeout.
+ * multitenant._open_transactions() text[]: the other transactions of this database that
+ * are open, prepared ones too, as pg_locks.virtualxid names them. Vacuum's are not among
+ * them, they write no value that was not there.
  */
 Datum
-mt_await_writers(PG_FUNCTION_ARGS)
+mt_open_transactions(PG_FUNCTION_ARGS)
 {
-	Datum	   *elements;
 	int			count;
-	List	   *tags = NIL;
+	VirtualTransactionId *open = GetCurrentVirtualXIDs(InvalidTransactionId, false, false,
+													   PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &count);
+	Datum	   *names = palloc(sizeof(Datum) * Max(count, 1));
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), OIDOID, sizeof(Oid), true, TYPALIGN_INT,
-					  &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
-	{
-		LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
+		names[i] = CStringGetTextDatum(psprintf("%d/%u", (int) MtVxidProc(open[i]),
+												open[i].localTransactionId));
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT));
+}
 
-		SET_LOCKTAG_RELATION(*tag, MyDatabaseId, DatumGetObjectId(elements[i]));
-		tags = lappend(tags, tag);
-	}
-	WaitForLockersMultiple(tags, ShareLock, false);
+static VirtualTransactionId
+transaction_argument(text *argument)
+{
+	VirtualTransactionId vxid;
+	int			proc;
+	unsigned int number;
+
+	if (sscanf(text_to_cstring(argument), "%d/%u", &proc, &number) != 2)
+		elog(ERROR, "not the name of a transaction");
+	MtVxidProc(vxid) = proc;
+	vxid.localTransactionId = number;
+	return vxid;
+}
+
+/*
+ * multitenant._await_transaction(virtualxid text): returns when it has ended; an error
+ * after lock_timeout.
+ */
+Datum
+mt_await_transaction(PG_FUNCTION_ARGS)
+{
+	VirtualTransactionId vxid = transaction_argument(PG_GETARG_TEXT_PP(0));
+
+	(void) VirtualXactLock(vxid, true);
 	PG_RETURN_VOID();
+}
+
+/*
+ * multitenant._whose_transaction(virtualxid text): the process and role that are in it,
+ * null if none is: it has ended, or is prepared. What pg_stat_activity knows is not for
+ * everybody who asks.
+ */
+Datum
+mt_whose_transaction(PG_FUNCTION_ARGS)
+{
+	VirtualTransactionId vxid = transaction_argument(PG_GETARG_TEXT_PP(0));
+	PGPROC	   *proc = MtProcOfVxid(vxid);
+	char	   *role;
+
+	if (proc == NULL || MtLxidOfProc(proc) != vxid.localTransactionId)
+		PG_RETURN_NULL();
+	role = GetUserNameFromId(proc->roleId, true);
+	PG_RETURN_TEXT_P(cstring_to_text(role == NULL ? psprintf("process %d", proc->pid) :
+									 psprintf("process %d of role %s", proc->pid, role)));
 }

@@ -224,6 +224,25 @@ MtCekById(int64 id, MtCekRow *row)
 	return MtTableScan(MT_TABLE_CEK, "cek_pkey", 1, columns, equality, keys, read_cek, row) > 0;
 }
 
+static void
+count_cek(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	if (state_of(tuple, desc, CEK_STATE) != MT_KEY_DESTROYED)
+		(*(int *) result)++;
+}
+
+int
+MtCekCountUnder(int64 kek_id)
+{
+	const int	columns[] = {CEK_KEK_ID};
+	const Oid	equality[] = {F_INT8EQ};
+	const Datum keys[] = {Int64GetDatum(kek_id)};
+	int			count = 0;
+
+	(void) MtTableScan(MT_TABLE_CEK, "cek_kek_id", 1, columns, equality, keys, count_cek, &count);
+	return count;
+}
+
 static int
 scan_ceks(const char *index, const pg_uuid_t *tenant, const char *purpose, char class,
 		  MtRowReader reader, void *result)

@@ -62,6 +62,9 @@ extern bool MtKekOfTenant(const pg_uuid_t *tenant, MtKekRow *row);	/* active or 
 extern bool MtCekById(int64 id, MtCekRow *row);
 extern bool MtCekActive(const pg_uuid_t *tenant, const char *purpose, char class, MtCekRow *row);
 
+/* How many keys that are not destroyed are under a tenant's key, with the latest snapshot. */
+extern int	MtCekCountUnder(int64 kek_id);
+
 /* The highest version of a tenant's keys so far, 0 for none. */
 extern int32 MtKekLastVersion(const pg_uuid_t *tenant);
 extern int32 MtCekLastVersion(const pg_uuid_t *tenant, const char *purpose, char class);

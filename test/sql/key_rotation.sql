@@ -203,6 +203,30 @@ SELECT * FROM findings ORDER BY lint, level, detail;
 CALL multitenant.reencrypt('vault', 'value', context => '''vault:'' || id');
 SELECT multitenant.destroy_retired_keys(t, 'pii') FROM unnest('{rot-a,rot-b}'::text[]) t;
 
+-- ---- only where every key that was made is seen ----
+SET default_transaction_isolation = 'repeatable read';
+SELECT multitenant.rotate_cek('rot-a', 'pii'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.rotate_kek('rot-a'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.destroy_retired_keys('rot-a', 'pii'); \echo :LAST_ERROR_SQLSTATE
+SELECT * FROM multitenant.shred_tenant('a0000000-0000-4000-8000-000000000001', 'rot-a', dry_run => true); \echo :LAST_ERROR_SQLSTATE
+CALL multitenant.reencrypt('vault', 'value'); \echo :LAST_ERROR_SQLSTATE
+SET default_transaction_isolation = 'serializable';
+CALL multitenant.rotate_mek(); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.rotate_kek('rot-a'); \echo :LAST_ERROR_SQLSTATE
+-- What asks before a tenant's key is destroyed sees them everywhere.
+BEGIN;
+SELECT count(*) > 0 FROM multitenant.cek;
+DO $$ BEGIN PERFORM multitenant._assert_wraps_nothing(kek_id) FROM multitenant.kek WHERE state = 'destroyed'; END $$;
+DO $$
+BEGIN
+	PERFORM multitenant._assert_wraps_nothing(kek_id) FROM multitenant.kek WHERE state = 'active' AND tenant_id = 'a0000000-0000-4000-8000-000000000001';
+EXCEPTION WHEN SQLSTATE '55000' THEN
+	RAISE NOTICE '%', SQLERRM;
+END
+$$;
+ROLLBACK;
+RESET default_transaction_isolation;
+
 -- ---- the master key ----
 CALL multitenant.rotate_mek(0); \echo :LAST_ERROR_SQLSTATE
 ALTER SYSTEM SET multitenant.key_versions = '1,2';
