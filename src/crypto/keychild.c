@@ -67,8 +67,9 @@ leave_server(int output)
 	/*
 	 * The server's memory, the keys that are loaded included, its files and
 	 * sockets are none of its business. Dynamic segments stay mapped until it
-	 * executes something or ends: the server knows no way to leave them that does
-	 * not give back the parent's references, with which they would be destroyed.
+	 * executes something or ends: the server knows no way to leave them that
+	 * does not give back the parent's references, with which they would be
+	 * destroyed.
 	 */
 	MtKeyPageLeave();
 	PGSharedMemoryDetach();
