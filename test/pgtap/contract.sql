@@ -233,7 +233,8 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 		('multitenant.get_secret(text,integer)'),
 		('multitenant.put_secret(text,text,text,integer)'),
 		('multitenant.shred_tenant(uuid,text,boolean)'),
-		('multitenant.verify_shred_certificate(uuid)') $$,
+		('multitenant.verify_shred_certificate(uuid)'),
+		('multitenant._make_column_keys(uuid,text,boolean)') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
