@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -38,6 +39,43 @@ reason_about(const char *name, const char *text)
 	snprintf(reason_text, sizeof(reason_text), "The %s %s.", name, text);
 	return reason_text;
 }
+
+#ifdef __linux__
+#define MAPS_MAX 128
+
+/*
+ * Leaves dynamic shared memory, of which the server keeps no list that could be had.
+ *
+ * Security: unmapped, not detached. That would give back the parent's references, with
+ * which the segments would be destroyed.
+ */
+static void
+leave_shared_maps(void)
+{
+	FILE	   *maps = fopen("/proc/self/maps", "r");
+	char		line[1024];
+	unsigned long from[MAPS_MAX];
+	unsigned long to[MAPS_MAX];
+	int			count = 0;
+
+	if (maps == NULL)
+		_exit(126);
+	while (count < MAPS_MAX && fgets(line, sizeof(line), maps) != NULL)
+	{
+		char		rights[8];
+
+		if (sscanf(line, "%lx-%lx %7s", &from[count], &to[count], rights) == 3 &&
+			strncmp(rights, "rw", 2) == 0 && rights[3] == 's')
+			count++;
+	}
+	(void) fclose(maps);
+	if (count == MAPS_MAX)
+		_exit(126);
+	for (int i = 0; i < count; i++)
+		if (munmap((void *) from[i], to[i] - from[i]) != 0)
+			_exit(126);
+}
+#endif
 
 /* In the child: leaves the server behind. Nothing here may allocate or throw. */
 static void
@@ -66,13 +104,13 @@ leave_server(int output)
 
 	/*
 	 * The server's memory, the keys that are loaded included, its files and
-	 * sockets are none of its business. Dynamic segments stay mapped until it
-	 * executes something or ends: the server knows no way to leave them that
-	 * does not give back the parent's references, with which they would be
-	 * destroyed.
+	 * sockets are none of its business.
 	 */
 	MtKeyPageLeave();
 	PGSharedMemoryDetach();
+#ifdef __linux__
+	leave_shared_maps();
+#endif
 #ifdef SYS_close_range
 	if (syscall(SYS_close_range, MT_KEY_CHILD_OUTPUT + 1U, ~0U, 0U) == 0)
 		return;

@@ -68,7 +68,7 @@ mt_sign_certificate(PG_FUNCTION_ARGS)
 				errmsg("the certificate could not be signed"),
 				errdetail("OpenSSL failed."),
 				errhint("Look at the server log; the server may be out of memory."));
-	values[0] = CStringGetTextDatum(psprintf("%016" INT64_MODIFIER "x", id));
+	values[0] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) id));
 	values[1] = bytes_datum(signer, sizeof(signer));
 	values[2] = bytes_datum(signature, sizeof(signature));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));

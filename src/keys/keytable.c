@@ -341,7 +341,7 @@ mek_name(const MtKekRow *row)
 
 	if (MtWrappedUnder(row->wrapped, MT_WRAPPED_BYTES, &id) != MT_WRAP_OK)
 		elog(ERROR, "a key is not wrapped");
-	return CStringGetTextDatum(psprintf("%016" INT64_MODIFIER "x", (uint64) id));
+	return CStringGetTextDatum(psprintf("%016llx", (unsigned long long) id));
 }
 
 /*
