@@ -164,7 +164,7 @@ CREATE FUNCTION multitenant.encrypted_det_cmp(multitenant.encrypted_det, multite
 LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER LEAKPROOF AS 'byteacmp';
 COMMENT ON FUNCTION multitenant.encrypted_det_cmp(multitenant.encrypted_det, multitenant.encrypted_det) IS 'For btree indexes.';
 CREATE FUNCTION multitenant.encrypted_det_hash(multitenant.encrypted_det) RETURNS integer
-LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER LEAKPROOF AS 'hashvarlena';
+LANGUAGE internal IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER AS 'hashvarlena';
 COMMENT ON FUNCTION multitenant.encrypted_det_hash(multitenant.encrypted_det) IS 'For hash indexes, hash joins and GROUP BY.';
 
 CREATE OPERATOR pg_catalog.= (
@@ -190,7 +190,8 @@ CREATE OPERATOR pg_catalog.> (
 CREATE OPERATOR CLASS multitenant.encrypted_det_ops DEFAULT FOR TYPE multitenant.encrypted_det USING btree AS
 	OPERATOR 1 pg_catalog.<, OPERATOR 2 pg_catalog.<=, OPERATOR 3 pg_catalog.=,
 	OPERATOR 4 pg_catalog.>=, OPERATOR 5 pg_catalog.>,
-	FUNCTION 1 multitenant.encrypted_det_cmp(multitenant.encrypted_det, multitenant.encrypted_det);
+	FUNCTION 1 multitenant.encrypted_det_cmp(multitenant.encrypted_det, multitenant.encrypted_det),
+	FUNCTION 4 pg_catalog.btequalimage(oid);
 CREATE OPERATOR CLASS multitenant.encrypted_det_hash_ops DEFAULT FOR TYPE multitenant.encrypted_det USING hash AS
 	OPERATOR 1 pg_catalog.=, FUNCTION 1 multitenant.encrypted_det_hash(multitenant.encrypted_det);
 
