@@ -55,3 +55,13 @@ MtColumnText(HeapTuple tuple, TupleDesc desc, int column)
 
 	return is_null ? NULL : TextDatumGetCString(value);
 }
+
+Datum
+MtBytesDatum(const unsigned char *bytes, int length)
+{
+	bytea	   *value = palloc(VARHDRSZ + length);
+
+	SET_VARSIZE(value, VARHDRSZ + length);
+	memcpy(VARDATA(value), bytes, length);
+	return PointerGetDatum(value);
+}

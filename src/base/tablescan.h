@@ -29,4 +29,7 @@ extern int	MtTableScan(MtTable table, const char *index, int key_count,
 /* A text column as a palloc'd string, NULL for null. */
 extern char *MtColumnText(HeapTuple tuple, TupleDesc desc, int column);
 
+/* Bytes as a bytea, for a column or a result. */
+extern Datum MtBytesDatum(const unsigned char *bytes, int length);
+
 #endif							/* MT_TABLESCAN_H */

@@ -56,6 +56,12 @@ find_parts(const unsigned char *value, size_t length, MtCiphertext *out)
 	return true;
 }
 
+uint64_t
+MtCiphertextKeyId(const unsigned char header[MT_CIPHERTEXT_HEADER])
+{
+	return read_uint64(header + 2);
+}
+
 /*
  * The header is judged as a whole before its suite, which may be a later one:
  * the id's first byte, below 0x80, is what tells a value from UTF-8 (E5 81 to
@@ -71,7 +77,7 @@ MtCiphertextParse(const unsigned char *value, size_t length, MtCiphertext *out)
 	if (length < MT_CIPHERTEXT_HEADER || value[0] != MT_CIPHERTEXT_MAGIC)
 		return MT_CIPHERTEXT_MALFORMED;
 	suite = value[1] & ~BOUND_BIT;
-	key_id = read_uint64(value + 2);
+	key_id = MtCiphertextKeyId(value);
 	if (suite == 0 || key_id == 0 || key_id > INT64_MAX)
 		return MT_CIPHERTEXT_MALFORMED;
 	if (suite != MT_SUITE_GCM && suite != MT_SUITE_SIV)

@@ -45,6 +45,9 @@ typedef struct MtCiphertext
 extern MtCiphertextStatus MtCiphertextParse(const unsigned char *value, size_t length,
 											MtCiphertext *out);
 
+/* The key's id in a header, which is not judged. */
+extern uint64_t MtCiphertextKeyId(const unsigned char header[MT_CIPHERTEXT_HEADER]);
+
 /* Writes the header; where nonce, text and tag go follows from MtCiphertextParse. */
 extern void MtCiphertextWriteHeader(unsigned char header[MT_CIPHERTEXT_HEADER],
 									MtSuite suite, bool is_bound, uint64_t key_id);

@@ -168,7 +168,7 @@ MtParseKey(const unsigned char *text, size_t length,
 }
 
 char *
-MtReplaceVersion(const char *pattern, int version)
+MtReplacePercent(const char *pattern, char letter, const char *with)
 {
 	StringInfoData text;
 
@@ -177,8 +177,8 @@ MtReplaceVersion(const char *pattern, int version)
 	{
 		if (*p != '%')
 			appendStringInfoCharMacro(&text, *p);
-		else if (*++p == 'v')
-			appendStringInfo(&text, "%d", version);
+		else if (*++p == letter)
+			appendStringInfoString(&text, with);
 		else if (*p == '%')
 			appendStringInfoCharMacro(&text, '%');
 		else
@@ -188,6 +188,15 @@ MtReplaceVersion(const char *pattern, int version)
 		}
 	}
 	return text.data;
+}
+
+char *
+MtReplaceVersion(const char *pattern, int version)
+{
+	char		number[12];
+
+	snprintf(number, sizeof(number), "%d", version);
+	return MtReplacePercent(pattern, 'v', number);
 }
 
 bool

@@ -25,9 +25,12 @@ extern bool MtParseKey(const unsigned char *text, size_t length,
 					   unsigned char secret[MT_SECRET_BYTES], const char **reason);
 
 /*
- * The pattern with %v replaced by the version and %% by %, palloc'd; NULL if
- * another % is in it.
+ * The pattern with % and that letter replaced and %% by %, palloc'd; NULL if another
+ * % is in it.
  */
+extern char *MtReplacePercent(const char *pattern, char letter, const char *with);
+
+/* The same of %v, a version. */
 extern char *MtReplaceVersion(const char *pattern, int version);
 
 /* Is that file, or the directory where it would be, inside the data directory? */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "base/errors.h"
+#include "base/tablescan.h"
 #include "crypto/attestation.h"
 #include "crypto/masterkey.h"
 #include "fmgr.h"
@@ -25,16 +26,6 @@ static bool
 derive_seed(const unsigned char master[MT_SECRET_BYTES], unsigned char seed[MT_SECRET_BYTES])
 {
 	return MtDeriveSecret(master, "certificate", no_tenant, "", seed) == MT_CIPHER_OK;
-}
-
-static Datum
-bytes_datum(const unsigned char *bytes, int length)
-{
-	bytea	   *value = palloc(VARHDRSZ + length);
-
-	SET_VARSIZE(value, VARHDRSZ + length);
-	memcpy(VARDATA(value), bytes, length);
-	return PointerGetDatum(value);
 }
 
 /* _sign_certificate(text): master key's id, public key, signature. MT020 without a master key. */
@@ -69,8 +60,8 @@ mt_sign_certificate(PG_FUNCTION_ARGS)
 				errdetail("OpenSSL failed."),
 				errhint("Look at the server log; the server may be out of memory."));
 	values[0] = CStringGetTextDatum(psprintf("%016llx", (unsigned long long) id));
-	values[1] = bytes_datum(signer, sizeof(signer));
-	values[2] = bytes_datum(signature, sizeof(signature));
+	values[1] = MtBytesDatum(signer, sizeof(signer));
+	values[2] = MtBytesDatum(signature, sizeof(signature));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 

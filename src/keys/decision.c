@@ -36,6 +36,13 @@ MtKeysMayBeUsed(MtDenial *denial)
 	return MtContextCheck(denial);
 }
 
+bool
+MtKeysDenyValue(MtDenial *denial)
+{
+	return MtDeny(denial, MT_ERRCODE_DECRYPTION_FAILED, "the value cannot be decrypted", NULL,
+				  "It was not encrypted for this tenant, purpose and context, or it was changed.");
+}
+
 void
 MtKeysRefuse(const MtDenial *denial, const char *purpose)
 {

@@ -18,6 +18,12 @@
  */
 extern bool MtKeysMayBeUsed(MtDenial *denial);
 
+/*
+ * Fills in MT021 and yields false. Security: whatever is wrong with a value, also that it
+ * names another tenant's key or none, is this one answer.
+ */
+extern bool MtKeysDenyValue(MtDenial *denial);
+
 /* Raises a denial; what was refused for lack of a right is audited first. */
 MT_NORETURN extern void MtKeysRefuse(const MtDenial *denial, const char *purpose);
 

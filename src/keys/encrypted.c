@@ -108,12 +108,8 @@ mt_key_id(PG_FUNCTION_ARGS)
 {
 	/* Only the first bytes of a large value are read. */
 	bytea	   *value = PG_GETARG_BYTEA_P_SLICE(0, 0, MT_CIPHERTEXT_HEADER);
-	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(value);
-	uint64		id = 0;
 
 	if (VARSIZE_ANY_EXHDR(value) < MT_CIPHERTEXT_HEADER)
 		elog(ERROR, "an encrypted value is too short");
-	for (int i = 2; i < MT_CIPHERTEXT_HEADER; i++)
-		id = id << 8 | bytes[i];
-	PG_RETURN_INT64((int64) id);
+	PG_RETURN_INT64((int64) MtCiphertextKeyId((const unsigned char *) VARDATA_ANY(value)));
 }

@@ -447,14 +447,6 @@ load(const MtCekRow *row, uint64 generation, MtDenial *denial)
 
 /* ---- looking up ---- */
 
-static bool
-deny_unknown(MtDenial *denial)
-{
-	/* Security: another tenant's key and none are one answer. */
-	return MtDeny(denial, MT_ERRCODE_DECRYPTION_FAILED, "the value cannot be decrypted", NULL,
-				  "It was not encrypted for this tenant, purpose and context, or it was changed.");
-}
-
 /*
  * The entry of a key of the current tenant, checked against the tables in this
  * generation; NULL with the reason.
@@ -478,7 +470,7 @@ find(int64 id, MtDenial *denial)
 		remove_entry(entry);
 	if (!MtCekById(id, &row) || memcmp(&row.tenant, tenant, UUID_LEN) != 0)
 	{
-		(void) deny_unknown(denial);
+		(void) MtKeysDenyValue(denial);
 		return NULL;
 	}
 	entry = load(&row, generation, denial);
@@ -506,7 +498,7 @@ MtKeyToOpen(int64 id, MtDenial *denial)
 	}
 	if (memcmp(&entry->key.tenant, &MtContextGet()->tenant, UUID_LEN) != 0)
 	{
-		(void) deny_unknown(denial);
+		(void) MtKeysDenyValue(denial);
 		return NULL;
 	}
 	return &entry->key;

@@ -476,10 +476,26 @@ kek_argument(int64 id)
 }
 
 /*
- * _rewrap_tenant_key(kek): puts a tenant's key under the current master key.
+ * Wraps a key that another key wraps now.
  *
  * Security: what is written is unwrapped again before it replaces what opens now.
  */
+static bool
+wrap_again(const unsigned char wrapping[MT_SECRET_BYTES], uint64 wrapping_id,
+		   const MtWrapBinding *binding, const unsigned char secret[MT_SECRET_BYTES],
+		   unsigned char wrapped[MT_WRAPPED_BYTES], MtDenial *denial)
+{
+	unsigned char again[MT_SECRET_BYTES];
+	bool		is_same;
+
+	is_same = MtWrap(wrapping, wrapping_id, binding, secret, MT_SECRET_BYTES, wrapped) == MT_WRAP_OK &&
+		MtUnwrap(wrapping, wrapping_id, binding, wrapped, MT_WRAPPED_BYTES, again) == MT_WRAP_OK &&
+		CRYPTO_memcmp(again, secret, MT_SECRET_BYTES) == 0;
+	MtWipe(again, sizeof(again));
+	return is_same || deny_openssl(denial);
+}
+
+/* _rewrap_tenant_key(kek): puts a tenant's key under the current master key. */
 Datum
 mt_rewrap_tenant_key(PG_FUNCTION_ARGS)
 {
@@ -487,34 +503,22 @@ mt_rewrap_tenant_key(PG_FUNCTION_ARGS)
 	MtKekRow	rewrapped = row;
 	unsigned char master[MT_SECRET_BYTES];
 	unsigned char secret[MT_SECRET_BYTES];
-	unsigned char again[MT_SECRET_BYTES];
 	MtWrapBinding binding;
 	MtDenial	denial;
-	uint64		current_id;
-	uint64_t	master_id;
+	uint64		master_id;
 	volatile bool is_done = false;
 
 	PG_TRY();
 	{
-		if (unwrap_kek(&row, secret, &denial) &&
-			wrapping_of(&row, NULL, &current_id, master, &denial))
-		{
-			master_id = current_id;
-			MtKekBinding(&row, &binding);
-			is_done = MtWrap(master, master_id, &binding, secret, sizeof(secret),
-							 rewrapped.wrapped) == MT_WRAP_OK &&
-				MtUnwrap(master, master_id, &binding, rewrapped.wrapped, MT_WRAPPED_BYTES,
-						 again) == MT_WRAP_OK &&
-				CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
-			if (!is_done)
-				(void) deny_openssl(&denial);
-		}
+		MtKekBinding(&row, &binding);
+		is_done = unwrap_kek(&row, secret, &denial) &&
+			wrapping_of(&row, NULL, &master_id, master, &denial) &&
+			wrap_again(master, master_id, &binding, secret, rewrapped.wrapped, &denial);
 	}
 	PG_FINALLY();
 	{
 		MtWipe(master, sizeof(master));
 		MtWipe(secret, sizeof(secret));
-		MtWipe(again, sizeof(again));
 	}
 	PG_END_TRY();
 	raise_unless(is_done, &denial);
@@ -531,7 +535,6 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 	MtCekRow	row;
 	unsigned char kek_secret[MT_SECRET_BYTES];
 	unsigned char secret[MT_SECRET_BYTES];
-	unsigned char again[MT_SECRET_BYTES];
 	MtWrapBinding binding;
 	MtDenial	denial;
 	volatile bool is_done = false;
@@ -544,23 +547,15 @@ mt_rewrap_key(PG_FUNCTION_ARGS)
 		elog(ERROR, "keys of two tenants");
 	PG_TRY();
 	{
-		if (unwrap_cek(&row, &source, secret, &denial) && unwrap_kek(&target, kek_secret, &denial))
-		{
-			MtCekBinding(&row, &binding);
-			is_done = MtWrap(kek_secret, target.id, &binding, secret, sizeof(secret),
-							 row.wrapped) == MT_WRAP_OK &&
-				MtUnwrap(kek_secret, target.id, &binding, row.wrapped, MT_WRAPPED_BYTES,
-						 again) == MT_WRAP_OK &&
-				CRYPTO_memcmp(again, secret, sizeof(secret)) == 0;
-			if (!is_done)
-				(void) deny_openssl(&denial);
-		}
+		MtCekBinding(&row, &binding);
+		is_done = unwrap_cek(&row, &source, secret, &denial) &&
+			unwrap_kek(&target, kek_secret, &denial) &&
+			wrap_again(kek_secret, target.id, &binding, secret, row.wrapped, &denial);
 	}
 	PG_FINALLY();
 	{
 		MtWipe(kek_secret, sizeof(kek_secret));
 		MtWipe(secret, sizeof(secret));
-		MtWipe(again, sizeof(again));
 	}
 	PG_END_TRY();
 	raise_unless(is_done, &denial);

@@ -36,13 +36,12 @@ static int64
 key_of(Datum value)
 {
 	bytea	   *header = DatumGetByteaPSlice(value, 0, MT_CIPHERTEXT_HEADER);
-	uint64		id = 0;
+	int64		id = 0;
 
 	if (VARSIZE_ANY_EXHDR(header) == MT_CIPHERTEXT_HEADER)
-		for (int i = 2; i < MT_CIPHERTEXT_HEADER; i++)
-			id = id << 8 | (unsigned char) VARDATA_ANY(header)[i];
+		id = (int64) MtCiphertextKeyId((const unsigned char *) VARDATA_ANY(header));
 	pfree(header);
-	return (int64) id;
+	return id;
 }
 
 static bool

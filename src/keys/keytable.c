@@ -323,16 +323,6 @@ MtCekLastVersion(const pg_uuid_t *tenant, const char *purpose, char class)
 
 /* ---- writing ---- */
 
-static Datum
-bytes_datum(const unsigned char *bytes, int length)
-{
-	bytea	   *value = palloc(VARHDRSZ + length);
-
-	SET_VARSIZE(value, VARHDRSZ + length);
-	memcpy(VARDATA(value), bytes, length);
-	return PointerGetDatum(value);
-}
-
 /* The master key under which a tenant's key is wrapped, as people see it. */
 static Datum
 mek_name(const MtKekRow *row)
@@ -394,7 +384,7 @@ MtKekInsert(const MtKekRow *row)
 	values[KEK_TENANT_ID - 1] = UUIDPGetDatum(&row->tenant);
 	values[KEK_VERSION - 1] = Int32GetDatum(row->version);
 	values[KEK_MEK_ID - 1] = mek_name(row);
-	values[KEK_WRAPPED - 1] = bytes_datum(row->wrapped, MT_WRAPPED_BYTES);
+	values[KEK_WRAPPED - 1] = MtBytesDatum(row->wrapped, MT_WRAPPED_BYTES);
 	values[KEK_SHARE - 1] = row->has_share ? CStringGetTextDatum("command") : (Datum) 0;
 	nulls[KEK_SHARE - 1] = !row->has_share;
 	values[KEK_STATE - 1] = CStringGetTextDatum(state_names[row->state]);
@@ -416,8 +406,8 @@ MtCekInsert(const MtCekRow *row)
 	values[CEK_CLASS - 1] = CStringGetTextDatum(MtKeyClassName(row->class));
 	values[CEK_VERSION - 1] = Int32GetDatum(row->version);
 	values[CEK_KEK_ID - 1] = Int64GetDatum(row->kek_id);
-	values[CEK_WRAPPED - 1] = bytes_datum(row->wrapped, MT_WRAPPED_BYTES);
-	values[CEK_KCV - 1] = bytes_datum(row->kcv, MT_KCV_BYTES);
+	values[CEK_WRAPPED - 1] = MtBytesDatum(row->wrapped, MT_WRAPPED_BYTES);
+	values[CEK_KCV - 1] = MtBytesDatum(row->kcv, MT_KCV_BYTES);
 	values[CEK_STATE - 1] = CStringGetTextDatum(state_names[row->state]);
 	values[CEK_USES - 1] = Int64GetDatum(row->uses);
 	values[CEK_CREATED_AT - 1] = TimestampTzGetDatum(row->created_at);
@@ -461,7 +451,7 @@ MtKekRewrap(const MtKekRow *row)
 	bool		replaces[KEK_COLUMN_COUNT] = {false};
 
 	values[KEK_MEK_ID - 1] = mek_name(row);
-	values[KEK_WRAPPED - 1] = bytes_datum(row->wrapped, MT_WRAPPED_BYTES);
+	values[KEK_WRAPPED - 1] = MtBytesDatum(row->wrapped, MT_WRAPPED_BYTES);
 	values[KEK_SHARE - 1] = CStringGetTextDatum("command");
 	values[KEK_CHANGED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	replaces[KEK_MEK_ID - 1] = true;
@@ -478,7 +468,7 @@ MtCekRewrap(const MtCekRow *row)
 	bool		replaces[CEK_COLUMN_COUNT] = {false};
 
 	values[CEK_KEK_ID - 1] = Int64GetDatum(row->kek_id);
-	values[CEK_WRAPPED - 1] = bytes_datum(row->wrapped, MT_WRAPPED_BYTES);
+	values[CEK_WRAPPED - 1] = MtBytesDatum(row->wrapped, MT_WRAPPED_BYTES);
 	values[CEK_CHANGED_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	replaces[CEK_KEK_ID - 1] = true;
 	replaces[CEK_WRAPPED - 1] = true;

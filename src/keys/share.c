@@ -12,7 +12,6 @@
 #include "crypto/keycommand.h"
 #include "crypto/keyfile.h"
 #include "keys/share.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -21,27 +20,6 @@ deny(MtDenial *denial, const char *detail, const char *hint)
 {
 	return MtDeny(denial, MT_ERRCODE_KEY_UNAVAILABLE, "the share of this tenant's key is not available",
 				  detail, hint);
-}
-
-/* The command for a tenant, palloc'd; NULL if there is a % that means nothing. */
-static char *
-command_for(const pg_uuid_t *tenant)
-{
-	StringInfoData text;
-
-	initStringInfo(&text);
-	for (const char *p = mt_guc_share_command; *p; p++)
-	{
-		if (*p != '%')
-			appendStringInfoCharMacro(&text, *p);
-		else if (*++p == 't')
-			appendStringInfoString(&text, DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(tenant))));
-		else if (*p == '%')
-			appendStringInfoCharMacro(&text, '%');
-		else
-			return NULL;
-	}
-	return text.data;
 }
 
 bool
@@ -56,7 +34,8 @@ MtShareGet(const pg_uuid_t *tenant, unsigned char share[MT_SECRET_BYTES], MtDeni
 	if (mt_guc_share_command[0] == '\0')
 		return deny(denial, "multitenant.share_command is not set.",
 					"Set it to a command that prints the share of tenant %t.");
-	command = command_for(tenant);
+	command = MtReplacePercent(mt_guc_share_command, 't',
+							   DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(tenant))));
 	if (command == NULL)
 		return deny(denial, "multitenant.share_command has a % that is neither %t nor %%.",
 					"Write %t for the tenant's id and %% for a percent sign.");

@@ -237,14 +237,6 @@ mt_encrypt_deterministic(PG_FUNCTION_ARGS)
 
 /* ---- decrypting ---- */
 
-static void
-deny_value(MtDenial *denial)
-{
-	/* Security: whatever is wrong with a value, it is one answer. */
-	(void) MtDeny(denial, MT_ERRCODE_DECRYPTION_FAILED, "the value cannot be decrypted", NULL,
-				  "It was not encrypted for this tenant, purpose and context, or it was changed.");
-}
-
 static MtCipherStatus
 open_gcm(MtKey *key, const MtCiphertext *parts, const BoundContext *context, unsigned char *out)
 {
@@ -277,7 +269,7 @@ decrypt(FunctionCallInfo fcinfo, bool *is_forged, MtDenial *denial)
 						  &parts) != MT_CIPHERTEXT_OK)
 	{
 		if (MtKeysMayBeUsed(denial))
-			deny_value(denial);
+			(void) MtKeysDenyValue(denial);
 		return NULL;
 	}
 	read_context(fcinfo, 1, &context);
@@ -285,7 +277,7 @@ decrypt(FunctionCallInfo fcinfo, bool *is_forged, MtDenial *denial)
 	if (key == NULL)
 		return NULL;
 	*is_forged = true;
-	deny_value(denial);
+	(void) MtKeysDenyValue(denial);
 	if (parts.is_bound != context.is_bound ||
 		key->class != (parts.suite == MT_SUITE_SIV ? MT_CLASS_DETERMINISTIC : MT_CLASS_DATA))
 		return NULL;
@@ -491,7 +483,7 @@ mt_is_current(PG_FUNCTION_ARGS)
 	if (MtCiphertextParse((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
 						  &parts) != MT_CIPHERTEXT_OK)
 	{
-		deny_value(&denial);
+		(void) MtKeysDenyValue(&denial);
 		MtKeysRefuse(&denial, "");
 	}
 	key = MtKeyToOpen((int64) parts.key_id, &denial);
