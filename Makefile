@@ -317,7 +317,7 @@ lint:
 ## format: lay the C sources out as pgindent does
 format:
 	@test/tools/requirements lint
-	@test/tools/indent $(C_FILES) $(H_FILES) $(sort $(wildcard test/crypto/*.c test/bench/*.c test/fuzz/*.[ch]))
+	@test/tools/indent $(C_FILES) $(H_FILES) $(sort $(wildcard test/crypto/*.[ch] test/bench/*.c test/fuzz/*.[ch]))
 
 ## dist: a release archive of the last commit
 dist:

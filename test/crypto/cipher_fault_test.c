@@ -20,7 +20,6 @@
 #endif
 
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,30 +32,8 @@
 #include "crypto/cipher.h"
 #include "crypto/wrap.h"
 
-static int	test_count = 0;
-static int	failure_count = 0;
-
-static void
-ok(bool is_ok, const char *format,...)
-{
-	va_list args;
-
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - ", is_ok ? "" : "not ", test_count);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
-
-static void
-bail_out(const char *reason)
-{
-	printf("Bail out! %s\n", reason);
-	exit(1);
-}
+#include "allocator.h"
+#include "tap.h"
 
 /* ---- faults ---- */
 
@@ -83,7 +60,6 @@ static int	until_fault = 0;
 static bool has_failed = false;
 static const char *failed_call = "";
 static int	depth = 0;			/* above 0: within OpenSSL */
-static long held = 0;
 
 static bool
 is_due(void)
@@ -201,43 +177,6 @@ static bool
 may_allocate(void)
 {
 	return fault < ALLOCATION_FAILS || !is_due();
-}
-
-static void *
-allocate(size_t size, const char *file, int line)
-{
-	void	   *result;
-
-	(void) file;
-	(void) line;
-	if (size == 0 || !may_allocate())
-		return NULL;
-	result = malloc(size);
-	held++;
-	return result;
-}
-
-static void
-release(void *pointer, const char *file, int line)
-{
-	(void) file;
-	(void) line;
-	if (pointer != NULL)
-		held--;
-	free(pointer);
-}
-
-static void *
-reallocate(void *pointer, size_t size, const char *file, int line)
-{
-	if (pointer == NULL)
-		return allocate(size, file, line);
-	if (size == 0)
-	{
-		release(pointer, file, line);
-		return NULL;
-	}
-	return may_allocate() ? realloc(pointer, size) : NULL;
 }
 
 /* ---- operations ---- */

@@ -13,7 +13,6 @@
  * by a second SIV in this file, written as the RFC is, which then tells what ours
  * has to be for every length.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,32 +25,9 @@
 
 #include "crypto/cipher.h"
 
+#include "tap.h"
+
 #define LONGEST 5000
-
-static int	test_count = 0;
-static int	failure_count = 0;
-
-static void
-ok(bool is_ok, const char *format,...)
-{
-	va_list args;
-
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - ", is_ok ? "" : "not ", test_count);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
-
-static void
-bail_out(const char *reason)
-{
-	printf("Bail out! %s\n", reason);
-	exit(1);
-}
 
 /* ---- bytes ---- */
 

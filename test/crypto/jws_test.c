@@ -12,7 +12,6 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +32,11 @@
 #include "crypto/jws.h"
 #include "crypto/signature.h"
 
+#include "tap.h"
+
 #define HEADER_ES256 "{\"alg\":\"ES256\",\"kid\":\"k1\",\"typ\":\"JWT\"}"
 #define CLAIMS "{\"tenant\":\"acme\",\"sub\":\"alice\",\"aud\":\"shop\"," \
 	"\"iat\":1700000000,\"exp\":1700000060,\"jti\":\"6f1c\"}"
-
-static int	test_count = 0;
-static int	failure_count = 0;
 
 /* A key pair or secret to sign with, and the key to verify with. */
 typedef struct Signer
@@ -51,28 +49,6 @@ typedef struct Signer
 } Signer;
 
 static Signer signers[4];
-
-static void
-ok(bool is_ok, const char *format,...)
-{
-	va_list args;
-
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - ", is_ok ? "" : "not ", test_count);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
-
-static void
-bail_out(const char *reason)
-{
-	printf("Bail out! %s\n", reason);
-	exit(1);
-}
 
 /* Appends base64url without padding to a string. */
 static void

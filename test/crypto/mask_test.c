@@ -11,19 +11,9 @@
 
 #include "base/mask.h"
 
+#include "tap.h"
+
 #define TOKEN "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLW9mLWl0"
-
-static int	test_count = 0;
-static int	failure_count = 0;
-
-static void
-ok(bool is_ok, const char *name)
-{
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - %s\n", is_ok ? "" : "not ", test_count, name);
-}
 
 /* Is this what becomes of the text? */
 static bool

@@ -12,7 +12,6 @@
  * or not there, no signature becomes valid by it, a key that failed once works
  * again when there is memory, and nothing is left behind.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,13 +29,12 @@
 
 #include "crypto/signature.h"
 
+#include "allocator.h"
+#include "tap.h"
+
 #define TEXT "header.payload"
 
-static int	test_count = 0;
-static int	failure_count = 0;
-
-/* What OpenSSL holds, and how many allocations are left before one fails. */
-static long held = 0;
+/* How many allocations are left before one fails. */
 static long until_failure = -1; /* negative: none fails */
 static bool has_failed = false;
 
@@ -45,28 +43,6 @@ static EVP_PKEY *pkeys[3];
 static char *pems[3];
 static unsigned char signatures[4][512];
 static size_t signature_lengths[4];
-
-static void
-ok(bool is_ok, const char *format,...)
-{
-	va_list args;
-
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - ", is_ok ? "" : "not ", test_count);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
-
-static void
-bail_out(const char *reason)
-{
-	printf("Bail out! %s\n", reason);
-	exit(1);
-}
 
 /* ---- OpenSSL's allocator ---- */
 
@@ -84,43 +60,6 @@ may_allocate(void)
 	until_failure = -1;
 	has_failed = true;
 	return false;
-}
-
-static void *
-allocate(size_t size, const char *file, int line)
-{
-	void	   *result;
-
-	(void) file;
-	(void) line;
-	if (size == 0 || !may_allocate())
-		return NULL;
-	result = malloc(size);
-	held++;
-	return result;
-}
-
-static void
-release(void *pointer, const char *file, int line)
-{
-	(void) file;
-	(void) line;
-	if (pointer != NULL)
-		held--;
-	free(pointer);
-}
-
-static void *
-reallocate(void *pointer, size_t size, const char *file, int line)
-{
-	if (pointer == NULL)
-		return allocate(size, file, line);
-	if (size == 0)
-	{
-		release(pointer, file, line);
-		return NULL;
-	}
-	return may_allocate() ? realloc(pointer, size) : NULL;
 }
 
 /* ---- keys and signatures to work with ---- */

@@ -8,7 +8,6 @@
  *		src/crypto/cipher.c src/crypto/ciphertext.c src/crypto/wrap.c \
  *		-lcrypto -o wrap_test && ./wrap_test
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,28 +17,12 @@
 #include "crypto/ciphertext.h"
 #include "crypto/wrap.h"
 
+#include "tap.h"
+
 #define LONGEST_KEY 1024
 #define OVERHEAD (MT_WRAPPED_BYTES - MT_SECRET_BYTES)
 
 #define PURPOSE_63 "a purpose of sixty-three bytes, the longest name a server has.."
-
-static int	test_count = 0;
-static int	failure_count = 0;
-
-static void
-ok(bool is_ok, const char *format,...)
-{
-	va_list args;
-
-	test_count++;
-	if (!is_ok)
-		failure_count++;
-	printf("%sok %d - ", is_ok ? "" : "not ", test_count);
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	printf("\n");
-}
 
 static bool
 is_hex(const unsigned char *data, size_t length, const char *hex)
