@@ -15,13 +15,12 @@
 #include "access/xact.h"
 #include "base/mask.h"
 #include "base/observations.h"
+#include "base/sharedmemory.h"
 #include "base/wording.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
 #include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -31,7 +30,7 @@
 /* Before a place is given to somebody new, this many are left to tables as such. */
 #define PLACES_FOR_TABLES 128
 
-#define LOCK_NAME "multitenant observations"
+#define PIECE_NAME "multitenant observations"
 
 typedef struct Key
 {
@@ -70,47 +69,31 @@ typedef struct Observations
 
 static Observations *shared = NULL;
 static LWLock *lock = NULL;
-static shmem_request_hook_type previous_shmem_request = NULL;
-static shmem_startup_hook_type previous_shmem_startup = NULL;
 
-static void
-request_shared_memory(void)
+static Size
+observations_size(void)
 {
-	if (previous_shmem_request)
-		previous_shmem_request();
-	RequestAddinShmemSpace(sizeof(Observations));
-	RequestNamedLWLockTranche(LOCK_NAME, 1);
+	return sizeof(Observations);
 }
 
 static void
-start_shared_memory(void)
+start(void *memory, bool is_new)
 {
-	bool		found;
-
-	if (previous_shmem_startup)
-		previous_shmem_startup();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct(LOCK_NAME, sizeof(Observations), &found);
-	if (!found)
-	{
-		memset(shared, 0, sizeof(Observations));
-		shared->generation = 1;
-		pg_atomic_init_u64(&shared->lost, 0);
-	}
-	lock = &GetNamedLWLockTranche(LOCK_NAME)->lock;
-	LWLockRelease(AddinShmemInitLock);
+	shared = memory;
+	lock = &GetNamedLWLockTranche(PIECE_NAME)->lock;
+	if (!is_new)
+		return;
+	memset(shared, 0, sizeof(Observations));
+	shared->generation = 1;
+	pg_atomic_init_u64(&shared->lost, 0);
 }
 
 void
 MtObservationsInit(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_shmem_request = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-	previous_shmem_startup = shmem_startup_hook;
-	shmem_startup_hook = start_shared_memory;
+	static const MtSharedPiece piece = {PIECE_NAME, 1, observations_size, start};
+
+	MtSharedMemoryRequest(&piece);
 }
 
 bool

@@ -11,14 +11,12 @@
 #include <signal.h>
 
 #include "base/compat.h"
+#include "base/sharedmemory.h"
 #include "base/slots.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "storage/proc.h"
-#include "storage/shmem.h"
 
 typedef struct MtSlots
 {
@@ -28,8 +26,6 @@ typedef struct MtSlots
 } MtSlots;
 
 static MtSlots *slots = NULL;
-static shmem_request_hook_type previous_shmem_request = NULL;
-static shmem_startup_hook_type previous_shmem_startup = NULL;
 
 static Size
 slots_size(void)
@@ -39,42 +35,23 @@ slots_size(void)
 }
 
 static void
-request_shared_memory(void)
+start(void *memory, bool is_new)
 {
-	if (previous_shmem_request)
-		previous_shmem_request();
-	RequestAddinShmemSpace(slots_size());
-}
-
-static void
-start_shared_memory(void)
-{
-	bool		found;
-
-	if (previous_shmem_startup)
-		previous_shmem_startup();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	slots = ShmemInitStruct("multitenant slots", slots_size(), &found);
-	if (!found)
-	{
-		pg_atomic_init_u64(&slots->epoch, 1);
-		slots->count = MaxBackends;
-		for (uint32 i = 0; i < slots->count; i++)
-			pg_atomic_init_u64(&slots->tenant[i], 0);
-	}
-	LWLockRelease(AddinShmemInitLock);
+	slots = memory;
+	if (!is_new)
+		return;
+	pg_atomic_init_u64(&slots->epoch, 1);
+	slots->count = MaxBackends;
+	for (uint32 i = 0; i < slots->count; i++)
+		pg_atomic_init_u64(&slots->tenant[i], 0);
 }
 
 void
 MtSlotsInit(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_shmem_request = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-	previous_shmem_startup = shmem_startup_hook;
-	shmem_startup_hook = start_shared_memory;
+	static const MtSharedPiece piece = {"multitenant slots", 0, slots_size, start};
+
+	MtSharedMemoryRequest(&piece);
 }
 
 bool

@@ -14,14 +14,12 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "base/sharedmemory.h"
 #include "common/hashfn.h"
 #include "keys/keyusage.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 /* 1.5 MB. Every write empties them, so that this many keys may be used between two. */
@@ -55,51 +53,36 @@ typedef struct Usage
 } Usage;
 
 static Usage *shared = NULL;
-static shmem_request_hook_type previous_shmem_request = NULL;
-static shmem_startup_hook_type previous_shmem_startup = NULL;
 
-static void
-request_shared_memory(void)
+static Size
+usage_size(void)
 {
-	if (previous_shmem_request)
-		previous_shmem_request();
-	RequestAddinShmemSpace(sizeof(Usage));
+	return sizeof(Usage);
 }
 
 static void
-start_shared_memory(void)
+start(void *memory, bool is_new)
 {
-	bool		found;
-
-	if (previous_shmem_startup)
-		previous_shmem_startup();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct("multitenant key usage", sizeof(Usage), &found);
-	if (!found)
+	shared = memory;
+	if (!is_new)
+		return;
+	pg_atomic_init_u64(&shared->asked_at, 0);
+	pg_atomic_init_u64(&shared->written, 0);
+	pg_atomic_init_u64(&shared->lost, 0);
+	for (int i = 0; i < PLACES; i++)
 	{
-		pg_atomic_init_u64(&shared->asked_at, 0);
-		pg_atomic_init_u64(&shared->written, 0);
-		pg_atomic_init_u64(&shared->lost, 0);
-		for (int i = 0; i < PLACES; i++)
-		{
-			pg_atomic_init_u64(&shared->place[i].name, 0);
-			pg_atomic_init_u64(&shared->place[i].uses, 0);
-			pg_atomic_init_u32(&shared->place[i].database, 0);
-		}
+		pg_atomic_init_u64(&shared->place[i].name, 0);
+		pg_atomic_init_u64(&shared->place[i].uses, 0);
+		pg_atomic_init_u32(&shared->place[i].database, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 void
 MtKeyUsageInit(void)
 {
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	previous_shmem_request = shmem_request_hook;
-	shmem_request_hook = request_shared_memory;
-	previous_shmem_startup = shmem_startup_hook;
-	shmem_startup_hook = start_shared_memory;
+	static const MtSharedPiece piece = {"multitenant key usage", 0, usage_size, start};
+
+	MtSharedMemoryRequest(&piece);
 }
 
 /* A database's keys have names of their own; the same again gives the key. */
