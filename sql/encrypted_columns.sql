@@ -690,11 +690,17 @@ CREATE PROCEDURE multitenant._lock_shortly(base regclass)
 LANGUAGE plpgsql SECURITY INVOKER AS $$
 DECLARE
 	is_locked boolean := false;
+	shown regclass;
 BEGIN
 	FOR attempt IN 1 .. 100 LOOP
 		PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 		PERFORM pg_catalog.set_config('lock_timeout', '2s', true);
 		BEGIN
+			-- In the order in which statements on the view lock the two.
+			shown := multitenant._encryption_view(base);
+			IF shown IS NOT NULL THEN
+				PERFORM multitenant._run_as_owner(shown, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', shown));
+			END IF;
 			PERFORM multitenant._run_as_owner(base, format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', base));
 			is_locked := true;
 		EXCEPTION

@@ -587,10 +587,12 @@ BEGIN
 		RAISE NOTICE 'blind indexes do not name their key: whether some are left of the old ones cannot be seen'
 			USING HINT = 'Values are looked up with the active key alone; a retired one is of no use.';
 	ELSE
-		-- Who begins after the first look finds no value of them; who began before it is waited for, which is why the
-		-- lock on the tenant's keys comes later; what those have left is found by the second look.
-		PERFORM multitenant._assert_unused_keys($3, keys);
-		PERFORM multitenant._await_transactions(patience);
+		-- Who began before a look is waited for, which is why the lock on the tenant's keys comes later; what those have
+		-- left is found by the next look, after the second round also what somebody copied of it and has not committed.
+		FOR round IN 1 .. 2 LOOP
+			PERFORM multitenant._assert_unused_keys($3, keys);
+			PERFORM multitenant._await_transactions(patience);
+		END LOOP;
 	END IF;
 	PERFORM multitenant._lock_keys($1);
 	SELECT array_agg(c.cek_id) INTO keys FROM multitenant.cek c WHERE c.cek_id = ANY (keys) AND c.state = 'retired';

@@ -77,6 +77,7 @@ AS $$
 DECLARE
 	new_id bigint;
 BEGIN
+	PERFORM multitenant._require_read_committed('making the key of a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and share');
 	PERFORM multitenant._require('manage_tenants', 'making a key');
 	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
@@ -85,8 +86,10 @@ BEGIN
 	IF $2 THEN
 		-- The key that create_tenant() made, if nothing was ever wrapped with it.
 		PERFORM multitenant._lock_keys($1);
-		DELETE FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.share IS NULL
-			AND NOT EXISTS (SELECT FROM multitenant.cek c WHERE c.tenant_id = $1);
+		IF NOT EXISTS (SELECT FROM multitenant.cek c WHERE c.tenant_id = $1) THEN
+			PERFORM multitenant._assert_wraps_nothing(k.kek_id) FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.share IS NULL;
+			DELETE FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.share IS NULL;
+		END IF;
 	END IF;
 	new_id := CASE WHEN $2 THEN multitenant._make_shared_tenant_key($1) ELSE multitenant._make_tenant_key($1) END;
 	PERFORM multitenant._audit('key.create_tenant_key', $1, $1::text, 'done', jsonb_build_object('share', $2, 'key', new_id));
@@ -94,7 +97,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.create_tenant_key(uuid, boolean) IS
-'Makes a tenant''s own key, so that the first use need not, and returns its id. share: the key also needs the share that multitenant.share_command prints for the tenant, each time that a session loads a key; who destroys that share has destroyed the key in every backup at once. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key or share not available, 55000 share for a tenant that has keys for values already.';
+'Makes a tenant''s own key, so that the first use need not, and returns its id. share: the key also needs the share that multitenant.share_command prints for the tenant, each time that a session loads a key; who destroys that share has destroyed the key in every backup at once. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, MT020 master key or share not available, 55000 share for a tenant that has keys for values already, or not READ COMMITTED.';
 
 CREATE FUNCTION multitenant.shred_tenant(tenant uuid, confirm text, dry_run boolean DEFAULT false)
 RETURNS TABLE(what text, count bigint)

@@ -190,6 +190,19 @@ make_plan(const StatementName *name, const char *text, TupleDesc row)
 	return entry;
 }
 
+/* Parses a statement for this once. */
+static Statement *
+make_fleeting_plan(const char *text, TupleDesc row)
+{
+	Statement  *statement = palloc0(sizeof(Statement));
+
+	statement->row = row;
+	statement->plan = SPI_prepare_params(text, set_up_parser, row, 0);
+	if (statement->plan == NULL)
+		elog(ERROR, "SPI_prepare_params failed: %s", SPI_result_code_string(SPI_result));
+	return statement;
+}
+
 static Statement *
 plan_of(const Trigger *trigger, int argument, TupleDesc row)
 {
@@ -204,6 +217,13 @@ plan_of(const Trigger *trigger, int argument, TupleDesc row)
 	if (entry != NULL && strcmp(entry->text, trigger->tgargs[argument]) == 0 &&
 		have_same_columns(entry->row, row))
 		return entry;
+
+	/*
+	 * Security: a trigger can be replaced by what it runs, and its plan is
+	 * needed further out then.
+	 */
+	if (entry != NULL && depth > 1)
+		return make_fleeting_plan(trigger->tgargs[argument], row);
 	if (entry != NULL)
 		forget_plan(entry);
 	return make_plan(&name, trigger->tgargs[argument], row);

@@ -193,4 +193,23 @@ is($mt->superuser("SELECT is_final FROM multitenant.shred_status WHERE slug = 'a
 $mt->refused($provisioner, "SELECT multitenant.confirm_share_destroyed('$acme', 'x')", '55000', 'nor can it be said');
 $mt->superuser("SELECT multitenant.resume_tenant('delta'); SELECT multitenant.create_key('$delta', 'pii')");
 is($mt->superuser("SELECT share IS NOT NULL FROM multitenant.kek WHERE tenant_id = '$delta' AND state = 'active'"), 't', 'its next key has a share, too');
+# A trigger that is replaced by what it runs goes on with what it was.
+$mt->superuser("GRANT CREATE ON SCHEMA public TO $owner");
+$mt->allowed($owner, <<'SQL', 'still here', 'a trigger replaced by what it runs');
+CREATE TABLE replaced (a int);
+CREATE FUNCTION kept(i int) RETURNS int LANGUAGE sql AS 'SELECT i';
+CREATE FUNCTION replacing(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+	IF i = 1 THEN
+		EXECUTE 'CREATE OR REPLACE TRIGGER multitenant_encryption BEFORE INSERT ON replaced FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row(''{}'', ''SELECT public.kept(new.a) AS a'', '''')';
+		INSERT INTO replaced VALUES (2);
+		PERFORM count(*), max(length(repeat('z', g))) FROM generate_series(1, 3000) g;
+	END IF;
+	RETURN i;
+END $$;
+CREATE TRIGGER multitenant_encryption BEFORE INSERT ON replaced FOR EACH ROW EXECUTE FUNCTION multitenant._encrypted_row('{}', 'SELECT public.replacing(new.a) AS a', '');
+INSERT INTO replaced VALUES (1);
+INSERT INTO replaced VALUES (3);
+SELECT 'still here' FROM replaced HAVING count(*) = 3;
+SQL
+
 done_testing();

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use FindBin;
+use IPC::Run ();
 use lib "$FindBin::Bin/../perl";
 use MtTest qw(ask);
 use PostgreSQL::Test::Cluster;
@@ -69,6 +70,32 @@ $mt->run('postgres', "BEGIN; CREATE TABLE held AS SELECT '$held'::multitenant.en
 (undef, $open) = $mt->run('regress_mt_provisioner', $destroy);
 like($open, qr/DETAIL:  Open: a prepared transaction, /, 'prepared transactions are waited for, too');
 $mt->superuser("ROLLBACK PREPARED 'held'");
+# What is copied on while others are waited for, and not committed when they have ended.
+$mt->superuser("SELECT multitenant.create_key($acme, 'moved'); CREATE TABLE staged (value multitenant.encrypted); CREATE TABLE copied (value multitenant.encrypted); GRANT ALL ON staged, copied TO regress_mt_trusted");
+my ($slow, $loading, $moving) = map { $mt->session('regress_mt_trusted') } 1 .. 3;
+foreach my $one ($slow, $loading)
+{
+	ask($one, 'BEGIN');
+	ask($one, "SELECT multitenant.use_tenant('acme')");
+}
+ask($loading, "INSERT INTO staged VALUES (multitenant.encrypt('precious', 'moved'))");
+$mt->superuser("SELECT multitenant.rotate_cek('acme', 'moved')");
+my ($destroyed, $refused) = ('', '');
+my $destroying = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('app'), '-c', "SELECT multitenant.destroy_retired_keys('acme', 'moved', patience => '60 s')" ],
+	'>', \$destroyed, '2>', \$refused);
+ok($node->poll_query_until('app', "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'virtualxid' AND NOT granted"), 'others are waited for');
+ask($loading, 'COMMIT');
+ask($moving, 'BEGIN');
+ask($moving, 'INSERT INTO copied SELECT value FROM staged');
+$mt->superuser('DELETE FROM staged');
+ask($slow, 'COMMIT');
+usleep(300_000);
+ask($moving, 'COMMIT');
+IPC::Run::finish($destroying);
+like($refused, qr/1 rows of public\.copied have values of them/, 'what was copied meanwhile is waited for and seen');
+is($mt->superuser("BEGIN; SELECT multitenant.use_tenant('acme') \\g /dev/null\nSELECT multitenant.decrypt_text(value) FROM copied; COMMIT;"), 'precious', 'and opens');
+$mt->superuser('DROP TABLE staged, copied');
+$_->quit foreach $slow, $loading, $moving;
 # Another type, or none: its bytes are not taken for values.
 $mt->superuser('CREATE TABLE held (value multitenant.encrypted, other int, gone multitenant.encrypted); INSERT INTO held VALUES (NULL, 12345, NULL); ALTER TABLE held DROP COLUMN gone');
 is(($mt->run('postgres', "SELECT sum(multitenant._rows_of_keys('held', n::smallint, '{1}')) FROM generate_series(-1, 4) n"))[0], '0', 'only columns that hold values are read');
@@ -78,6 +105,15 @@ $mt->refused('regress_mt_provisioner', "BEGIN; SELECT multitenant.rotate_cek('ac
 
 # A key that was made after a transaction's snapshot would be left behind under a key that is destroyed.
 $mt->refused('regress_mt_provisioner', "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT multitenant.rotate_kek('acme'); COMMIT", '55000', 'nor with a snapshot from before');
+my $provisioner = $mt->session('regress_mt_provisioner');
+my $late = $mt->superuser("SELECT multitenant.create_tenant('late')");
+ask($provisioner, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+ask($provisioner, 'SELECT count(*) FROM multitenant.tenants');
+$mt->superuser("SELECT multitenant.create_key('$late', 'pii')");
+is(ask($provisioner, "SELECT multitenant.create_tenant_key('$late', true)"), '55000', 'nor is a key exchanged for one with a share');
+ask($provisioner, 'COMMIT');
+$provisioner->quit;
+is($mt->superuser("SELECT count(*) FROM multitenant.verify_keys() v WHERE v.tenant_id = '$late'"), 0, 'which keeps what it wraps');
 $mt->refused('postgres', "SELECT multitenant._assert_wraps_nothing(kek_id) FROM multitenant.kek WHERE tenant_id = $acme AND state = 'active'", '55000',
 	'nor a tenant\'s key that wraps something');
 is($mt->superuser("SELECT count(*) FROM multitenant.cek WHERE state = 'destroyed' AND purpose = 'pii'"), 0, 'all are there');
