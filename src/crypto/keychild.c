@@ -24,6 +24,7 @@
 #include "crypto/cipher.h"
 #include "crypto/keychild.h"
 #include "crypto/keypage.h"
+#include "miscadmin.h"
 #include "portability/instr_time.h"
 #include "postmaster/interrupt.h"
 #include "storage/pg_shmem.h"
@@ -136,6 +137,8 @@ time_is_over(const char *name, instr_time start, int timeout, const char **reaso
 {
 	if (ShutdownRequestPending)
 		*reason = "The server shuts down.";
+	else if (ProcDiePending || QueryCancelPending)
+		*reason = reason_about(name, "was interrupted");
 	else if (milliseconds_left(start, timeout) == 0)
 		*reason = reason_about(name, "took longer than multitenant.key_timeout");
 	else

@@ -12,6 +12,7 @@
 #include "crypto/keycommand.h"
 #include "crypto/keyfile.h"
 #include "keys/share.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
@@ -42,6 +43,7 @@ MtShareGet(const pg_uuid_t *tenant, unsigned char share[MT_SECRET_BYTES], MtDeni
 	length = MtKeyCommandRun(command, mt_guc_key_timeout, output, sizeof(output), &reason);
 	is_share = length >= 0 && MtParseKey(output, length, share, &reason);
 	MtWipe(output, sizeof(output));
+	CHECK_FOR_INTERRUPTS();
 	return is_share || deny(denial, reason, "Run multitenant.share_command by hand as the server's user; a share that was destroyed does not come back.");
 }
 

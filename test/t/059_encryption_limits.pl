@@ -183,6 +183,9 @@ $mt->refused($trusted, "$use SELECT body FROM file", 'MT020', 'without a share n
 $mt->allowed($app, $mt->begin('gamma') . 'SELECT body FROM file', 'BODY-3', 'other tenants need none');
 rename("$dir/other", "$shares/$delta") or die;
 $mt->allowed($trusted, "$use SELECT body FROM file", 'BODY-4', 'with it everything again');
+share_command("sleep 8; cat $shares/%t");
+$mt->refused($trusted, "SET statement_timeout = '300 ms'; $use SELECT body FROM file", '57014', 'who waits for a share can be stopped');
+share_command("cat $shares/%t");
 $mt->superuser("SELECT multitenant.suspend_tenant('delta', 'end')");
 $mt->refused($provisioner, "SELECT multitenant.confirm_share_destroyed('$delta', 'x')", '55000', 'destroyed before it is shredded');
 $mt->superuser("SELECT multitenant.shred_tenant('$delta', 'delta')");
