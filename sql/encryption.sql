@@ -347,9 +347,7 @@ DECLARE
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, purpose and class');
 	PERFORM multitenant._require('manage_tenants', 'making a key');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	new_id := multitenant._make_key($1, $2, $3);
 	PERFORM multitenant._audit('key.create', $1, $2, 'done', jsonb_build_object('class', $3, 'key', new_id));
 	RETURN new_id;

@@ -136,9 +136,7 @@ BEGIN
 			jsonb_build_object('reason', $4));
 		RETURN;
 	END IF;
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	SELECT k.state INTO found_state FROM multitenant.kek k WHERE k.tenant_id = $1 ORDER BY k.version DESC LIMIT 1;
 	RAISE EXCEPTION 'the encryption keys of the tenant are not %', old_state
 		USING ERRCODE = '55000',
@@ -234,9 +232,7 @@ BEGIN
 	PERFORM multitenant._require_read_committed('replacing a key');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'tenant, purpose and class');
 	PERFORM multitenant._require('manage_tenants', 'replacing a key');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	new_id := multitenant._replace_key($1, $2, $3);
 	IF $3 <> 'data' THEN
 		RAISE WARNING 'values made with the old key are no longer found by those made with the new one'
@@ -299,9 +295,7 @@ BEGIN
 	PERFORM multitenant._require_read_committed('replacing the key of a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the tenant');
 	PERFORM multitenant._require('manage_tenants', 'replacing the key of a tenant');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	PERFORM multitenant._lock_keys($1);
 	SELECT * INTO old_key FROM multitenant.kek k WHERE k.tenant_id = $1 AND k.state IN ('active', 'suspended') FOR UPDATE;
 	IF NOT FOUND OR old_key.state <> 'active' THEN
@@ -571,9 +565,7 @@ BEGIN
 	PERFORM multitenant._require_read_committed('destroying keys');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
 	PERFORM multitenant._require('manage_tenants', 'destroying keys');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	SELECT array_agg(c.cek_id), bool_or(age(c.xmin) <= 0) INTO keys, are_new FROM multitenant.cek c
 		WHERE c.tenant_id = $1 AND c.purpose = $2 AND c.class = $3 AND c.state = 'retired';
 	IF keys IS NULL THEN

@@ -13,12 +13,6 @@ AS 'MODULE_PATHNAME', 'mt_import_tenant_key';
 COMMENT ON FUNCTION multitenant._import_tenant_key(uuid, bigint, integer, timestamptz, bytea) IS
 'Internal: makes the row of a key that _export_tenant_key() has wrapped.';
 
-CREATE FUNCTION multitenant._transferred_key(cek bigint) RETURNS text
-LANGUAGE c STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_check_key';
-COMMENT ON FUNCTION multitenant._transferred_key(bigint) IS
-'Internal: null if the key can be unwrapped and is the one that was made, else why not.';
-
 CREATE FUNCTION multitenant.export_wrapped_keys(tenant uuid, transport_key text)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -92,8 +86,8 @@ BEGIN
 		FROM jsonb_to_recordset($1 -> 'ceks') AS x(id bigint, purpose text, class text, version integer, kek bigint, state text,
 			uses bigint, created_at timestamptz, key text, "check" text);
 	GET DIAGNOSTICS key_count = ROW_COUNT;
-	SELECT multitenant._transferred_key(c.cek_id) INTO wrong FROM multitenant.cek c
-		WHERE c.tenant_id = tenant AND c.state <> 'destroyed' AND multitenant._transferred_key(c.cek_id) IS NOT NULL LIMIT 1;
+	SELECT multitenant._check_key(c.cek_id) INTO wrong FROM multitenant.cek c
+		WHERE c.tenant_id = tenant AND c.state <> 'destroyed' AND multitenant._check_key(c.cek_id) IS NOT NULL LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION 'a key of the bundle cannot be used'
 			USING ERRCODE = 'MT020', DETAIL = wrong, HINT = 'Use what multitenant.export_wrapped_keys() returned, unchanged.';

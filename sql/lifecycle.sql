@@ -30,6 +30,20 @@ $$;
 COMMENT ON FUNCTION multitenant._raise_unknown_tenant(text) IS
 'Internal: raises MT008.';
 
+CREATE FUNCTION multitenant._require_tenant(tenant uuid)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
+		PERFORM multitenant._raise_unknown_tenant($1::text);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_tenant(uuid) IS
+'Internal: raises MT008 unless there is that tenant.';
+
 CREATE FUNCTION multitenant.tenant_id(tenant text)
 RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER
@@ -243,9 +257,7 @@ AS $$
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'adding a member');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	IF octet_length($2) NOT BETWEEN 1 AND 255 THEN
 		RAISE EXCEPTION 'a principal has 1 to 255 bytes'
 			USING ERRCODE = '22023', HINT = 'Use the value that tokens carry in "sub".';

@@ -80,9 +80,7 @@ BEGIN
 	PERFORM multitenant._require_read_committed('making the key of a tenant');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and share');
 	PERFORM multitenant._require('manage_tenants', 'making a key');
-	IF NOT EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1) THEN
-		PERFORM multitenant._raise_unknown_tenant($1::text);
-	END IF;
+	PERFORM multitenant._require_tenant($1);
 	IF $2 THEN
 		-- The key that create_tenant() made, if nothing was ever wrapped with it.
 		PERFORM multitenant._lock_keys($1);
@@ -266,6 +264,22 @@ CREATE VIEW multitenant.shred_status WITH (security_invoker = true) AS
 COMMENT ON VIEW multitenant.shred_status IS
 'Shredded tenants: is_final says whether no copy of the destroyed keys is left that a key of today opens, pending what has to happen until then: backups and WAL archives expire, or the master keys that wrapped the keys are destroyed; standbys, slots, pg_wal and dead rows of this server. For profiles that see tenants. What people have to confirm is believed.';
 
+-- What somebody says of copies of a shredded tenant's keys.
+CREATE FUNCTION multitenant._confirm_shred(tenant uuid, kind text, reason text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO multitenant.shred_confirmation (kind, subject, confirmed_at, confirmed_by, reason)
+		SELECT $2, c.id::text, clock_timestamp(), session_user, $3
+		FROM multitenant.shred_certificate c WHERE c.tenant_id = $1 ON CONFLICT DO NOTHING;
+	PERFORM multitenant._audit('tenant.shred_' || $2, $1, $1::text, 'done', jsonb_build_object('reason', $3));
+END
+$$;
+COMMENT ON FUNCTION multitenant._confirm_shred(uuid, text, text) IS
+'Internal: records a confirmation for every certificate of a tenant.';
+
 CREATE FUNCTION multitenant.confirm_backups_expired(tenant uuid, reason text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -278,10 +292,7 @@ BEGIN
 		RAISE EXCEPTION 'the tenant was not shredded'
 			USING ERRCODE = '55000', HINT = 'Call multitenant.shred_tenant() first.';
 	END IF;
-	INSERT INTO multitenant.shred_confirmation (kind, subject, confirmed_at, confirmed_by, reason)
-		SELECT 'backups_expired', c.id::text, clock_timestamp(), session_user, $2
-		FROM multitenant.shred_certificate c WHERE c.tenant_id = $1 ON CONFLICT DO NOTHING;
-	PERFORM multitenant._audit('tenant.shred_backups_expired', $1, $1::text, 'done', jsonb_build_object('reason', $2));
+	PERFORM multitenant._confirm_shred($1, 'backups_expired', $2);
 END
 $$;
 COMMENT ON FUNCTION multitenant.confirm_backups_expired(uuid, text) IS
@@ -299,10 +310,7 @@ BEGIN
 		RAISE EXCEPTION 'no shredded key of the tenant had a share'
 			USING ERRCODE = '55000', HINT = 'See multitenant.shred_status for what is left to be done.';
 	END IF;
-	INSERT INTO multitenant.shred_confirmation (kind, subject, confirmed_at, confirmed_by, reason)
-		SELECT 'share_destroyed', c.id::text, clock_timestamp(), session_user, $2
-		FROM multitenant.shred_certificate c WHERE c.tenant_id = $1 ON CONFLICT DO NOTHING;
-	PERFORM multitenant._audit('tenant.shred_share_destroyed', $1, $1::text, 'done', jsonb_build_object('reason', $2));
+	PERFORM multitenant._confirm_shred($1, 'share_destroyed', $2);
 END
 $$;
 COMMENT ON FUNCTION multitenant.confirm_share_destroyed(uuid, text) IS

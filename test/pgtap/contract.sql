@@ -291,8 +291,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 		('multitenant._make_key(uuid,text,text)'),
 		('multitenant._make_shared_tenant_key(uuid)'),
 		('multitenant._make_tenant_key(uuid)'),
-		('multitenant._sign_certificate(text)'),
-		('multitenant._transferred_key(bigint)') $$,
+		('multitenant._sign_certificate(text)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof AND prosrc !~ '^(bytea(eq|ne|lt|le|ge|gt|cmp)|hashvarlena)$' $$, 'no function claims to be leakproof but those that compare bytes, as in the server itself');
 
