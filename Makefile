@@ -37,6 +37,7 @@ SQL_FILES = \
 	repair.sql \
 	unprotect.sql \
 	encrypted_columns.sql \
+	column_conversion.sql \
 	lint.sql \
 	lint_catalog.sql \
 	lint_server.sql \
