@@ -23,6 +23,19 @@ SQL_FILES = \
 	audit.sql \
 	context.sql \
 	lifecycle.sql \
+	people.sql \
+	roles.sql \
+	msp.sql \
+	break_glass.sql \
+	membership.sql \
+	groups.sql \
+	role_management.sql \
+	assignments.sql \
+	permission_checks.sql \
+	access_review.sql \
+	operators.sql \
+	supervision.sql \
+	break_glass_functions.sql \
 	encryption.sql \
 	key_rotation.sql \
 	reencryption.sql \
@@ -47,6 +60,7 @@ SQL_FILES = \
 	lint_keys.sql \
 	lint_code.sql \
 	lint_encryption.sql \
+	lint_people.sql \
 	lint_report.sql \
 	new_tables.sql \
 	observe.sql \

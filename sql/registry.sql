@@ -12,6 +12,11 @@ CREATE TABLE multitenant.tenant (
 	state_before_deletion text COLLATE "C",
 	purge_after timestamptz,
 	created_at timestamptz NOT NULL DEFAULT now(),
+	-- What who looks after tenants may see of this one.
+	visibility text COLLATE "C" NOT NULL DEFAULT 'metadata',
+	CONSTRAINT tenant_visibility_check CHECK (visibility IN ('none', 'metadata', 'supervised')),
+	-- Rows of no tenant carry it.
+	CONSTRAINT tenant_id_check CHECK (id <> '00000000-0000-0000-0000-000000000000'),
 	CONSTRAINT tenant_state_check CHECK (state IN ('active', 'suspended', 'deleted')),
 	-- A slug must not be mistaken for an id, and 128 bytes is what C keeps.
 	CONSTRAINT tenant_slug_check CHECK (
@@ -30,9 +35,18 @@ CREATE TABLE multitenant.member (
 	tenant_id uuid NOT NULL,
 	principal text COLLATE "C" NOT NULL,
 	added_at timestamptz NOT NULL DEFAULT now(),
+	state text COLLATE "C" NOT NULL DEFAULT 'active',
+	-- Set where a principal may be a member of one tenant only; the index below then says so.
+	is_sole boolean NOT NULL DEFAULT false,
+	invited_by text,
+	expires_at timestamptz,
+	since timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT member_pkey PRIMARY KEY (tenant_id, principal),
-	CONSTRAINT member_principal_check CHECK (octet_length(principal) BETWEEN 1 AND 255)
+	CONSTRAINT member_principal_check CHECK (octet_length(principal) BETWEEN 1 AND 255),
+	CONSTRAINT member_state_check CHECK (state IN ('invited', 'active', 'suspended'))
 );
+CREATE INDEX member_principal_idx ON multitenant.member (principal);
+CREATE UNIQUE INDEX member_sole_key ON multitenant.member (principal) WHERE is_sole AND state <> 'invited';
 COMMENT ON TABLE multitenant.member IS
 'Which principal may switch to which tenant.';
 

@@ -34,7 +34,10 @@ typedef enum ExtensionState
 
 static const char *const table_names[MT_TABLE_COUNT] = {
 	"tenant", "access", "signing_key", "installation", "member", "audit_event",
-	"new_table_rule", "pending_protection", "kek", "cek"
+	"new_table_rule", "pending_protection", "kek", "cek", "principal",
+	"group_member", "permission", "role", "role_parent", "role_permission",
+	"scope", "role_assignment", "rights_version", "master_tenant", "operator",
+	"access_request", "supervision", "break_glass"
 };
 
 static const char *const accessor_names[MT_ACCESSOR_COUNT] = {

@@ -54,6 +54,8 @@ static const MtContext *being_written = NULL;	/* by write_context() */
 static ContextLock lock = {.lxid = InvalidLocalTransactionId};
 static MtContextListener tenant_listener = NULL;
 static MtContextListener change_listener = NULL;
+static MtContextValidator validators[2];
+static int	validator_count = 0;
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
@@ -84,9 +86,8 @@ static Offer offer;
 /* A copy of the current tenant in TopTransactionContext, once it is asked for. */
 static const pg_uuid_t *tenant_copy = NULL;
 
-/* The tenant last seen active, and the registry generation it was seen at. */
-static pg_uuid_t validated_tenant;
-static int64 validated_number = 0;
+/* The context last seen valid, and the registry generation it was seen at. */
+static MtContext validated;
 static uint64 validated_generation = 0;
 
 /* ---- the value of the GUC ---- */
@@ -102,7 +103,8 @@ typedef struct ValueHead
 	uint8		state;
 	uint8		kind;
 	uint8		source;
-	uint8		padding[5];
+	uint8		by_membership;
+	uint8		padding[4];
 	int64		number;
 	TimestampTz expires;
 	pg_uuid_t	tenant;
@@ -125,7 +127,7 @@ static void
 encode_context(const MtContext *context, char *buffer)
 {
 	ValueHead	head = {.state = context->state,.kind = context->kind,
-		.source = context->source,.number = context->number,
+		.source = context->source,.by_membership = context->by_membership,.number = context->number,
 	.expires = context->expires,.tenant = context->tenant};
 	char	   *p = buffer + strlcpy(buffer, VALUE_VERSION, VALUE_MAX);
 
@@ -181,6 +183,7 @@ decode_context(const char *value, MtContext *out)
 	out->state = (MtState) head.state;
 	out->kind = (MtKind) head.kind;
 	out->source = (MtSource) head.source;
+	out->by_membership = head.by_membership != 0;
 	out->number = head.number;
 	out->expires = head.expires;
 	out->tenant = head.tenant;
@@ -387,17 +390,35 @@ MtContextDenyMissing(MtDenial *denial)
 	MtDeny(denial, MT_ERRCODE_NO_CONTEXT, "no tenant context", NULL, hint);
 }
 
+void
+MtContextOnValidate(MtContextValidator validator)
+{
+	Assert(validator_count < (int) lengthof(validators));
+	validators[validator_count++] = validator;
+}
+
+/* Would the answer of validate() be that of the last time? */
+static inline bool
+is_validated(uint64 generation)
+{
+	return validated_generation == generation &&
+		validated.number == current_context->number &&
+		validated.kind == current_context->kind &&
+		validated.by_membership == current_context->by_membership &&
+		memcmp(&validated.tenant, &current_context->tenant, UUID_LEN) == 0 &&
+		strcmp(validated.principal, current_context->principal) == 0;
+}
+
+/* Is the tenant of the context active, and does nobody object to the context? */
 static bool
-tenant_is_active(MtDenial *denial)
+validate(MtDenial *denial)
 {
 	MtTenant	tenant;
 	uint64		generation;
 
 	MtRegistryAccept();
 	generation = MtRegistryGeneration();
-	if (validated_generation == generation &&
-		validated_number == current_context->number &&
-		memcmp(&validated_tenant, &current_context->tenant, UUID_LEN) == 0)
+	if (likely(is_validated(generation)))
 		return true;
 
 	/* Another tenant may have got the id of one that is gone. */
@@ -406,8 +427,10 @@ tenant_is_active(MtDenial *denial)
 		tenant.number == current_context->number &&
 		strcmp(tenant.slug, current_context->slug) == 0)
 	{
-		validated_tenant = tenant.id;
-		validated_number = tenant.number;
+		for (int i = 0; i < validator_count; i++)
+			if (!validators[i] (current_context, denial))
+				return false;
+		validated = *current_context;
 		validated_generation = generation;
 		return true;
 	}
@@ -469,7 +492,7 @@ MtContextCheck(MtDenial *denial)
 					  "the credential of this context has expired", NULL,
 					  "Get a new credential and start a new transaction with it.");
 
-	if (!tenant_is_active(denial))
+	if (!validate(denial))
 		return false;
 	if (lock_is_held())
 		lock.is_used = true;
@@ -549,7 +572,7 @@ adopt(const MtContext *context)
 	announce(context);
 	set_context(context, GUC_ACTION_LOCAL);
 	take_lock(context);
-	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
+	if (context->state == MT_STATE_TENANT && !validate(&denial))
 	{
 		lock = before;
 		MtDenialRaise(&denial);
@@ -666,7 +689,7 @@ MtContextPush(const MtContext *context, MtContextStack *stack)
 	if (context->state == MT_STATE_NONE)
 		return;
 	take_lock(context);
-	if (context->state == MT_STATE_TENANT && !tenant_is_active(&denial))
+	if (context->state == MT_STATE_TENANT && !validate(&denial))
 		MtDenialRaise(&denial);
 }
 

@@ -36,6 +36,14 @@ extern void MtContextOnTenant(MtContextListener listener);
 extern void MtContextOnChange(MtContextListener listener);
 
 /*
+ * Who can say that a context must not be used any longer, although its tenant is
+ * active and it has not expired, registers here. Asked when the context begins, and
+ * again after each change of MtRegistryGeneration().
+ */
+typedef bool (*MtContextValidator) (const MtContext *context, MtDenial *denial);
+extern void MtContextOnValidate(MtContextValidator validator);
+
+/*
  * Has this session a context of its own to offer - bound role, startup token,
  * session-scoped context - so that whoever uses it is the same tenant? Only in a
  * transaction that has no context.

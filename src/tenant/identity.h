@@ -43,6 +43,7 @@ typedef struct MtContext
 	MtState		state;
 	MtKind		kind;
 	MtSource	source;
+	bool		by_membership;	/* entered as a member, and ends with that */
 	pg_uuid_t	tenant;			/* these three only in MT_STATE_TENANT */
 	int64		number;
 	char		slug[MT_SLUG_MAX + 1];

@@ -58,10 +58,27 @@ static bool has_changed_registry = false;
 static void
 relation_changed(Oid relid)
 {
-	int			table = MtTableOfOid(relid);
-
-	if (!OidIsValid(relid) || table == MT_TABLE_TENANT || table == -2)
+	if (!OidIsValid(relid))
+	{
 		generation++;
+		return;
+	}
+	/* What a context that is there depends on; the other tables have caches of their own. */
+	switch (MtTableOfOid(relid))
+	{
+		case -2:
+		case MT_TABLE_TENANT:
+		case MT_TABLE_MEMBER:
+		case MT_TABLE_PRINCIPAL:
+		case MT_TABLE_MASTER_TENANT:
+		case MT_TABLE_OPERATOR:
+		case MT_TABLE_ACCESS_REQUEST:
+		case MT_TABLE_SUPERVISION:
+			generation++;
+			break;
+		default:
+			break;
+	}
 }
 
 static void

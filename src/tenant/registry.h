@@ -42,7 +42,8 @@ extern bool MtRegistryByText(const char *text, MtTenant *out);
 extern bool MtUuidFromText(const char *text, pg_uuid_t *out);
 
 /*
- * Changes whenever a tenant may have changed, here or in another session.
+ * Changes whenever a tenant may have changed, or who belongs to it or looks after
+ * it, here or in another session.
  * Compare it after MtRegistryAccept().
  */
 extern uint64 MtRegistryGeneration(void);

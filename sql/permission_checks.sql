@@ -1,0 +1,1 @@
+-- permission_checks
