@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include <openssl/crypto.h>
 
 #include "base/audit.h"
@@ -419,12 +421,26 @@ verify(const char *token, size_t length, MtContext *out)
 	return Min(out->expires, key_ends);
 }
 
-void
-MtCredentialVerify(const char *token, MtContext *out)
+/*
+ * The time to a few milliseconds, for a fifth of what the exact one costs where the
+ * system keeps it.
+ */
+static TimestampTz
+coarse_timestamp(void)
 {
-	size_t		length = strlen(token);
-	uint32		hash;
-	TimestampTz valid_until;
+#ifdef CLOCK_REALTIME_COARSE
+	const int64 epoch = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0)
+		return (now.tv_sec - epoch) * USECS_PER_SEC + now.tv_nsec / 1000;
+#endif
+	return GetCurrentTimestamp();
+}
+
+const MtContext *
+MtCredentialRecall(const char *token, size_t length)
+{
 	VerifiedToken *entry;
 
 	/*
@@ -435,14 +451,29 @@ MtCredentialVerify(const char *token, MtContext *out)
 	prepare_cache();
 
 	if (length == 0 || length > MT_JWS_MAX_LENGTH)
-		refuse_unverified(length == 0 ? "empty" : "too long");
-	hash = hash_token(token, length);
-	entry = find_token(token, length, hash);
-	if (entry != NULL && entry->valid_until > GetCurrentTimestamp())
+		return NULL;
+	entry = find_token(token, length, hash_token(token, length));
+	if (entry == NULL || entry->valid_until <= coarse_timestamp())
+		return NULL;
+	return &entry->context;
+}
+
+void
+MtCredentialVerify(const char *token, MtContext *out)
+{
+	size_t		length = strlen(token);
+	uint32		hash;
+	TimestampTz valid_until;
+	const MtContext *recalled = MtCredentialRecall(token, length);
+
+	if (recalled != NULL)
 	{
-		*out = entry->context;
+		*out = *recalled;
 		return;
 	}
+	if (length == 0 || length > MT_JWS_MAX_LENGTH)
+		refuse_unverified(length == 0 ? "empty" : "too long");
+	hash = hash_token(token, length);
 	valid_until = verify(token, length, out);
 	remember_token(token, length, hash, valid_until, out);
 }

@@ -63,7 +63,11 @@ relation_changed(Oid relid)
 		generation++;
 		return;
 	}
-	/* What a context that is there depends on; the other tables have caches of their own. */
+
+	/*
+	 * What a context that is there depends on; the other tables have caches
+	 * of their own.
+	 */
 	switch (MtTableOfOid(relid))
 	{
 		case -2:

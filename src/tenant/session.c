@@ -87,15 +87,22 @@ record_system_context(const char *reason)
 Datum
 mt_authenticate(PG_FUNCTION_ARGS)
 {
+	/* No credential is a wrong one: whoever passes it expects a context. */
+	text	   *credential = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	const MtContext *known = NULL;
 	MtContext	context;
 
 	require_active_extension();
 	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_AUTHENTICATE, "presenting a credential");
 	MtRedactActivity();
-	/* No credential is a wrong one: whoever passes it expects a context. */
-	MtCredentialVerify(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)),
-					   &context);
+	if (credential != NULL)
+		known = MtCredentialRecall(VARDATA_ANY(credential), VARSIZE_ANY_EXHDR(credential));
+	/* What establishes a context may look at credentials itself. */
+	if (known != NULL)
+		context = *known;
+	else
+		MtCredentialVerify(credential == NULL ? "" : text_to_cstring(credential), &context);
 	MtContextEstablish(&context);
 	if (context.state == MT_STATE_SYSTEM)
 		record_system_context("credential");
