@@ -90,6 +90,13 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._encrypted_row()
 TO PUBLIC;
 
+-- What the current principal may do, and with access:review what others may.
+GRANT EXECUTE ON FUNCTION
+	multitenant.has_permission(text, text), multitenant.has_permission_anywhere(text),
+	multitenant.require_permission(text, text), multitenant.has_permission_of(text, text, text),
+	multitenant.has_system_permission(text), multitenant.list_accessible(text)
+TO PUBLIC;
+
 -- Definer functions: each begins with multitenant._require().
 GRANT EXECUTE ON FUNCTION
 	multitenant.tenant_id(text), multitenant.tenant_id(bigint),

@@ -22,6 +22,7 @@
 #include "policy/newtable.h"
 #include "policy/protection.h"
 #include "policy/tenantindex.h"
+#include "rbac/rights.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/lifecycle.h"
@@ -53,6 +54,7 @@ _PG_init(void)
 	MtKeyringInit();
 	MtContextInit();
 	MtLifecycleInit();
+	MtRightsInit();
 	MtKeyUsageInit();
 	MtKeyCacheInit();
 	MtLabelInit();

@@ -219,13 +219,13 @@ typedef get_relation_info_hook_type MtRelationInfoHook;
 
 /* What records of a range table entry the rights that it needs. */
 #if PG_VERSION_NUM >= 160000
-typedef RTEPermissionInfo MtRights;
-#define MtRightsOf(item) ((item)->p_perminfo)
-#define MtCheckRights(pstate, rights) ExecCheckPermissions((pstate)->p_rtable, list_make1(rights), true)
+typedef RTEPermissionInfo MtCopyRights;
+#define MtCopyRightsOf(item) ((item)->p_perminfo)
+#define MtCopyCheckRights(pstate, rights) ExecCheckPermissions((pstate)->p_rtable, list_make1(rights), true)
 #else
-typedef RangeTblEntry MtRights;
-#define MtRightsOf(item) ((item)->p_rte)
-#define MtCheckRights(pstate, rights) ExecCheckRTPerms((pstate)->p_rtable, true)
+typedef RangeTblEntry MtCopyRights;
+#define MtCopyRightsOf(item) ((item)->p_rte)
+#define MtCopyCheckRights(pstate, rights) ExecCheckRTPerms((pstate)->p_rtable, true)
 #endif
 
 /* COPY can ignore rows with errors from 17 on, up to a limit from 18 on. */

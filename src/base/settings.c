@@ -32,6 +32,7 @@ int			mt_guc_key_timeout = 10000;
 char	   *mt_guc_key_versions = NULL;
 bool		mt_guc_lift_conditions = true;
 int			mt_guc_maximum_inline_rows = 1000000;
+int			mt_guc_permission_cache_size = 8192;
 char	   *mt_guc_pkcs11_key_label = NULL;
 char	   *mt_guc_pkcs11_module = NULL;
 char	   *mt_guc_pkcs11_pin_file = NULL;
@@ -290,6 +291,13 @@ MtSettingsInit(void)
 							"multitenant.plan() prints.",
 							&mt_guc_maximum_inline_rows, 1000000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("multitenant.permission_cache_size",
+							"How much memory a session uses for compiled rights.",
+							"Those that were used last stay; what the current "
+							"context needs stays whatever its size.",
+							&mt_guc_permission_cache_size, 8192, 64, MAX_KILOBYTES, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
 
 	DefineCustomStringVariable("multitenant.pkcs11_key_label",
 							   "Label of the AES key in the HSM that unwraps master keys.",

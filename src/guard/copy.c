@@ -93,7 +93,7 @@ check_rights(ParseState *pstate, Relation relation, List *columns)
 {
 	ParseNamespaceItem *item = addRangeTableEntryForRelation(pstate, relation, RowExclusiveLock,
 															 NULL, false, false);
-	MtRights   *rights = MtRightsOf(item);
+	MtCopyRights *rights = MtCopyRightsOf(item);
 	ListCell   *cell;
 
 	addNSItemToQuery(pstate, item, false, true, true);
@@ -101,7 +101,7 @@ check_rights(ParseState *pstate, Relation relation, List *columns)
 	foreach(cell, columns)
 		rights->insertedCols = bms_add_member(rights->insertedCols,
 											  lfirst_int(cell) - FirstLowInvalidHeapAttributeNumber);
-	MtCheckRights(pstate, rights);
+	MtCopyCheckRights(pstate, rights);
 }
 
 /* ---- reading ---- */

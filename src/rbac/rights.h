@@ -17,16 +17,25 @@ extern void MtRightsInit(void);
 /*
  * The rights of the principal of the current context in its tenant: of a member in
  * a context of kind tenant, of an operator in a supervised one. Never NULL: nobody,
- * and who is neither, has none. Valid until the next call. May throw what catalog
+ * and who is neither, has none. Valid as long as MtRightsStamp() is the same; memory
+ * goes only in the functions that yield rights, and in MtRightsStamp(). As of the
+ * beginning of the statement; what others have committed since counts once its
+ * invalidations have been taken in, as MtContextCheck() does. May throw what catalog
  * reads throw.
  */
 extern const MtRights *MtRightsOfContext(void);
 
 /*
  * The same of a principal that is named, as a member; the caller decides who may
- * ask.
+ * ask. Valid until the next call of one of these functions.
  */
 extern const MtRights *MtRightsOfMember(const pg_uuid_t *tenant, const char *principal);
+
+/*
+ * The same of the current principal, in whatever state its context is, as one of the
+ * provider's own staff: rights in no tenant.
+ */
+extern const MtRights *MtRightsOfSystem(void);
 
 /*
  * Changes whenever MtRightsOfContext() may have another answer than before, or a
@@ -36,7 +45,8 @@ extern uint64 MtRightsStamp(void);
 
 /*
  * The number of a permission "resource:action", -1 if there is none of that name.
- * Valid as long as MtRightsStamp() is the same.
+ * Answers as the last of the functions above has found the catalogue; valid as long
+ * as MtRightsStamp() is the same.
  */
 extern int	MtPermissionNumber(const char *name);
 
@@ -61,6 +71,10 @@ extern bool MtRightsHaveInInt8(const MtRights *rights, int permission, int64 sco
  * or if there is no such permission.
  */
 extern bool MtRightsCheck(const char *permission, bool is_anywhere, MtDenial *denial);
+
+/* The denial of a permission that these rights do not hold, in a scope or in the whole tenant. */
+extern bool MtRightsDeny(const MtRights *rights, const char *permission, int number, bool is_scope,
+						 MtDenial *denial);
 
 /* Does the current principal act under break-glass that is open? */
 extern bool MtRightsAreBreakGlass(const MtRights *rights);

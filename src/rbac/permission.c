@@ -1,0 +1,214 @@
+/*
+ * permission.c
+ *	  What SQL asks about permissions of the current principal, or of another one.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/settings.h"
+#include "fmgr.h"
+#include "rbac/catalogue.h"
+#include "rbac/rights.h"
+#include "tenant/context.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mt_has_permission);
+PG_FUNCTION_INFO_V1(mt_has_permission_anywhere);
+PG_FUNCTION_INFO_V1(mt_has_permission_of);
+PG_FUNCTION_INFO_V1(mt_has_system_permission);
+PG_FUNCTION_INFO_V1(mt_require_permission);
+
+/* What a call site has asked for last; most ask for the same again. */
+typedef struct Asked
+{
+	uint64		stamp;
+	int			number;
+	int			length;
+	char		name[MT_PERMISSION_BYTES];
+} Asked;
+
+MT_NORETURN static void raise_unknown(const char *name);
+
+/* Security: a name that is spelled wrong must not look like a permission that is not held. */
+static void
+raise_unknown(const char *name)
+{
+	const char *nearest = MtCatalogueNearest(name);
+
+	ereport(ERROR,
+			errcode(ERRCODE_UNDEFINED_OBJECT),
+			errmsg("permission \"%s\" does not exist", name),
+			nearest != NULL ? errhint("Did you mean \"%s\"?", nearest) :
+			errhint("Create it with multitenant.create_permission()."));
+}
+
+static const char *
+name_of(const text *permission)
+{
+	return text_to_cstring(permission);
+}
+
+/* The number of the permission; throws 42704. Rights have been looked up before. */
+static int
+find_number(const text *permission)
+{
+	int			number = MtCatalogueNumber(VARDATA_ANY(permission), VARSIZE_ANY_EXHDR(permission));
+
+	if (number < 0)
+		raise_unknown(name_of(permission));
+	return number;
+}
+
+/* The same of rights of the current context, remembered for the next call. */
+static int
+number_asked_for(FunctionCallInfo fcinfo, const text *permission)
+{
+	int			length = VARSIZE_ANY_EXHDR(permission);
+	Asked	   *asked = fcinfo->flinfo->fn_extra;
+	uint64		stamp = MtRightsStamp();
+
+	if (likely(asked != NULL && asked->stamp == stamp && asked->length == length &&
+			   memcmp(asked->name, VARDATA_ANY(permission), length) == 0))
+		return asked->number;
+	if (asked == NULL)
+		asked = fcinfo->flinfo->fn_extra = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Asked));
+	asked->stamp = 0;
+	asked->number = find_number(permission);
+	asked->length = length;
+	memcpy(asked->name, VARDATA_ANY(permission), length);
+	asked->stamp = stamp;
+	return asked->number;
+}
+
+/* Throws unless there is a tenant, whose context may be used now. */
+static void
+require_context(void)
+{
+	MtDenial	denial;
+
+	if (!MtContextCheck(&denial))
+		MtDenialRaise(&denial);
+}
+
+static text *
+permission_argument(FunctionCallInfo fcinfo, int argument)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the permission must not be null"),
+				errhint("Name it as resource:action."));
+	return PG_GETARG_TEXT_PP(argument);
+}
+
+/* Do the rights hold the permission in the scope of that argument, null being the whole tenant? */
+static bool
+is_held(FunctionCallInfo fcinfo, int argument, const MtRights *rights, int number)
+{
+	text	   *scope;
+
+	if (PG_ARGISNULL(argument))
+		return MtRightsHave(rights, number);
+	scope = PG_GETARG_TEXT_PP(argument);
+	return MtRightsHaveIn(rights, number, VARDATA_ANY(scope), VARSIZE_ANY_EXHDR(scope));
+}
+
+/* multitenant.has_permission(permission text, scope text) */
+Datum
+mt_has_permission(PG_FUNCTION_ARGS)
+{
+	int			number;
+
+	require_context();
+	number = number_asked_for(fcinfo, permission_argument(fcinfo, 0));
+	PG_RETURN_BOOL(is_held(fcinfo, 1, MtRightsOfContext(), number));
+}
+
+/* multitenant.has_permission_anywhere(permission text) */
+Datum
+mt_has_permission_anywhere(PG_FUNCTION_ARGS)
+{
+	int			number;
+
+	require_context();
+	number = number_asked_for(fcinfo, permission_argument(fcinfo, 0));
+	PG_RETURN_BOOL(MtRightsHaveSomewhere(MtRightsOfContext(), number));
+}
+
+/* multitenant.require_permission(permission text, scope text) */
+Datum
+mt_require_permission(PG_FUNCTION_ARGS)
+{
+	text	   *permission = permission_argument(fcinfo, 0);
+	const MtRights *rights;
+	MtDenial	denial;
+	int			number;
+
+	require_context();
+	number = number_asked_for(fcinfo, permission);
+	rights = MtRightsOfContext();
+	if (!is_held(fcinfo, 1, rights, number))
+	{
+		(void) MtRightsDeny(rights, name_of(permission), number, !PG_ARGISNULL(1), &denial);
+		MtDenialRaise(&denial);
+	}
+	PG_RETURN_VOID();
+}
+
+/* multitenant.has_permission_of(principal text, permission text, scope text) */
+Datum
+mt_has_permission_of(PG_FUNCTION_ARGS)
+{
+	text	   *permission = permission_argument(fcinfo, 1);
+	const MtRights *rights;
+	MtDenial	denial;
+
+	require_context();
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the principal must not be null"),
+				errhint("For the current principal, ask has_permission()."));
+
+	/* Security: what others may do is told to who reviews access alone. */
+	if (!MtRightsCheck("access:review", false, &denial))
+		MtDenialRaise(&denial);
+	rights = MtRightsOfMember(&MtContextGet()->tenant, text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_BOOL(is_held(fcinfo, 2, rights, find_number(permission)));
+}
+
+/* Throws unless there is a principal, or a system context that has none, and it has not expired. */
+static void
+require_principal_context(void)
+{
+	const MtContext *context = MtContextGet();
+	MtDenial	denial;
+
+	if (context->state == MT_STATE_TENANT)
+		require_context();
+	else if (context->state == MT_STATE_NONE)
+	{
+		MtContextDenyMissing(&denial);
+		MtDenialRaise(&denial);
+	}
+	else if (context->expires != DT_NOEND &&
+			 context->expires + mt_guc_clock_leeway * USECS_PER_SEC <= GetCurrentStatementStartTimestamp())
+		ereport(ERROR,
+				errcode(MT_ERRCODE_CREDENTIAL_EXPIRED),
+				errmsg("the credential of this context has expired"),
+				errhint("Get a new credential and start a new transaction with it."));
+}
+
+/* multitenant.has_system_permission(permission text) */
+Datum
+mt_has_system_permission(PG_FUNCTION_ARGS)
+{
+	text	   *permission = permission_argument(fcinfo, 0);
+	const MtRights *rights;
+
+	require_principal_context();
+	rights = MtRightsOfSystem();
+	PG_RETURN_BOOL(MtRightsHave(rights, find_number(permission)));
+}
