@@ -143,3 +143,30 @@ GRANT EXECUTE ON FUNCTION multitenant._key_cache() TO PUBLIC;
 
 GRANT SELECT ON multitenant.mek_status, multitenant.key_status, multitenant.key_cache, multitenant.reencrypt_progress,
 	multitenant.context, multitenant.audit_log, multitenant.tenants, multitenant.tables, multitenant.isolations TO PUBLIC;
+
+-- Asks for the right of the current principal, and for nothing else.
+GRANT EXECUTE ON FUNCTION multitenant._require_permission(text, text) TO PUBLIC;
+
+-- The catalogue and templates: each begins with multitenant._require().
+GRANT EXECUTE ON FUNCTION
+	multitenant.create_permission(text, text), multitenant.drop_permission(text),
+	multitenant.create_role_template(text, text, text[], text[]),
+	multitenant.alter_role_template(text, text, text, text[], text[]), multitenant.drop_role_template(text),
+	multitenant.exclude_role_templates(text, text), multitenant.drop_template_exclusion(text, text),
+	multitenant.appoint_administrator(uuid, text),
+	multitenant.assign_system_role(text, text, timestamptz), multitenant.unassign_system_role(text, text)
+TO PUBLIC;
+
+-- A permission in the current tenant is what these ask for: each begins with multitenant._change_rights().
+GRANT EXECUTE ON FUNCTION
+	multitenant.create_role(text, text, text[], text[]), multitenant.alter_role(text, text, text), multitenant.drop_role(text),
+	multitenant.grant_permission(text, text), multitenant.revoke_permission(text, text),
+	multitenant.inherit_role(text, text), multitenant.disinherit_role(text, text),
+	multitenant.exclude_roles(text, text), multitenant.drop_exclusion(text, text),
+	multitenant.create_scope(text, text, text, text), multitenant.move_scope(text, text), multitenant.drop_scope(text),
+	multitenant.assign_role(text, text, text, timestamptz, text),
+	multitenant.assign_role_to_group(text, text, text, timestamptz, text),
+	multitenant.unassign_role(text, text, text), multitenant.unassign_role_from_group(text, text, text)
+TO PUBLIC;
+GRANT SELECT ON multitenant.permissions, multitenant.roles, multitenant.role_permissions, multitenant.role_exclusions,
+	multitenant.scopes, multitenant.assignments TO PUBLIC;
