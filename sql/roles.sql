@@ -111,7 +111,7 @@ COMMENT ON TABLE multitenant.role_assignment IS
 -- Versions and history
 -- ---------------------------------------------------------------------------------------------------------------
 
--- Not dumped: versions mean something to running sessions only.
+-- Versions mean something to running sessions only.
 CREATE SEQUENCE multitenant.rights_version_seq;
 CREATE TABLE multitenant.rights_version (
 	tenant_id uuid NOT NULL CONSTRAINT rights_version_pkey PRIMARY KEY,
@@ -264,6 +264,8 @@ SELECT pg_catalog.pg_extension_config_dump('multitenant.role_exclusion', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.scope', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.role_assignment', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.rights_history', '');
+SELECT pg_catalog.pg_extension_config_dump('multitenant.rights_version', 'WHERE false');
+SELECT pg_catalog.pg_extension_config_dump('multitenant.rights_version_seq', '');
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- What comes with the extension
