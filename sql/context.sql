@@ -28,12 +28,33 @@ AS 'MODULE_PATHNAME', 'mt_use_tenant_number';
 COMMENT ON FUNCTION multitenant.use_tenant(bigint) IS
 'As use_tenant(text), by number.';
 
+CREATE FUNCTION multitenant.use_tenant(tenant text, principal text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_text';
+COMMENT ON FUNCTION multitenant.use_tenant(text, text) IS
+'As use_tenant(text), on behalf of a principal, which must be an active member of the tenant; the context ends with the membership. Not recorded, since applications begin each transaction with it. Errors: 42501 profile, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant or not an active member.';
+
+CREATE FUNCTION multitenant.use_tenant(tenant uuid, principal text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_uuid';
+COMMENT ON FUNCTION multitenant.use_tenant(uuid, text) IS
+'As use_tenant(text, text), by id.';
+
+CREATE FUNCTION multitenant.use_tenant(tenant bigint, principal text)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_use_tenant_number';
+COMMENT ON FUNCTION multitenant.use_tenant(bigint, text) IS
+'As use_tenant(text, text), by number.';
+
 CREATE FUNCTION multitenant.switch_tenant(tenant text)
 RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_switch_tenant_text';
 COMMENT ON FUNCTION multitenant.switch_tenant(text) IS
-'Takes the authenticated principal into one of its tenants: the id or slug. Errors: MT001 nobody has authenticated, MT005 another tenant is set, MT006 tenant not active, MT008 unknown tenant or not a member.';
+'Takes the authenticated principal into one of its tenants: the id or slug; recorded. It must be an active member; when it ceases to be, the next statement on protected tables is MT008. Errors: MT001 nobody has authenticated, MT005 another tenant is set, MT006 tenant not active, MT008 unknown tenant or not an active member.';
 
 CREATE FUNCTION multitenant.switch_tenant(tenant uuid)
 RETURNS uuid
@@ -115,6 +136,20 @@ AS 'MODULE_PATHNAME', 'mt_context';
 COMMENT ON FUNCTION multitenant._context() IS
 'Internal: the row of the view multitenant.context.';
 
+CREATE FUNCTION multitenant._require_own_tenant()
+RETURNS uuid
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_require_own_tenant';
+COMMENT ON FUNCTION multitenant._require_own_tenant() IS
+'Internal: the current tenant, for what its own principals do in it. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for one of another kind or without a principal.';
+
+CREATE FUNCTION multitenant._require_own_principal()
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_require_own_principal';
+COMMENT ON FUNCTION multitenant._require_own_principal() IS
+'Internal: the current principal, for what it does for itself in any tenant. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for a credential of one tenant.';
+
 CREATE VIEW multitenant.context WITH (security_invoker = true) AS
 	SELECT * FROM multitenant._context();
 COMMENT ON VIEW multitenant.context IS
@@ -129,8 +164,11 @@ COMMENT ON VIEW multitenant.audit_log IS
 'Security events of the current tenant; for profile auditor and superusers those of every tenant.';
 
 CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
-	SELECT id, number, slug, name, state, state_reason, state_changed_at, purge_after, created_at
+	SELECT id, number, slug, name, state,
+		-- Why is between those who run the service.
+		CASE WHEN multitenant._has('see_tenants') THEN state_reason END AS state_reason,
+		state_changed_at, purge_after, created_at
 	FROM multitenant.tenant
 	WHERE multitenant._has('see_tenants') OR id = multitenant.current_tenant_or_null();
 COMMENT ON VIEW multitenant.tenants IS
-'The current tenant; for profiles that manage tenants every tenant.';
+'The current tenant; for profiles that manage tenants every tenant, and the reason of its state.';

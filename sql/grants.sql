@@ -49,9 +49,11 @@ $$;
 GRANT EXECUTE ON FUNCTION
 	multitenant.authenticate(text),
 	multitenant.use_tenant(text), multitenant.use_tenant(uuid), multitenant.use_tenant(bigint),
+	multitenant._require_permission(text, text), multitenant.use_tenant(text, text), multitenant.use_tenant(uuid, text), multitenant.use_tenant(bigint, text),
 	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),
 	multitenant.reset_tenant(), multitenant.system_context(text),
 	multitenant.current_tenant_or_null(), multitenant.current_principal(),
+	multitenant._require_own_tenant(), multitenant._require_own_principal(),
 	multitenant._context(), multitenant._hardenings(), multitenant._allows(name, text),
 	multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
@@ -104,7 +106,9 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.alter_tenant(uuid, text),
 	multitenant.suspend_tenant(uuid, text, boolean), multitenant.resume_tenant(uuid),
 	multitenant.delete_tenant(uuid, text, interval), multitenant.undelete_tenant(uuid),
-	multitenant.add_member(uuid, text), multitenant.remove_member(uuid, text),
+	multitenant.add_member(uuid, text, text), multitenant.remove_member(uuid, text),
+	multitenant.create_principal(text, text, text), multitenant.alter_principal(text, text),
+	multitenant.disable_principal(text, text), multitenant.enable_principal(text),
 	multitenant.create_key(uuid, text, text),
 	multitenant.suspend_tenant_keys(uuid, text), multitenant.resume_tenant_keys(uuid),
 	multitenant.rotate_cek(uuid, text, text), multitenant.rotate_kek(uuid),
@@ -128,6 +132,18 @@ GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress, 
 GRANT EXECUTE ON FUNCTION
 	multitenant.put_secret(text, text, text, integer), multitenant.get_secret(text, integer), multitenant.drop_secret(text)
 TO PUBLIC;
+
+-- Inside a tenant, and by principals for themselves: each begins with the context.
+GRANT EXECUTE ON FUNCTION
+	multitenant.invite_member(text, timestamptz), multitenant.withdraw_invitation(text),
+	multitenant.add_member(text), multitenant.suspend_member(text, text), multitenant.resume_member(text),
+	multitenant.remove_member(text),
+	multitenant.accept_invitation(text), multitenant.decline_invitation(text), multitenant.leave_tenant(),
+	multitenant.create_group(text, text), multitenant.drop_group(text),
+	multitenant.add_to_group(text, text), multitenant.remove_from_group(text, text),
+	multitenant.add_group_to_group(text, text), multitenant.remove_group_from_group(text, text)
+TO PUBLIC;
+GRANT SELECT ON multitenant.memberships, multitenant.members, multitenant.groups, multitenant.group_members TO PUBLIC;
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
 GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status(), multitenant._key_status(),

@@ -249,45 +249,6 @@ $$;
 COMMENT ON FUNCTION multitenant.undelete_tenant(uuid) IS
 'Brings a deleted tenant back in the state it had before. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 not deleted.';
 
-CREATE FUNCTION multitenant.add_member(tenant uuid, principal text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
-	PERFORM multitenant._require('manage_tenants', 'adding a member');
-	PERFORM multitenant._require_tenant($1);
-	IF octet_length($2) NOT BETWEEN 1 AND 255 THEN
-		RAISE EXCEPTION 'a principal has 1 to 255 bytes'
-			USING ERRCODE = '22023', HINT = 'Use the value that tokens carry in "sub".';
-	END IF;
-	INSERT INTO multitenant.member (tenant_id, principal) VALUES ($1, $2) ON CONFLICT DO NOTHING;
-	PERFORM multitenant._audit('tenant.add_member', $1, $2, 'done', '{}');
-END
-$$;
-COMMENT ON FUNCTION multitenant.add_member(uuid, text) IS
-'Lets a principal switch to a tenant. principal: the "sub" of its tokens. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 22023 invalid principal.';
-
-CREATE FUNCTION multitenant.remove_member(tenant uuid, principal text)
-RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
-	PERFORM multitenant._require('manage_tenants', 'removing a member');
-	DELETE FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2;
-	IF NOT FOUND THEN
-		RAISE EXCEPTION 'the principal is not a member of this tenant'
-			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; check tenant and principal.';
-	END IF;
-	PERFORM multitenant._audit('tenant.remove_member', $1, $2, 'done', '{}');
-END
-$$;
-COMMENT ON FUNCTION multitenant.remove_member(uuid, text) IS
-'Takes a principal out of a tenant. For profile provisioner. Errors: 42501 profile, MT008 not a member.';
-
 -- The same by slug (or id as text), so that a literal works as an argument.
 
 CREATE FUNCTION multitenant.alter_tenant(tenant text, name text)
@@ -334,21 +295,3 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION multitenant.undelete_tenant(text) IS
 'As undelete_tenant(uuid), by slug.';
-
-CREATE FUNCTION multitenant.add_member(tenant text, principal text)
-RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT multitenant.add_member(multitenant.tenant_id($1), $2);
-END;
-COMMENT ON FUNCTION multitenant.add_member(text, text) IS
-'As add_member(uuid, ..), by slug.';
-
-CREATE FUNCTION multitenant.remove_member(tenant text, principal text)
-RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT multitenant.remove_member(multitenant.tenant_id($1), $2);
-END;
-COMMENT ON FUNCTION multitenant.remove_member(text, text) IS
-'As remove_member(uuid, ..), by slug.';

@@ -1,5 +1,5 @@
 -- Tenants and the members of tenants. C reads these tables by column position
--- (src/tenant/registry.c, src/tenant/session.c): new columns come last.
+-- (src/tenant/registry.c, src/tenant/membership.c): new columns come last.
 
 CREATE TABLE multitenant.tenant (
 	id uuid NOT NULL DEFAULT gen_random_uuid() CONSTRAINT tenant_pkey PRIMARY KEY,

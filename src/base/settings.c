@@ -38,6 +38,7 @@ char	   *mt_guc_pkcs11_module = NULL;
 char	   *mt_guc_pkcs11_pin_file = NULL;
 char	   *mt_guc_pkcs11_token_label = NULL;
 bool		mt_guc_require_locked_memory = false;
+bool		mt_guc_require_membership = false;
 int			mt_guc_session_hygiene = MT_HYGIENE_CLEAN;
 char	   *mt_guc_share_command = NULL;
 int			mt_guc_statistics_exposure = MT_EXPOSURE_ALLOW;
@@ -329,6 +330,15 @@ MtSettingsInit(void)
 							 "On, the server does not start where the memory "
 							 "cannot be locked.",
 							 &mt_guc_require_locked_memory, false, at_start(), 0,
+							 NULL, NULL, NULL);
+
+	/* Security: SUSET, so that what is kept out by it cannot turn it off. */
+	DefineCustomBoolVariable("multitenant.require_membership",
+							 "Whether a token that names tenant and principal "
+							 "counts only for active members.",
+							 "Off, the issuer's word is enough, but for who is "
+							 "suspended or disabled here.",
+							 &mt_guc_require_membership, false, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 
 	DefineCustomEnumVariable("multitenant.session_hygiene",

@@ -69,6 +69,7 @@ extern char *mt_guc_pkcs11_module;
 extern char *mt_guc_pkcs11_pin_file;
 extern char *mt_guc_pkcs11_token_label;
 extern bool mt_guc_require_locked_memory;
+extern bool mt_guc_require_membership;
 extern int	mt_guc_session_hygiene;
 extern char *mt_guc_share_command;
 extern int	mt_guc_statistics_exposure;

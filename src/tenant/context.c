@@ -27,6 +27,7 @@
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/credential.h"
+#include "tenant/membership.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -56,6 +57,7 @@ static MtContextListener tenant_listener = NULL;
 static MtContextListener change_listener = NULL;
 static MtContextValidator validators[2];
 static int	validator_count = 0;
+static MtContextVisitor visitor = NULL;
 static int	planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
@@ -89,6 +91,8 @@ static const pg_uuid_t *tenant_copy = NULL;
 /* The context last seen valid, and the registry generation it was seen at. */
 static MtContext validated;
 static uint64 validated_generation = 0;
+static TimestampTz validated_until = DT_NOEND;
+static bool validated_membership = false;	/* the setting, then */
 
 /* ---- the value of the GUC ---- */
 
@@ -402,6 +406,9 @@ static inline bool
 is_validated(uint64 generation)
 {
 	return validated_generation == generation &&
+		validated_membership == mt_guc_require_membership &&
+		(validated_until == DT_NOEND ||
+		 validated_until > GetCurrentStatementStartTimestamp()) &&
 		validated.number == current_context->number &&
 		validated.kind == current_context->kind &&
 		validated.by_membership == current_context->by_membership &&
@@ -414,6 +421,7 @@ static bool
 validate(MtDenial *denial)
 {
 	MtTenant	tenant;
+	TimestampTz until;
 	uint64		generation;
 
 	MtRegistryAccept();
@@ -427,11 +435,15 @@ validate(MtDenial *denial)
 		tenant.number == current_context->number &&
 		strcmp(tenant.slug, current_context->slug) == 0)
 	{
+		if (!MtMembershipAllows(current_context, &until, denial))
+			return false;
 		for (int i = 0; i < validator_count; i++)
 			if (!validators[i] (current_context, denial))
 				return false;
 		validated = *current_context;
 		validated_generation = generation;
+		validated_until = until;
+		validated_membership = mt_guc_require_membership;
 		return true;
 	}
 	return MtDeny(denial, MT_ERRCODE_TENANT_NOT_ACTIVE,
@@ -466,15 +478,10 @@ MtContextIsReplaceable(void)
 		lock.identity.source != MT_SOURCE_BINDING;
 }
 
-bool
-MtContextCheck(MtDenial *denial)
+/* Is the context that of this transaction, and has its credential not expired? */
+static bool
+is_still_held(MtDenial *denial)
 {
-	if (current_context->state != MT_STATE_TENANT)
-	{
-		MtContextDenyMissing(denial);
-		return false;
-	}
-
 	if (is_brought_back())
 		return MtDeny(denial, MT_ERRCODE_CONTEXT_CONFLICT,
 					  "this transaction has had another context",
@@ -491,8 +498,45 @@ MtContextCheck(MtDenial *denial)
 		return MtDeny(denial, MT_ERRCODE_CREDENTIAL_EXPIRED,
 					  "the credential of this context has expired", NULL,
 					  "Get a new credential and start a new transaction with it.");
+	return true;
+}
 
-	if (!validate(denial))
+bool
+MtContextCheck(MtDenial *denial)
+{
+	if (current_context->state != MT_STATE_TENANT)
+	{
+		MtContextDenyMissing(denial);
+		return false;
+	}
+
+	if (!is_still_held(denial) || !validate(denial))
+		return false;
+	if (lock_is_held())
+		lock.is_used = true;
+	return true;
+}
+
+/* Security: who is disabled can do nothing, also where no tenant is concerned. */
+static bool
+is_principal_enabled(const MtContext *context, MtDenial *denial)
+{
+	MtRegistryAccept();
+	return !MtPrincipalIsDisabled(context->principal) ||
+		MtDeny(denial, MT_ERRCODE_NOT_A_MEMBER,
+			   "the principal of this context has been disabled", NULL,
+			   "Ask the operator of this service.");
+}
+
+bool
+MtContextCheckPrincipal(MtDenial *denial)
+{
+	if (current_context->state == MT_STATE_TENANT && current_context->principal[0] != '\0')
+		return MtContextCheck(denial);
+	if (current_context->state != MT_STATE_PRINCIPAL)
+		return MtDeny(denial, MT_ERRCODE_NO_CONTEXT, "no principal in this transaction", NULL,
+					  "Call multitenant.authenticate() with a credential of the principal first.");
+	if (!is_still_held(denial) || !is_principal_enabled(current_context, denial))
 		return false;
 	if (lock_is_held())
 		lock.is_used = true;
@@ -572,7 +616,8 @@ adopt(const MtContext *context)
 	announce(context);
 	set_context(context, GUC_ACTION_LOCAL);
 	take_lock(context);
-	if (context->state == MT_STATE_TENANT && !validate(&denial))
+	if ((context->state == MT_STATE_TENANT && !validate(&denial)) ||
+		(context->state == MT_STATE_PRINCIPAL && !is_principal_enabled(context, &denial)))
 	{
 		lock = before;
 		MtDenialRaise(&denial);
@@ -589,11 +634,19 @@ MtContextEstablish(const MtContext *context)
 		raise_conflict("A context lasts until the end of its transaction, "
 					   "also after a rollback to a savepoint.");
 
-	/* The same again is a no-op, except that a later expiry counts. */
+	/*
+	 * The same again is a no-op, except that a later expiry counts, and that
+	 * it is a member's context from now on.
+	 */
 	if (lock_is_held() && is_same_identity(current_context, context))
 	{
-		if (context->expires > current_context->expires)
-			set_context(context, GUC_ACTION_LOCAL);
+		MtContext	renewed = *current_context;
+
+		renewed.expires = Max(context->expires, current_context->expires);
+		renewed.by_membership |= context->by_membership;
+		if (renewed.expires != current_context->expires ||
+			renewed.by_membership != current_context->by_membership)
+			set_context(&renewed, GUC_ACTION_LOCAL);
 	}
 	else
 		adopt(context);
@@ -619,22 +672,45 @@ MtContextForsakeSession(void)
 }
 
 void
-MtContextEnterTenant(const MtTenant *tenant)
+MtContextOnVisit(MtContextVisitor listener)
+{
+	Assert(visitor == NULL);
+	visitor = listener;
+}
+
+/* Security: one error for "does not exist", "is not yours" and "not any longer". */
+void
+MtContextRaiseNoSuchTenant(void)
+{
+	ereport(ERROR,
+			errcode(MT_ERRCODE_NOT_A_MEMBER),
+			errmsg("no such tenant, or not a member of it"),
+			errhint("Name a tenant by its id, number or slug."));
+}
+
+bool
+MtContextEnterTenant(const MtTenant *tenant, bool is_member)
 {
 	MtContext	context = *current_context;
 
 	refuse_where_impossible();
-	if (current_context->state == MT_STATE_TENANT)
-	{
-		if (memcmp(&current_context->tenant, &tenant->id, UUID_LEN) == 0)
-			return;
-		raise_conflict("A context lasts until the end of its transaction.");
-	}
-	Assert(current_context->state == MT_STATE_PRINCIPAL);
 	context.state = MT_STATE_TENANT;
 	context.tenant = tenant->id;
 	context.number = tenant->number;
 	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	if (is_member)
+		context.by_membership = true;
+	else if (visitor == NULL || !visitor(&context))
+		MtContextRaiseNoSuchTenant();
+
+	if (current_context->state == MT_STATE_TENANT)
+	{
+		if (memcmp(&current_context->tenant, &tenant->id, UUID_LEN) == 0 &&
+			current_context->kind == context.kind)
+			return false;
+		raise_conflict("A context lasts until the end of its transaction.");
+	}
+	Assert(current_context->state == MT_STATE_PRINCIPAL);
 
 	refuse_against_binding(&context);
 	/* The lock says principal, or a tenant entered before a ROLLBACK TO. */
@@ -643,6 +719,7 @@ MtContextEnterTenant(const MtTenant *tenant)
 		raise_conflict("A context lasts until the end of its transaction, "
 					   "also after a rollback to a savepoint.");
 	adopt(&context);
+	return true;
 }
 
 void

@@ -57,8 +57,23 @@ extern bool MtContextIsOffered(void);
  */
 extern void MtContextEstablish(const MtContext *context);
 
-/* The principal of the current context enters a tenant (switch_tenant). */
-extern void MtContextEnterTenant(const MtTenant *tenant);
+/*
+ * The principal of the current context enters a tenant (switch_tenant): as a member,
+ * or - whom a visitor lets in - as that one has made the context. True if the
+ * transaction was not there already.
+ */
+extern bool MtContextEnterTenant(const MtTenant *tenant, bool is_member);
+
+/*
+ * Who can let somebody into a tenant who is no member registers here. *context is
+ * the one that would begin: the visitor sets its kind, and may shorten expires. False if it does not know the principal there. What it throws
+ * must not tell more than that there is no such tenant.
+ */
+typedef bool (*MtContextVisitor) (MtContext *context);
+extern void MtContextOnVisit(MtContextVisitor visitor);
+
+/* Raises MT008 for a tenant that is unknown or not the caller's. */
+MT_NORETURN extern void MtContextRaiseNoSuchTenant(void);
 
 /* Somebody tries to replace the session-scoped context: it ends either way. */
 extern void MtContextForsakeSession(void);
@@ -106,6 +121,12 @@ extern void MtContextMaterialise(void);
  * is used and can no longer be replaced.
  */
 extern bool MtContextCheck(MtDenial *denial);
+
+/*
+ * The same for what a principal does for itself, with a tenant or without: false if
+ * there is none, its credential has expired, or it has been disabled.
+ */
+extern bool MtContextCheckPrincipal(MtDenial *denial);
 
 /*
  * Will the session itself bring another context than this one, maybe for the next

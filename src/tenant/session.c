@@ -12,16 +12,15 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/redact.h"
-#include "base/tablescan.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/credential.h"
+#include "tenant/membership.h"
 #include "tenant/registry.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -32,6 +31,8 @@ PG_FUNCTION_INFO_V1(mt_use_tenant_number);
 PG_FUNCTION_INFO_V1(mt_switch_tenant_text);
 PG_FUNCTION_INFO_V1(mt_switch_tenant_uuid);
 PG_FUNCTION_INFO_V1(mt_switch_tenant_number);
+PG_FUNCTION_INFO_V1(mt_require_own_tenant);
+PG_FUNCTION_INFO_V1(mt_require_own_principal);
 PG_FUNCTION_INFO_V1(mt_reset_tenant);
 PG_FUNCTION_INFO_V1(mt_system_context);
 PG_FUNCTION_INFO_V1(mt_current_tenant);
@@ -41,13 +42,6 @@ PG_FUNCTION_INFO_V1(mt_current_tenant_int4);
 PG_FUNCTION_INFO_V1(mt_current_tenant_slug);
 PG_FUNCTION_INFO_V1(mt_current_principal);
 PG_FUNCTION_INFO_V1(mt_context);
-
-/* Columns of multitenant.member. */
-enum
-{
-	MEMBER_TENANT_ID = 1,
-	MEMBER_PRINCIPAL
-};
 
 /* ---- setting ---- */
 
@@ -110,18 +104,25 @@ mt_authenticate(PG_FUNCTION_ARGS)
 }
 
 /*
- * Security: only a caller with the right to know learns that a tenant does not
- * exist; use_tenant() requires that right before it comes here.
+ * What two arguments say: a principal besides the tenant, which must be an active
+ * member. No principal - null, or nothing - is not a context without one.
  */
-static void
-raise_unknown_tenant(void)
+static bool
+take_principal(FunctionCallInfo fcinfo, MtContext *context)
 {
-	ereport(ERROR,
-			errcode(MT_ERRCODE_NOT_A_MEMBER),
-			errmsg("no such tenant, or not a member of it"),
-			errhint("Name a tenant by its id, number or slug."));
+	char	   *principal = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	context->by_membership = true;
+	return principal[0] != '\0' &&
+		strlcpy(context->principal, principal, sizeof(context->principal)) <
+		sizeof(context->principal) &&
+		MtMembershipIsActive(&context->tenant, principal);
 }
 
+/*
+ * Security: only a caller with the right to know learns that a tenant does not
+ * exist; prepare_use_tenant() requires that right before it comes here.
+ */
 static Datum
 use_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
 {
@@ -129,10 +130,12 @@ use_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
 	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
 
 	if (!is_found)
-		raise_unknown_tenant();
+		MtContextRaiseNoSuchTenant();
 	context.tenant = tenant->id;
 	context.number = tenant->number;
 	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	if (PG_NARGS() > 1 && !take_principal(fcinfo, &context))
+		MtContextRaiseNoSuchTenant();
 	MtContextEstablish(&context);
 	return return_context_tenant(fcinfo);
 }
@@ -146,7 +149,7 @@ prepare_use_tenant(void)
 	MtRegistryAccept();
 }
 
-/* multitenant.use_tenant(tenant text) */
+/* multitenant.use_tenant(tenant text [, principal text]) */
 Datum
 mt_use_tenant_text(PG_FUNCTION_ARGS)
 {
@@ -158,7 +161,7 @@ mt_use_tenant_text(PG_FUNCTION_ARGS)
 					  &tenant);
 }
 
-/* multitenant.use_tenant(tenant uuid) */
+/* multitenant.use_tenant(tenant uuid [, principal text]) */
 Datum
 mt_use_tenant_uuid(PG_FUNCTION_ARGS)
 {
@@ -169,7 +172,7 @@ mt_use_tenant_uuid(PG_FUNCTION_ARGS)
 					  MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
 }
 
-/* multitenant.use_tenant(tenant bigint) */
+/* multitenant.use_tenant(tenant bigint [, principal text]) */
 Datum
 mt_use_tenant_number(PG_FUNCTION_ARGS)
 {
@@ -178,24 +181,6 @@ mt_use_tenant_number(PG_FUNCTION_ARGS)
 	prepare_use_tenant();
 	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
 					  MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
-}
-
-static void
-count_member(HeapTuple tuple, TupleDesc desc, void *result)
-{
-}
-
-static bool
-is_member(const pg_uuid_t *tenant, const char *principal)
-{
-	int			columns[] = {MEMBER_TENANT_ID, MEMBER_PRINCIPAL};
-	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[2];
-
-	keys[0] = UUIDPGetDatum(tenant);
-	keys[1] = CStringGetTextDatum(principal);
-	return MtTableScan(MT_TABLE_MEMBER, "member_pkey", 2, columns, equality,
-					   keys, count_member, NULL) > 0;
 }
 
 static void
@@ -217,13 +202,22 @@ prepare_switch_tenant(void)
 				errhint("Start a new transaction with a credential that names its principal in \"sub\"."));
 }
 
+static void
+record_switch(const MtTenant *tenant)
+{
+	MtAuditEvent event = {.event = "context.switch",.outcome = "allowed"};
+
+	event.object = tenant->slug;
+	MtAuditEmit(&event);
+}
+
 static Datum
 switch_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
 {
-	/* One error for "does not exist" and "is not yours". */
-	if (!is_found || !is_member(&tenant->id, MtContextGet()->principal))
-		raise_unknown_tenant();
-	MtContextEnterTenant(tenant);
+	if (!is_found)
+		MtContextRaiseNoSuchTenant();
+	if (MtContextEnterTenant(tenant, MtMembershipIsActive(&tenant->id, MtContextGet()->principal)))
+		record_switch(tenant);
 	return return_context_tenant(fcinfo);
 }
 
@@ -259,6 +253,58 @@ mt_switch_tenant_number(PG_FUNCTION_ARGS)
 	prepare_switch_tenant();
 	return switch_tenant(fcinfo, !PG_ARGISNULL(0) &&
 						 MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+}
+
+/*
+ * multitenant._require_own_tenant(): the tenant, for what its own people do in it.
+ *
+ * Security: functions that act with the extension's rights rely on it. A context
+ * that has ended in the meantime - expired, membership over, tenant suspended - is
+ * none, nor is one of those who look into the tenant from outside.
+ */
+Datum
+mt_require_own_tenant(PG_FUNCTION_ARGS)
+{
+	MtDenial	denial;
+
+	require_active_extension();
+	if (!MtContextCheck(&denial))
+		MtDenialRaise(&denial);
+	if (MtContextGet()->kind != MT_KIND_TENANT)
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("this is for members of the tenant alone"),
+				errhint("Supervised contexts have no access to the people of a tenant."));
+	if (MtContextGet()->principal[0] == '\0')
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("this context has no principal, which could have a permission"),
+				errhint("Use a credential that names its principal in \"sub\"."));
+	return return_context_tenant(fcinfo);
+}
+
+/*
+ * multitenant._require_own_principal(): who asks, for what a principal does for
+ * itself in whichever tenant.
+ *
+ * Security: a token that names a tenant may come from an issuer who is trusted with
+ * that tenant alone; it must not speak for the principal in others.
+ */
+Datum
+mt_require_own_principal(PG_FUNCTION_ARGS)
+{
+	MtDenial	denial;
+	const MtContext *context = MtContextGet();
+
+	require_active_extension();
+	if (!MtContextCheckPrincipal(&denial))
+		MtDenialRaise(&denial);
+	if (context->state != MT_STATE_PRINCIPAL && !context->by_membership)
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("this credential speaks for the principal in one tenant only"),
+				errhint("Use a credential that names the principal in \"sub\" and no tenant."));
+	PG_RETURN_TEXT_P(cstring_to_text(context->principal));
 }
 
 /* multitenant.reset_tenant() */
