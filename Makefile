@@ -27,10 +27,10 @@ SQL_FILES = \
 	roles.sql \
 	msp.sql \
 	break_glass.sql \
-	membership.sql \
-	groups.sql \
 	role_management.sql \
 	assignments.sql \
+	membership.sql \
+	groups.sql \
 	permission_checks.sql \
 	access_review.sql \
 	operators.sql \

@@ -49,7 +49,7 @@ $$;
 GRANT EXECUTE ON FUNCTION
 	multitenant.authenticate(text),
 	multitenant.use_tenant(text), multitenant.use_tenant(uuid), multitenant.use_tenant(bigint),
-	multitenant._require_permission(text, text), multitenant.use_tenant(text, text), multitenant.use_tenant(uuid, text), multitenant.use_tenant(bigint, text),
+	multitenant.use_tenant(text, text), multitenant.use_tenant(uuid, text), multitenant.use_tenant(bigint, text),
 	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),
 	multitenant.reset_tenant(), multitenant.system_context(text),
 	multitenant.current_tenant_or_null(), multitenant.current_principal(),

@@ -21,29 +21,13 @@ $$;
 COMMENT ON FUNCTION multitenant._require_group(uuid, text) IS
 'Internal: raises 42704 unless the tenant has that group.';
 
--- The group and those above it, whose roles its members have.
-CREATE FUNCTION multitenant._groups_above(tenant uuid, name text)
-RETURNS SETOF text
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
-BEGIN ATOMIC
-	WITH RECURSIVE above(name) AS (
-		SELECT $2 COLLATE "C"
-		UNION
-		SELECT m.group_name FROM multitenant.group_member m JOIN above a ON a.name = m.member
-		WHERE m.tenant_id = $1 AND m.is_group
-	)
-	SELECT a.name FROM above a;
-END;
-COMMENT ON FUNCTION multitenant._groups_above(uuid, text) IS
-'Internal: a group and the groups that contain it.';
-
 CREATE FUNCTION multitenant.create_group(name text, description text DEFAULT NULL)
 RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	IF coalesce(octet_length($1), 0) NOT BETWEEN 1 AND 128 OR $1 ~ '[[:cntrl:]]' THEN
 		RAISE EXCEPTION 'invalid name of a group'
@@ -67,8 +51,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
-	had_manager boolean := multitenant._has_manager(own_tenant);
+	own_tenant uuid := multitenant._change_rights('member:manage');
+	managed integer := multitenant._managed(own_tenant);
 BEGIN
 	PERFORM multitenant._require_group(own_tenant, $1);
 	-- A group of the same name that is made later must not come into its rights.
@@ -80,12 +64,12 @@ BEGIN
 	DELETE FROM multitenant.group_member m
 		WHERE m.tenant_id = own_tenant AND (m.group_name = $1 OR m.is_group AND m.member = $1);
 	DELETE FROM multitenant.member_group g WHERE g.tenant_id = own_tenant AND g.name = $1;
-	PERFORM multitenant._require_manager(own_tenant, had_manager);
+	PERFORM multitenant._keep_managed(own_tenant, managed);
 	PERFORM multitenant._audit('tenant.drop_group', own_tenant, $1, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.drop_group(text) IS
-'Removes a group of the current tenant; its members stay members. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group; 55000 the group has been assigned roles, or nobody would be left who manages members.';
+'Removes a group of the current tenant; its members stay members. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group; 55000 the group has been assigned roles, or nobody would be left who manages the tenant.';
 
 -- Security: is_group is an argument, and nothing is asked but whether the group can be given away.
 CREATE FUNCTION multitenant._put_into_group(tenant uuid, group_name text, member text, is_group boolean)
@@ -101,6 +85,10 @@ BEGIN
 		RAISE EXCEPTION 'it is in the group already'
 			USING ERRCODE = '42710', HINT = 'See the view multitenant.group_members.';
 	END IF;
+	PERFORM multitenant._require_separate_duties($1,
+		CASE WHEN $4 THEN ARRAY(SELECT multitenant._members_below($1, $3)) ELSE ARRAY[$3] END,
+		ARRAY(SELECT a.role_id FROM multitenant.role_assignment a
+			  WHERE a.tenant_id = $1 AND a.is_group AND a.assignee IN (SELECT multitenant._groups_above($1, $2))));
 	PERFORM multitenant._audit('tenant.add_to_group', $1, $2, 'done',
 		jsonb_build_object(CASE WHEN $4 THEN 'group' ELSE 'member' END, $3));
 END
@@ -114,7 +102,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	had_manager boolean := multitenant._has_manager($1);
+	managed integer := multitenant._managed($1);
 BEGIN
 	PERFORM multitenant._require_group($1, $2);
 	DELETE FROM multitenant.group_member m
@@ -123,7 +111,7 @@ BEGIN
 		RAISE EXCEPTION 'it is not in the group'
 			USING ERRCODE = '42704', HINT = 'See the view multitenant.group_members.';
 	END IF;
-	PERFORM multitenant._require_manager($1, had_manager);
+	PERFORM multitenant._keep_managed($1, managed);
 	PERFORM multitenant._audit('tenant.remove_from_group', $1, $2, 'done',
 		jsonb_build_object(CASE WHEN $4 THEN 'group' ELSE 'member' END, $3));
 END
@@ -137,7 +125,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and member');
 	PERFORM multitenant._require_group(own_tenant, $1);
@@ -149,7 +137,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.add_to_group(text, text) IS
-'Puts a member into a group of the current tenant, whose roles it has then. Needs member:manage, and that the caller could assign the roles of the group and of those above it. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group or member; 42710 is in the group already.';
+'Puts a member into a group of the current tenant, whose roles it has then. Needs member:manage, and that the caller could assign the roles of the group and of those above it. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group or member; 42710 is in the group already; 55000 somebody would have roles that exclude each other.';
 
 CREATE FUNCTION multitenant.remove_from_group("group" text, member text)
 RETURNS void
@@ -157,14 +145,14 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and member');
 	PERFORM multitenant._take_from_group(own_tenant, $1, $2, false);
 END
 $$;
 COMMENT ON FUNCTION multitenant.remove_from_group(text, text) IS
-'Takes a member out of a group of the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group, or not in it; 55000 nobody would be left who manages members.';
+'Takes a member out of a group of the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group, or not in it; 55000 nobody would be left who manages the tenant.';
 
 CREATE FUNCTION multitenant.add_group_to_group("group" text, subgroup text)
 RETURNS void
@@ -172,7 +160,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and subgroup');
 	PERFORM multitenant._require_group(own_tenant, $1);
@@ -185,7 +173,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.add_group_to_group(text, text) IS
-'Puts a group into another of the current tenant: its members have the other one''s roles, too. Needs member:manage, and that the caller could assign the roles of the containing group and of those above it. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group; 42710 is in the group already; 22023 a cycle.';
+'Puts a group into another of the current tenant: its members have the other one''s roles, too. Needs member:manage, and that the caller could assign the roles of the containing group and of those above it. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group; 42710 is in the group already; 22023 a cycle; 55000 somebody would have roles that exclude each other.';
 
 CREATE FUNCTION multitenant.remove_group_from_group("group" text, subgroup text)
 RETURNS void
@@ -193,53 +181,25 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and subgroup');
 	PERFORM multitenant._take_from_group(own_tenant, $1, $2, true);
 END
 $$;
 COMMENT ON FUNCTION multitenant.remove_group_from_group(text, text) IS
-'Takes a group out of another of the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group, or not in it; 55000 nobody would be left who manages members.';
+'Takes a group out of another of the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such group, or not in it; 55000 nobody would be left who manages the tenant.';
 
 CREATE VIEW multitenant.groups WITH (security_barrier = true) AS
 	SELECT g.name, g.description
 	FROM multitenant.member_group g
-	WHERE g.tenant_id = (SELECT multitenant._tenant_to_read('member:read'));
+	WHERE g.tenant_id = (SELECT multitenant._require_permission('member:read'));
 COMMENT ON VIEW multitenant.groups IS
 'The groups of the current tenant, for its own principals that have member:read.';
 
 CREATE VIEW multitenant.group_members WITH (security_barrier = true) AS
 	SELECT m.group_name, m.member, m.is_group
 	FROM multitenant.group_member m
-	WHERE m.tenant_id = (SELECT multitenant._tenant_to_read('member:read'));
+	WHERE m.tenant_id = (SELECT multitenant._require_permission('member:read'));
 COMMENT ON VIEW multitenant.group_members IS
 'What the groups of the current tenant contain: members, or (is_group) other groups; for its own principals that have member:read.';
-
--- Stands in until role_management.sql and assignments.sql have them.
-CREATE FUNCTION multitenant._require_permission(permission text, scope text)
-RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF NOT EXISTS (SELECT FROM multitenant._holders(multitenant._require_own_tenant(), ARRAY[$1], false) AS h(name)
-				   WHERE h.name = multitenant.current_principal()) THEN
-		RAISE EXCEPTION 'permission denied: % is required', $1
-			USING ERRCODE = '42501', HINT = 'Ask an administrator of the tenant.';
-	END IF;
-END
-$$;
-CREATE FUNCTION multitenant._require_grantable_of_group(name text)
-RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	IF EXISTS (SELECT FROM multitenant._groups_above(multitenant._require_own_tenant(), $1) AS g(name)
-			   JOIN multitenant.role_assignment a ON a.is_group AND a.assignee = g.name
-			   AND a.tenant_id = multitenant._require_own_tenant()) THEN
-		PERFORM multitenant._require_permission('role:assign', NULL);
-	END IF;
-END
-$$;

@@ -43,50 +43,37 @@ END;
 COMMENT ON FUNCTION multitenant._holders(uuid, text[], boolean) IS
 'Internal: the members that hold one of the permissions.';
 
-CREATE FUNCTION multitenant._has_manager(tenant uuid)
-RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT EXISTS (SELECT FROM multitenant._holders($1, '{member:manage}', false));
-END;
-COMMENT ON FUNCTION multitenant._has_manager(uuid) IS
-'Internal: can anybody manage the members of the tenant?';
-
--- Security: a tenant that nobody manages would need help from outside, which could then choose its administrator.
-CREATE FUNCTION multitenant._require_manager(tenant uuid, had_manager boolean)
-RETURNS void
+-- 2: it has an administrator; 1: somebody who manages its members.
+CREATE FUNCTION multitenant._managed(tenant uuid)
+RETURNS integer
 LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	IF had_manager AND NOT multitenant._has_manager($1) THEN
-		RAISE EXCEPTION 'nobody would be left to manage the members of this tenant'
-			USING ERRCODE = '55000', HINT = 'Give another member the permission member:manage first.';
+	RETURN CASE WHEN multitenant._has_administrator($1) THEN 2
+		WHEN EXISTS (SELECT FROM multitenant._holders($1, '{member:manage}', false)) THEN 1
+		ELSE 0 END;
+END
+$$;
+COMMENT ON FUNCTION multitenant._managed(uuid) IS
+'Internal: how well a tenant can manage itself.';
+
+-- Security: a tenant that nobody manages would need help from outside, which could then choose its administrator.
+CREATE FUNCTION multitenant._keep_managed(tenant uuid, before integer)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF multitenant._managed($1) < before AND NOT multitenant._is_unlimited() THEN
+		RAISE EXCEPTION 'nobody would be left to manage this tenant'
+			USING ERRCODE = '55000',
+			HINT = 'Give another member the permissions member:manage and role:assign first, in the whole tenant and without an end.';
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION multitenant._require_manager(uuid, boolean) IS
-'Internal: raises 55000 if there was somebody who manages members, and is nobody now.';
-
--- Who may change members and groups: asked again once it is this session's turn, because the right may have been taken
--- away while it waited.
-CREATE FUNCTION multitenant._begin_managing()
-RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	own_tenant uuid := multitenant._require_own_tenant();
-BEGIN
-	PERFORM multitenant._require_permission('member:manage', NULL);
-	PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
-	PERFORM multitenant._require_own_tenant();
-	PERFORM multitenant._require_permission('member:manage', NULL);
-	RETURN own_tenant;
-END
-$$;
-COMMENT ON FUNCTION multitenant._begin_managing() IS
-'Internal: the current tenant, for who may manage its members, whose turn it is.';
+COMMENT ON FUNCTION multitenant._keep_managed(uuid, integer) IS
+'Internal: raises 55000 if a change has taken away the last administrator, or the last who manages members; superusers may do that.';
 
 CREATE FUNCTION multitenant._register_principal(principal text)
 RETURNS void
@@ -196,7 +183,8 @@ DECLARE
 	template uuid;
 BEGIN
 	SELECT r.id INTO template FROM multitenant.role r
-		WHERE r.tenant_id = '00000000-0000-0000-0000-000000000000' AND r.name = $3;
+		WHERE r.tenant_id = '00000000-0000-0000-0000-000000000000' AND r.name = $3
+		FOR KEY SHARE;
 	IF template IS NULL THEN
 		RAISE EXCEPTION 'there is no template of a role called "%"', $3
 			USING ERRCODE = '42704', HINT = 'The extension brings "administrator".';
@@ -209,6 +197,7 @@ BEGIN
 	-- Who assigned it stays null: the tenant reads that column.
 	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ($1, false, $2, template)
 		ON CONFLICT ON CONSTRAINT role_assignment_key DO UPDATE SET expires_at = NULL;
+	PERFORM multitenant._require_separate_duties($1, ARRAY[$2], ARRAY[template]);
 END
 $$;
 COMMENT ON FUNCTION multitenant._assign_first_role(uuid, text, text) IS
@@ -240,7 +229,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	had_manager boolean;
+	had_administrator boolean;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'removing a member');
@@ -249,9 +238,9 @@ BEGIN
 			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; check tenant and principal.';
 	END IF;
 	PERFORM multitenant._renew_rights(ARRAY[$1]);
-	had_manager := EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true));
+	had_administrator := EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true));
 	PERFORM multitenant._part($1, $2);
-	IF had_manager AND NOT multitenant._has('superuser')
+	IF had_administrator AND NOT multitenant._has('superuser')
 	   AND NOT EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true)) THEN
 		RAISE EXCEPTION 'the last administrator of a tenant cannot be removed from outside'
 			USING ERRCODE = '55000', HINT = 'The tenant gives the permission member:manage to another member first; superusers may remove it.';
@@ -324,7 +313,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'principal and expires_at');
 	PERFORM multitenant._check_principal($1);
@@ -353,7 +342,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
 	DELETE FROM multitenant.member m WHERE m.tenant_id = own_tenant AND m.principal = $1 AND m.state = 'invited';
@@ -374,7 +363,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
 	PERFORM multitenant._check_principal($1);
@@ -431,17 +420,17 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
-	had_manager boolean := multitenant._has_manager(own_tenant);
+	own_tenant uuid := multitenant._change_rights('member:manage');
+	managed integer := multitenant._managed(own_tenant);
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), '')), 'principal and reason');
 	PERFORM multitenant._change_member(own_tenant, $1, 'suspended');
-	PERFORM multitenant._require_manager(own_tenant, had_manager);
+	PERFORM multitenant._keep_managed(own_tenant, managed);
 	PERFORM multitenant._audit('tenant.suspend_member', own_tenant, $1, 'done', jsonb_build_object('reason', $2));
 END
 $$;
 COMMENT ON FUNCTION multitenant.suspend_member(text, text) IS
-'Keeps a member out of the current tenant for a while, whatever its tokens say; groups and assignments stay for resume_member(). From the commit on its next statement is refused with MT008. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 suspended already, or nobody would be left who manages members.';
+'Keeps a member out of the current tenant for a while, whatever its tokens say; groups and assignments stay for resume_member(). From the commit on its next statement is refused with MT008. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 suspended already, or nobody would be left who manages the tenant.';
 
 CREATE FUNCTION multitenant.resume_member(principal text)
 RETURNS void
@@ -449,7 +438,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
+	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
 	PERFORM multitenant._change_member(own_tenant, $1, 'active');
@@ -465,8 +454,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._begin_managing();
-	had_manager boolean := multitenant._has_manager(own_tenant);
+	own_tenant uuid := multitenant._change_rights('member:manage');
+	managed integer := multitenant._managed(own_tenant);
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
 	IF NOT EXISTS (SELECT FROM multitenant.member m
@@ -474,12 +463,12 @@ BEGIN
 		PERFORM multitenant._raise_unknown_member();
 	END IF;
 	PERFORM multitenant._part(own_tenant, $1);
-	PERFORM multitenant._require_manager(own_tenant, had_manager);
+	PERFORM multitenant._keep_managed(own_tenant, managed);
 	PERFORM multitenant._audit('tenant.remove_member', own_tenant, $1, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.remove_member(text) IS
-'Takes a member out of the current tenant, with its groups and assignments. From the commit on contexts that it entered with switch_tenant() are refused with MT008, and rights it has none. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 nobody would be left who manages members.';
+'Takes a member out of the current tenant, with its groups and assignments. From the commit on contexts that it entered with switch_tenant() are refused with MT008, and rights it has none. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 nobody would be left who manages the tenant.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- By the principal itself
@@ -551,7 +540,7 @@ AS $$
 DECLARE
 	own_tenant uuid := multitenant._require_own_tenant();
 	own_principal text := multitenant.current_principal();
-	had_manager boolean;
+	managed integer;
 BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.member m
 				   WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited') THEN
@@ -559,33 +548,18 @@ BEGIN
 			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; its credential alone brought it here.';
 	END IF;
 	PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
-	had_manager := multitenant._has_manager(own_tenant);
+	managed := multitenant._managed(own_tenant);
 	PERFORM multitenant._part(own_tenant, own_principal);
-	PERFORM multitenant._require_manager(own_tenant, had_manager);
+	PERFORM multitenant._keep_managed(own_tenant, managed);
 	PERFORM multitenant._audit('tenant.leave_tenant', own_tenant, own_principal, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.leave_tenant() IS
-'Takes the current principal out of the current tenant, with its groups and assignments. Errors: MT001, MT003, MT006, MT008 no valid context, or not a member; 42501 supervised contexts; 55000 nobody would be left who manages members.';
+'Takes the current principal out of the current tenant, with its groups and assignments. Errors: MT001, MT003, MT006, MT008 no valid context, or not a member; 42501 supervised contexts; 55000 nobody would be left who manages the tenant.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Views
 -- ---------------------------------------------------------------------------------------------------------------
-
-CREATE FUNCTION multitenant._tenant_to_read(permission text)
-RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	own_tenant uuid := multitenant._require_own_tenant();
-BEGIN
-	PERFORM multitenant._require_permission($1, NULL);
-	RETURN own_tenant;
-END
-$$;
-COMMENT ON FUNCTION multitenant._tenant_to_read(text) IS
-'Internal: the current tenant, for its own principals that have the permission; raises what _require_own_tenant() does, and 42501.';
 
 CREATE VIEW multitenant.memberships WITH (security_barrier = true) AS
 	SELECT t.id, t.slug, t.name, m.state, m.added_at
@@ -600,6 +574,6 @@ COMMENT ON VIEW multitenant.memberships IS
 CREATE VIEW multitenant.members WITH (security_barrier = true) AS
 	SELECT m.principal, m.state, m.added_at, m.invited_by, m.expires_at
 	FROM multitenant.member m
-	WHERE m.tenant_id = (SELECT multitenant._tenant_to_read('member:read'));
+	WHERE m.tenant_id = (SELECT multitenant._require_permission('member:read'));
 COMMENT ON VIEW multitenant.members IS
 'The members of the current tenant, and whom it has invited, for its own principals that have member:read.';
