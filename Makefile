@@ -40,6 +40,7 @@ SQL_FILES = \
 	key_rotation.sql \
 	reencryption.sql \
 	secrets.sql \
+	purpose_rules.sql \
 	shred.sql \
 	key_transfer.sql \
 	label.sql \

@@ -9,7 +9,8 @@ CREATE TABLE multitenant.break_glass_rule (
 	tenant_id uuid NOT NULL CONSTRAINT break_glass_rule_pkey PRIMARY KEY,
 	role_id uuid NOT NULL,
 	needs_approval boolean NOT NULL DEFAULT true,
-	maximum interval NOT NULL
+	maximum interval NOT NULL,
+	since timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE multitenant.break_glass_rule IS
 'How break-glass works in a tenant; without a row it has none.';
@@ -21,6 +22,7 @@ CREATE TABLE multitenant.break_glass (
 	role_id uuid NOT NULL,
 	-- Null: not approved yet.
 	holds_from timestamptz,
+	-- Of what is not approved yet: until when it can be.
 	ends_at timestamptz NOT NULL,
 	closed_at timestamptz,
 	reason text NOT NULL,
@@ -28,14 +30,37 @@ CREATE TABLE multitenant.break_glass (
 	approved_by text,
 	reviewed_by text,
 	reviewed_at timestamptz,
-	review text
+	review text,
+	duration interval NOT NULL,
+	closed_by text,
+	-- Why it was denied.
+	note text,
+	since timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX break_glass_principal_idx ON multitenant.break_glass (tenant_id, principal);
 COMMENT ON TABLE multitenant.break_glass IS
 'When break-glass was opened, by whom and why, and what came of its review.';
 
-ALTER TABLE multitenant.break_glass_rule ENABLE ROW LEVEL SECURITY;
-ALTER TABLE multitenant.break_glass ENABLE ROW LEVEL SECURITY;
+-- Who has opened it has other rights: as the tables of rights (roles.sql).
+DO $$
+DECLARE
+	t name;
+BEGIN
+	FOREACH t IN ARRAY '{break_glass_rule,break_glass}'::name[] LOOP
+		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_inserted()', t);
+		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
+		EXECUTE format('CREATE TRIGGER rights_deleted AFTER DELETE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
+			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
+		EXECUTE format('CREATE TRIGGER rights_row_replaced BEFORE UPDATE ON multitenant.%I
+			FOR EACH ROW EXECUTE FUNCTION multitenant._rights_row_replaced()', t);
+		EXECUTE format('CREATE TRIGGER rights_truncated BEFORE TRUNCATE ON multitenant.%I
+			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_truncated()', t);
+		EXECUTE format('ALTER TABLE multitenant.%I ENABLE ROW LEVEL SECURITY', t);
+	END LOOP;
+END
+$$;
 
 SELECT pg_catalog.pg_extension_config_dump('multitenant.break_glass_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.break_glass', '');

@@ -150,6 +150,24 @@ AS 'MODULE_PATHNAME', 'mt_require_own_principal';
 COMMENT ON FUNCTION multitenant._require_own_principal() IS
 'Internal: the current principal, for what it does for itself in any tenant. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for a credential of one tenant.';
 
+-- Security: what no policy and no key stands in front of must still not be reached by those who come from outside.
+CREATE FUNCTION multitenant._require_own_context(what text) RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant.current_tenant();
+BEGIN
+	IF (SELECT c.kind FROM multitenant._context() c) IS DISTINCT FROM 'tenant' THEN
+		RAISE EXCEPTION '% is for the tenant alone', what
+			USING ERRCODE = '42501', HINT = 'Supervised and system contexts have no access to it; use a context of the tenant''s own.';
+	END IF;
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_own_context(text) IS
+'Internal: the current tenant; 42501 in contexts that are not its own.';
+
 CREATE VIEW multitenant.context WITH (security_invoker = true) AS
 	SELECT * FROM multitenant._context();
 COMMENT ON VIEW multitenant.context IS

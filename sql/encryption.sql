@@ -318,6 +318,13 @@ AS 'MODULE_PATHNAME', 'mt_is_current';
 COMMENT ON FUNCTION multitenant.is_current(multitenant.encrypted) IS
 'Was a value of the current tenant encrypted with the key that new values get? Errors as of multitenant.decrypt_text().';
 
+CREATE FUNCTION multitenant._require_purpose(purpose text, use text)
+RETURNS void
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_require_purpose';
+COMMENT ON FUNCTION multitenant._require_purpose(text, text) IS
+'Internal: raises what using a key of that purpose would; use: decrypt or encrypt.';
+
 -- ---- making keys ----------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION multitenant._make_key(tenant uuid, purpose text, class text) RETURNS bigint

@@ -145,6 +145,17 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 GRANT SELECT ON multitenant.memberships, multitenant.members, multitenant.groups, multitenant.group_members TO PUBLIC;
 
+-- These ask for a context of a member; those for all tenants for the profile provisioner.
+GRANT EXECUTE ON FUNCTION
+	multitenant.set_break_glass(text, interval, boolean), multitenant.drop_break_glass(),
+	multitenant.open_break_glass(text, interval), multitenant.approve_break_glass(uuid), multitenant.deny_break_glass(uuid, text),
+	multitenant.close_break_glass(uuid), multitenant.review_break_glass(uuid, text),
+	multitenant.set_purpose_rule(text, text, text), multitenant.drop_purpose_rule(text),
+	multitenant.set_purpose_rule_for_all(text, text, text), multitenant.drop_purpose_rule_for_all(text),
+	multitenant._lint_break_glass()
+TO PUBLIC;
+GRANT SELECT ON multitenant.break_glass_reviews, multitenant.purpose_rules TO PUBLIC;
+
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
 GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status(), multitenant._key_status(),
 	multitenant._older_master_keys(), multitenant._reencrypt_progress() TO PUBLIC;

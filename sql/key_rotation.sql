@@ -91,7 +91,7 @@ COMMENT ON FUNCTION multitenant._key_cache() IS
 CREATE VIEW multitenant.key_cache WITH (security_barrier = true) AS
 	SELECT k.entries, k.ready, k.hits, k.misses, k.evictions, k.uncounted_uses FROM multitenant._key_cache() k;
 COMMENT ON VIEW multitenant.key_cache IS
-'Keys that this session holds, unwrapped. entries: all; ready: with what is computed of them; hits, misses: how often another key than the last one was needed and was there, or had to be read; evictions: removed for want of room (multitenant.key_cache_size). uncounted_uses: of the whole server, uses of keys that found no room to be counted.';
+'Keys that this session holds, unwrapped. entries: all; ready: with what is computed of them; hits, misses: how often another key than the last one was needed and was there, or had to be read; evictions: removed for want of room (multitenant.key_cache_size). uncounted_uses: of the whole server, uses of keys that found no room to be counted. Needs the capability "lint": the keys of a session that is shared are those of every tenant that it has worked for.';
 
 -- ---- in which transactions ------------------------------------------------------------------------------------------
 

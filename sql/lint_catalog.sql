@@ -298,6 +298,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Call resume_tenant_keys() when the reason is gone.'),
 	('retired_key_kept', 'low', 'INTERNAL', 'ENCRYPTION', 'A key that was replaced is kept',
 		'A rotation ends when the values of the old key are encrypted again and it is destroyed; until then whoever got hold of it can read them. Counted from 90 days on.',
-		'Call reencrypt(), then destroy_retired_keys().')
+		'Call reencrypt(), then destroy_retired_keys().'),
+	-- people
+	('break_glass_unreviewed', 'low', 'INTERNAL', 'PEOPLE', 'Break-glass was not reviewed',
+		'Break-glass is answered for afterwards: another member of the tenant looks at what was done and says what came of it. Counted from 7 days after its end on; which tenants these are is theirs to know.',
+		'Ask the tenants to review it.'),
+	('break_glass_open', 'info', 'INTERNAL', 'PEOPLE', 'Break-glass is open',
+		'Members of tenants act with more rights than they usually have. It ends by itself, and every statement under it is audited.',
+		'Nothing, unless it is not known to the tenant.')
 	) AS l(name, levels, facing, category, title, description, fix)
 $$;

@@ -87,6 +87,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_functions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_partitions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_encryption('90 days');
+	RETURN QUERY SELECT * FROM multitenant._lint_break_glass();
 END
 $$;
 

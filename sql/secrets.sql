@@ -19,24 +19,6 @@ ALTER TABLE multitenant.secret ENABLE ROW LEVEL SECURITY;
 ALTER TABLE multitenant.secret ALTER COLUMN value SET STATISTICS 0;
 SELECT pg_catalog.pg_extension_config_dump('multitenant.secret', '');
 
--- Security: what is written or removed without a key being used must still not be done by those who come from outside.
-CREATE FUNCTION multitenant._require_own_context(what text) RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	tenant uuid := multitenant.current_tenant();
-BEGIN
-	IF (SELECT c.kind FROM multitenant._context() c) IS DISTINCT FROM 'tenant' THEN
-		RAISE EXCEPTION '% is for the tenant alone', what
-			USING ERRCODE = '42501', HINT = 'Supervised and system contexts have no access to a tenant''s secrets.';
-	END IF;
-	RETURN tenant;
-END
-$$;
-COMMENT ON FUNCTION multitenant._require_own_context(text) IS
-'Internal: the current tenant; 42501 in contexts that are not its own.';
-
 CREATE FUNCTION multitenant.put_secret(name text, value text, description text DEFAULT NULL, keep integer DEFAULT 5)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
@@ -74,7 +56,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.put_secret(text, text, text, integer) IS
-'Keeps a value of the current tenant under a name and returns its version; the versions before it stay, as many as keep says (5, this one included). Encrypted before it is written; pass it as a parameter, so that it is in no statement text. Errors: MT001, MT003, MT006, MT020, 25006 as multitenant.encrypt(); 22023 name, keep or null; 42501 supervised and system contexts.';
+'Keeps a value of the current tenant under a name and returns its version; the versions before it stay, as many as keep says (5, this one included). Encrypted before it is written; pass it as a parameter, so that it is in no statement text. Errors: MT001, MT003, MT006, MT020, 25006 as multitenant.encrypt(); 22023 name, keep or null; 42501 supervised and system contexts, or without the permission that the rule of purpose "secret" asks for.';
 
 CREATE FUNCTION multitenant.get_secret(name text, version integer DEFAULT NULL)
 RETURNS text
@@ -98,7 +80,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.get_secret(text, integer) IS
-'The value of a secret of the current tenant: its last version, or the one given. Errors: MT001, MT003, MT006, MT020, MT021 as multitenant.decrypt_text(); 42704 no such secret or version; 42501 supervised and system contexts.';
+'The value of a secret of the current tenant: its last version, or the one given. Errors: MT001, MT003, MT006, MT020, MT021 as multitenant.decrypt_text(); 42704 no such secret or version; 42501 supervised and system contexts, or without the permission that the rule of purpose "secret" asks for.';
 
 CREATE FUNCTION multitenant.drop_secret(name text)
 RETURNS void
@@ -110,6 +92,7 @@ DECLARE
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
 	tenant := multitenant._require_own_context('dropping a secret');
+	PERFORM multitenant._require_purpose('secret', 'encrypt');
 	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no such secret'
@@ -119,7 +102,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.drop_secret(text) IS
-'Removes a secret of the current tenant with all its versions; backups keep what they have. Errors: MT001; 42704 no such secret; 42501 supervised and system contexts.';
+'Removes a secret of the current tenant with all its versions; backups keep what they have. Errors: MT001; 42704 no such secret; 42501 as put_secret().';
 
 CREATE VIEW multitenant.secrets WITH (security_barrier = true) AS
 	SELECT s.name, max(s.version) AS version, count(*) AS versions_kept,

@@ -17,6 +17,7 @@
 #include "guard/guard.h"
 #include "keys/keycache.h"
 #include "keys/keyusage.h"
+#include "keys/purposerule.h"
 #include "miscadmin.h"
 #include "policy/label.h"
 #include "policy/newtable.h"
@@ -56,6 +57,7 @@ _PG_init(void)
 	MtLifecycleInit();
 	MtRightsInit();
 	MtKeyUsageInit();
+	MtPurposeRuleInit();
 	MtKeyCacheInit();
 	MtLabelInit();
 	MtProtectionInit();

@@ -116,9 +116,13 @@ static bool
 deny(const MtKeeperStatus *status, uint64 id, MtDenial *denial)
 {
 	const char *detail = NULL;
+	bool		is_known = superuser_arg(GetSessionUserId()) && superuser_arg(GetOuterUserId());
 
-	/* What the provider said is not for applications. */
-	if (superuser())
+	/*
+	 * Security: what the provider said, and which key it is, is not for
+	 * applications: not for a definer function that one calls, either.
+	 */
+	if (is_known)
 		for (int i = 0; i < status->count; i++)
 			if (status->key[i].error[0] != '\0')
 				detail = psprintf("Version %d: %s", status->key[i].version, status->key[i].error);
@@ -131,7 +135,7 @@ deny(const MtKeeperStatus *status, uint64 id, MtDenial *denial)
 		return MtDeny(denial, MT_ERRCODE_KEY_UNAVAILABLE,
 					  "the master key is not loaded yet", NULL,
 					  "Try again in a moment; multitenant.mek_status shows what the key keeper does.");
-	if (id != 0)
+	if (id != 0 && is_known)
 		return MtDeny(denial, MT_ERRCODE_KEY_UNAVAILABLE,
 					  psprintf("master key %016llx is not loaded", (unsigned long long) id), detail,
 					  "multitenant.mek_status shows the keys that are loaded; multitenant.key_versions lists the versions.");

@@ -3,15 +3,34 @@
  *	  Who may use a tenant's keys: the one point that every use passes.
  *
  * Invariant: nothing is sealed, opened or made a blind index of unless
- * MtKeysMayBeUsed() said so for the context at that moment.
+ * MtKeysMayBeUsed() said so for the context at that moment, and
+ * MtKeysMayBeUsedFor() for the purpose and the principal.
  */
 #include "postgres.h"
 
 #include "base/audit.h"
 #include "crypto/ciphertext.h"
+#include "fmgr.h"
 #include "keys/decision.h"
+#include "rbac/rights.h"
+#include "tenant/access.h"
 #include "tenant/context.h"
+#include "utils/builtins.h"
 #include "utils/json.h"
+
+PG_FUNCTION_INFO_V1(mt_require_purpose);
+
+/* A denial with this text has filled in what follows. */
+static const char no_permission[] = "permission denied for values of this purpose";
+
+static struct
+{
+	MtKeyUse	use;
+	char		purpose[MT_PURPOSE_MAX + 1];
+	char		permission[MT_PERMISSION_MAX + 1];
+}			refused;
+
+static const char *const use_names[MT_USE_COUNT] = {"decrypt", "encrypt"};
 
 bool
 MtKeysMayBeUsed(MtDenial *denial)
@@ -36,6 +55,98 @@ MtKeysMayBeUsed(MtDenial *denial)
 	return MtContextCheck(denial);
 }
 
+/* ---- rules of purposes ---- */
+
+/*
+ * Security: converting a column and encrypting it again go through every tenant with
+ * nobody's rights. Who may do that may take the protection off altogether, and nobody
+ * else enters a tenant by its name and can change what protects it.
+ */
+static bool
+is_maintenance(const MtContext *context)
+{
+	return context->principal[0] == '\0' && context->source == MT_SOURCE_NAME &&
+		MtAccessHas(MT_MAY_CHANGE_ISOLATION);
+}
+
+static bool
+deny_purpose(const char *purpose, MtKeyUse use, MtDenial *denial)
+{
+	const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
+
+	refused.use = use;
+	strlcpy(refused.purpose, purpose, sizeof(refused.purpose));
+	strlcpy(refused.permission, rule->permission[use], sizeof(refused.permission));
+	return MtDeny(denial, ERRCODE_INSUFFICIENT_PRIVILEGE, no_permission,
+				  psprintf("To %s values of purpose \"%s\" takes the permission \"%s\" in the whole tenant.",
+						   use_names[use], refused.purpose, refused.permission),
+				  "Ask an administrator of the tenant for a role with it; see multitenant.purpose_rules.");
+}
+
+/* Does its principal hold what is asked for? */
+static bool
+holds_permission(const char *purpose, MtKeyUse use, MtPurposeDecision *known)
+{
+	const MtRights *rights = MtRightsOfContext();
+	uint64		stamp = MtRightsStamp();
+
+	if (!known->is_numbered || known->stamp != stamp)
+	{
+		const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
+
+		for (int i = 0; i < MT_USE_COUNT; i++)
+			known->number[i] = rule->permission[i][0] == '\0' ? -1 :
+				MtPermissionNumber(rule->permission[i]);
+		known->stamp = stamp;
+		known->is_numbered = true;
+	}
+
+	/* Security: a permission that was dropped is one that nobody has. */
+	return known->number[use] >= 0 && MtRightsHave(rights, known->number[use]);
+}
+
+bool
+MtKeysMayBeUsedFor(const char *purpose, MtKeyUse use, MtPurposeDecision *known,
+				   MtDenial *denial)
+{
+	if (unlikely(known->generation != MtPurposeRuleGeneration()))
+	{
+		uint64		generation = MtPurposeRuleGeneration();
+		const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
+
+		for (int i = 0; i < MT_USE_COUNT; i++)
+			known->is_asking[i] = rule->permission[i][0] != '\0';
+		known->is_numbered = false;
+		known->generation = generation;
+	}
+	if (likely(!known->is_asking[use]))
+		return true;
+	if (holds_permission(purpose, use, known) || is_maintenance(MtContextGet()))
+		return true;
+	return deny_purpose(purpose, use, denial);
+}
+
+/*
+ * multitenant._require_purpose(purpose, use): for the extension's own functions that change
+ * what is encrypted without a key. Raises what using one would.
+ */
+Datum
+mt_require_purpose(PG_FUNCTION_ARGS)
+{
+	const char *purpose = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *use = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	MtPurposeDecision known = {0};
+	MtDenial	denial;
+
+	if (!MtKeysMayBeUsed(&denial) ||
+		!MtKeysMayBeUsedFor(purpose, strcmp(use, use_names[MT_USE_OPEN]) == 0 ? MT_USE_OPEN : MT_USE_SEAL,
+							&known, &denial))
+		MtKeysRefuse(&denial, purpose);
+	PG_RETURN_VOID();
+}
+
+/* ---- refusing ---- */
+
 bool
 MtKeysDenyValue(MtDenial *denial)
 {
@@ -43,23 +154,42 @@ MtKeysDenyValue(MtDenial *denial)
 				  "It was not encrypted for this tenant, purpose and context, or it was changed.");
 }
 
+/* Appends "name": "value", a JSON string. */
+static void
+append_member(StringInfo json, const char *name, const char *value)
+{
+	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", name);
+	escape_json(json, value);
+}
+
+static void
+audit_refusal(const MtDenial *denial, const char *purpose)
+{
+	StringInfoData detail;
+	MtAuditEvent event = {0};
+
+	initStringInfo(&detail);
+	appendStringInfoChar(&detail, '{');
+	if (denial->message == no_permission)
+	{
+		append_member(&detail, "purpose", refused.purpose);
+		append_member(&detail, "use", use_names[refused.use]);
+		append_member(&detail, "permission", refused.permission);
+	}
+	else
+		/* What is no purpose is not worth a line of the log, however long. */
+		append_member(&detail, "purpose", strlen(purpose) <= MT_PURPOSE_MAX ? purpose : "");
+	appendStringInfoChar(&detail, '}');
+	event.event = "key.use";
+	event.outcome = "refused";
+	event.detail = detail.data;
+	MtAuditEmit(&event);
+}
+
 void
 MtKeysRefuse(const MtDenial *denial, const char *purpose)
 {
 	if (denial->code == ERRCODE_INSUFFICIENT_PRIVILEGE)
-	{
-		StringInfoData detail;
-		MtAuditEvent event = {0};
-
-		initStringInfo(&detail);
-		appendStringInfoString(&detail, "{\"purpose\": ");
-		/* What is no purpose is not worth a line of the log, however long. */
-		escape_json(&detail, strlen(purpose) <= MT_PURPOSE_MAX ? purpose : "");
-		appendStringInfoChar(&detail, '}');
-		event.event = "key.use";
-		event.outcome = "refused";
-		event.detail = detail.data;
-		MtAuditEmit(&event);
-	}
+		audit_refusal(denial, purpose);
 	MtDenialRaise(denial);
 }

@@ -480,7 +480,7 @@ find(int64 id, MtDenial *denial)
 }
 
 MtKey *
-MtKeyToOpen(int64 id, MtDenial *denial)
+MtKeyToInspect(int64 id, MtDenial *denial)
 {
 	Entry	   *entry = last_opened;
 
@@ -502,6 +502,16 @@ MtKeyToOpen(int64 id, MtDenial *denial)
 		return NULL;
 	}
 	return &entry->key;
+}
+
+MtKey *
+MtKeyToOpen(int64 id, MtDenial *denial)
+{
+	MtKey	   *key = MtKeyToInspect(id, denial);
+
+	if (key == NULL || !MtKeysMayBeUsedFor(key->purpose, MT_USE_OPEN, &key->decision, denial))
+		return NULL;
+	return key;
 }
 
 /* Finds the active key by its name, or has it made. */
@@ -571,6 +581,8 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 				 memcmp(&entry->key.tenant, &MtContextGet()->tenant, UUID_LEN) != 0))
 	{
 		ActiveName	name;
+		char		wanted[MT_PURPOSE_MAX + 1] = {0};
+		MtPurposeDecision decision = {0};
 
 		if (!MtIsPurpose(purpose, purpose_length))
 		{
@@ -578,6 +590,11 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 						  "A purpose has 1 to 63 of a-z 0-9 . _ -, such as \"pii\".");
 			return NULL;
 		}
+
+		/* Security: who may not use the key does not make it, either. */
+		memcpy(wanted, purpose, purpose_length);
+		if (!MtKeysMayBeUsedFor(wanted, MT_USE_SEAL, &decision, denial))
+			return NULL;
 		prepare_cache();
 		remove_old();
 		memset(&name, 0, sizeof(name));
@@ -589,6 +606,8 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 			return NULL;
 		last_sealing = entry;
 	}
+	if (!MtKeysMayBeUsedFor(entry->key.purpose, MT_USE_SEAL, &entry->key.decision, denial))
+		return NULL;
 	if (unlikely((entry->unreported & (NONCES_PER_START - 1)) == 0) &&
 		!check_uses(entry, denial))
 		return NULL;

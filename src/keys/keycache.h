@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "base/errors.h"
+#include "keys/decision.h"
 #include "keys/keytable.h"
 
 /* What is computed of a key once. Of gcm, siv and mac the one that its class says. */
@@ -28,6 +29,7 @@ typedef struct MtKey
 	char		purpose[MT_PURPOSE_MAX + 1];
 	char		class;
 	bool		is_active;		/* new values may use it */
+	MtPurposeDecision decision; /* who may use it */
 	MtKeyTools *tools;			/* never NULL in what is returned */
 } MtKey;
 
@@ -36,11 +38,14 @@ extern void MtKeyCacheInit(void);
 /*
  * The key that a value of the current tenant names, or the active one of a purpose
  * and class, made at its first use. NULL with the reason: MT020, MT021 where the
- * tenant has no such key, 25006, 54000 when it has sealed too much. Takes in
+ * tenant has no such key, 42501 where it is not for this context or principal, 25006,
+ * 54000 when it has sealed too much. MtKeyToInspect(): as MtKeyToOpen(), for who opens
+ * nothing with it; no rule of its purpose is asked. Takes in
  * invalidations first: what another session has suspended or destroyed fails
  * here. Valid until the next call. Throws what reading or writing a table throws.
  */
 extern MtKey *MtKeyToOpen(int64 id, MtDenial *denial);
+extern MtKey *MtKeyToInspect(int64 id, MtDenial *denial);
 extern MtKey *MtKeyToSeal(const char *purpose, size_t purpose_length, char class,
 						  MtDenial *denial);
 

@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "keys/keycache.h"
 #include "keys/keyusage.h"
+#include "tenant/access.h"
 
 PG_FUNCTION_INFO_V1(mt_key_cache);
 PG_FUNCTION_INFO_V1(mt_unwritten_uses);
@@ -22,6 +23,11 @@ mt_key_cache(PG_FUNCTION_ARGS)
 	Datum		values[6];
 	bool		nulls[6] = {false};
 
+	/*
+	 * Security: in a session that is shared they are those of other tenants,
+	 * too.
+	 */
+	MtAccessRequire(MT_MAY_LINT, "reading the state of keys");
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	MtKeyCacheRead(&stats);

@@ -2,7 +2,7 @@
  * value.c
  *	  SQL functions that encrypt and decrypt values and make blind indexes.
  *
- * Every use of a key passes MtKeyToOpen() or MtKeyToSeal(). Nothing decrypted leaves
+ * Every use of a key passes MtKeyToOpen() or MtKeyToSeal(), and with them decision.c. Nothing decrypted leaves
  * a function before its tag was found right; what was written until then is wiped.
  */
 #include "postgres.h"
@@ -486,7 +486,7 @@ mt_is_current(PG_FUNCTION_ARGS)
 		(void) MtKeysDenyValue(&denial);
 		MtKeysRefuse(&denial, "");
 	}
-	key = MtKeyToOpen((int64) parts.key_id, &denial);
+	key = MtKeyToInspect((int64) parts.key_id, &denial);
 	if (key == NULL)
 		MtKeysRefuse(&denial, "");
 	PG_RETURN_BOOL(key->is_active);
