@@ -74,31 +74,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	tenant uuid := multitenant._require_own_principal('setting break-glass');
-	its_role uuid;
+	its_role multitenant.role;
 BEGIN
-	PERFORM multitenant._require_permission('break_glass:manage', NULL);
+	PERFORM multitenant._change_rights('break_glass:manage');
 	PERFORM multitenant._refuse_under_break_glass(tenant, 'setting break-glass');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'role, maximum and needs_approval');
 	IF now() + $2 <= now() OR now() + $2 > now() + interval '24 hours' THEN
 		RAISE EXCEPTION 'break-glass is for more than nothing and at most 24 hours'
 			USING ERRCODE = '22023', HINT = 'Give an interval such as ''1 hour''; it can be opened again.';
 	END IF;
-	-- What else changes rights of this tenant waits, so that the role stays what it is.
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
-	SELECT r.id INTO its_role FROM multitenant.role r
-		WHERE r.name = $1 AND r.tenant_id IN (tenant, '00000000-0000-0000-0000-000000000000')
-		ORDER BY r.tenant_id DESC LIMIT 1;
-	IF its_role IS NULL THEN
-		RAISE EXCEPTION 'there is no role "%"', $1
-			USING ERRCODE = '42704', HINT = 'Name a role of the tenant or a template.';
-	END IF;
+	its_role := multitenant._find_role(tenant, $1);
+	PERFORM multitenant._hold_role(its_role);
 	-- Security: who lets others have a role for a while gives it away as much as who assigns it.
-	PERFORM multitenant._require_grantable(its_role, NULL, NULL);
-	INSERT INTO multitenant.break_glass_rule (tenant_id, role_id, needs_approval, maximum) VALUES (tenant, its_role, $3, $2)
+	PERFORM multitenant._require_grantable(its_role.id, NULL, NULL);
+	INSERT INTO multitenant.break_glass_rule (tenant_id, role_id, needs_approval, maximum) VALUES (tenant, its_role.id, $3, $2)
 		ON CONFLICT ON CONSTRAINT break_glass_rule_pkey DO UPDATE
 		SET role_id = excluded.role_id, needs_approval = excluded.needs_approval, maximum = excluded.maximum;
-	PERFORM multitenant._audit('access.set_break_glass', tenant, $1, 'done',
-		jsonb_build_object('role', its_role, 'maximum', $2, 'needs_approval', $3));
+	PERFORM multitenant._audit('access.set_break_glass', tenant, its_role.name, 'done',
+		jsonb_build_object('role', its_role.id, 'maximum', $2, 'needs_approval', $3));
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_break_glass(text, interval, boolean) IS
@@ -113,9 +106,8 @@ DECLARE
 	tenant uuid := multitenant._require_own_principal('dropping break-glass');
 	closed bigint;
 BEGIN
-	PERFORM multitenant._require_permission('break_glass:manage', NULL);
+	PERFORM multitenant._change_rights('break_glass:manage');
 	PERFORM multitenant._refuse_under_break_glass(tenant, 'dropping break-glass');
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
 	DELETE FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the tenant has no break-glass'
@@ -143,14 +135,13 @@ DECLARE
 	rule multitenant.break_glass_rule;
 	new_id uuid := gen_random_uuid();
 BEGIN
-	PERFORM multitenant._require_permission('break_glass:open', NULL);
+	-- Two that open it at the same time: the second one sees the first.
+	PERFORM multitenant._change_rights('break_glass:open');
 	PERFORM multitenant._refuse_nulls(num_nulls(nullif(btrim($1), '')), 'the reason');
 	IF octet_length($1) > 2000 THEN
 		RAISE EXCEPTION 'the reason is too long'
 			USING ERRCODE = '22023', HINT = 'Say it in 2000 bytes.';
 	END IF;
-	-- Two that open it at the same time: the second one sees the first.
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
 	SELECT * INTO rule FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant;
 	IF rule.role_id IS NULL OR NOT EXISTS (SELECT FROM multitenant.role r WHERE r.id = rule.role_id) THEN
 		RAISE EXCEPTION 'the tenant has no break-glass'
@@ -185,10 +176,9 @@ AS $$
 DECLARE
 	found_glass multitenant.break_glass;
 BEGIN
-	PERFORM multitenant._require_permission('break_glass:approve', NULL);
+	PERFORM multitenant._change_rights('break_glass:approve');
 	PERFORM multitenant._refuse_under_break_glass($1, what);
 	PERFORM multitenant._refuse_nulls(num_nulls($2), 'the id');
-	PERFORM multitenant._renew_rights(ARRAY[$1]);
 	SELECT * INTO found_glass FROM multitenant.break_glass g WHERE g.tenant_id = $1 AND g.id = $2 FOR UPDATE;
 	IF found_glass.id IS NULL THEN
 		RAISE EXCEPTION 'there is no such break-glass'
@@ -319,7 +309,7 @@ DECLARE
 	tenant uuid := multitenant._require_own_principal('reviewing break-glass');
 	reviewed multitenant.break_glass;
 BEGIN
-	PERFORM multitenant._require_permission('break_glass:review', NULL);
+	PERFORM multitenant._change_rights('break_glass:review');
 	PERFORM multitenant._refuse_under_break_glass(tenant, 'reviewing break-glass');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), '')), 'id and finding');
 	SELECT * INTO reviewed FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1 FOR UPDATE;

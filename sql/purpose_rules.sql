@@ -86,12 +86,11 @@ AS $$
 DECLARE
 	tenant uuid := multitenant._require_own_principal('setting the rule of a purpose');
 BEGIN
-	PERFORM multitenant._require_permission('role:manage', NULL);
+	-- Rules and rights of a tenant change one after the other.
+	PERFORM multitenant._change_rights('role:manage');
 	PERFORM multitenant._refuse_under_break_glass(tenant, 'setting the rule of a purpose');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the purpose');
 	PERFORM multitenant._check_purpose_rule($1, ARRAY[$2, $3]);
-	-- Rules and rights of a tenant change one after the other.
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
 	PERFORM multitenant._require_replaceable_rule(tenant, $1, $2, $3);
 	INSERT INTO multitenant.purpose_rule (tenant_id, purpose, decrypt_permission, encrypt_permission) VALUES (tenant, $1, $2, $3)
 		ON CONFLICT ON CONSTRAINT purpose_rule_pkey DO UPDATE
@@ -111,10 +110,10 @@ AS $$
 DECLARE
 	tenant uuid := multitenant._require_own_principal('dropping the rule of a purpose');
 BEGIN
-	PERFORM multitenant._require_permission('role:manage', NULL);
+	-- Rules and rights of a tenant change one after the other.
+	PERFORM multitenant._change_rights('role:manage');
 	PERFORM multitenant._refuse_under_break_glass(tenant, 'dropping the rule of a purpose');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the purpose');
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
 	PERFORM multitenant._require_replaceable_rule(tenant, $1, NULL, NULL);
 	DELETE FROM multitenant.purpose_rule r WHERE r.tenant_id = tenant AND r.purpose = $1;
 	IF NOT FOUND THEN

@@ -1,0 +1,231 @@
+# Break-glass and rules of purposes against who looks after tenants from outside, against their own members who want more
+# than they were given, and against the clock.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use MtTest qw(ask);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($app, $trusted) = qw(regress_mt_app regress_mt_trusted);
+my $dir = PostgreSQL::Test::Utils::tempdir;
+umask(0077);
+append_to_file("$dir/1.key", '5c' x 32);
+my $mt = MtTest->new('break_glass', conf => "multitenant.key_provider = file\nmultitenant.key_file = '$dir/%v.key'");
+my $acme = '00000000-0000-0000-0000-00000000000a';
+my $beta = '00000000-0000-0000-0000-00000000000b';
+
+# ann is the administrator, otto may open, adam and eve approve and review; ops looks after acme from outside, with a role
+# that permits everything; mole knows the tenant and is nobody there.
+$mt->superuser(<<"SQL");
+INSERT INTO multitenant.principal (id) SELECT unnest('{ann,otto,adam,eve,ops,mole}'::text[]);
+INSERT INTO multitenant.member (tenant_id, principal) SELECT '$acme', unnest('{ann,otto,adam,eve}'::text[]);
+INSERT INTO multitenant.member (tenant_id, principal) VALUES ('$beta', 'otto');
+INSERT INTO multitenant.permission (name, description) VALUES ('vault:open', 'Open the vault.');
+INSERT INTO multitenant.role (id, tenant_id, name) VALUES
+	('a0000000-0000-4000-8000-0000000000e1', '$acme', 'emergency'), ('a0000000-0000-4000-8000-0000000000e2', '$acme', 'staff'),
+	('a0000000-0000-4000-8000-0000000000e3', '$acme', 'keeper');
+INSERT INTO multitenant.role_permission (role_id, permission, tenant_id) VALUES
+	('a0000000-0000-4000-8000-0000000000e1', '*:*', '$acme'), ('a0000000-0000-4000-8000-0000000000e2', 'break_glass:open', '$acme'),
+	('a0000000-0000-4000-8000-0000000000e3', 'break_glass:approve', '$acme'), ('a0000000-0000-4000-8000-0000000000e3', 'break_glass:open', '$acme'),
+	('a0000000-0000-4000-8000-0000000000e3', 'break_glass:review', '$acme');
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES
+	('$acme', false, 'ann', '00000000-0000-0000-0000-000000000001'), ('$acme', false, 'otto', 'a0000000-0000-4000-8000-0000000000e2'),
+	('$acme', false, 'adam', 'a0000000-0000-4000-8000-0000000000e3'), ('$acme', false, 'eve', 'a0000000-0000-4000-8000-0000000000e3'),
+	('$beta', false, 'otto', '00000000-0000-0000-0000-000000000001');
+INSERT INTO multitenant.master_account (id, name) VALUES ('c0000000-0000-4000-8000-0000000000c1', 'helpers');
+INSERT INTO multitenant.master_tenant (tenant_id, master_id) VALUES ('$acme', 'c0000000-0000-4000-8000-0000000000c1');
+INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES
+	('$acme', 'ops', 'c0000000-0000-4000-8000-0000000000c1', '00000000-0000-0000-0000-000000000001');
+UPDATE multitenant.tenant SET visibility = 'supervised' WHERE slug = 'acme';
+INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'ops', now() + interval '1 hour', 'test');
+CREATE TABLE sealed (value multitenant.encrypted);
+GRANT ALL ON sealed TO PUBLIC;
+SQL
+sub as { my ($principal, %claims) = @_; return $mt->begin($claims{tenant} // 'acme', sub => $principal, %claims); }
+
+# Runs it as a member and commits; the output.
+sub by
+{
+	my ($principal, $sql, %claims) = @_;
+	$mt->superuser($claims{before}) if $claims{before};
+	delete $claims{before};
+	my ($out, $err) = $mt->run($app, as($principal, %claims) . $sql . '; COMMIT;');
+	die "$principal: $err\n" if $err =~ /ERROR/;
+	return (split /\n/, $out)[-1];
+}
+sub open_count { return $mt->superuser('SELECT count(*) FROM multitenant.break_glass WHERE closed_at IS NULL AND ends_at > now() AND holds_from IS NOT NULL'); }
+
+by('ann', "SELECT multitenant.set_break_glass('emergency', '30 minutes')");
+my $id = by('otto', "SELECT multitenant.open_break_glass('fire')");
+like($id, qr/^[0-9a-f-]{36}$/, 'otto has opened it, and it waits');
+
+# ---- from outside ----
+my %attempts = (
+	'set it' => "SELECT multitenant.set_break_glass('emergency')",
+	'drop it' => 'SELECT multitenant.drop_break_glass()',
+	'open it' => "SELECT multitenant.open_break_glass('I am here to help')",
+	'approve it' => "SELECT multitenant.approve_break_glass('$id')",
+	'deny it' => "SELECT multitenant.deny_break_glass('$id')",
+	'close it' => "SELECT multitenant.close_break_glass('$id')",
+	'review it' => "SELECT multitenant.review_break_glass('$id', 'fine')",
+	'see it' => 'SELECT reason FROM multitenant.break_glass_reviews',
+	'read the table' => 'SELECT reason FROM multitenant.break_glass',
+	'write the table' => "UPDATE multitenant.break_glass SET holds_from = now()",
+	'read the rule' => 'SELECT role_id FROM multitenant.break_glass_rule',
+	'write the rule' => 'UPDATE multitenant.break_glass_rule SET needs_approval = false');
+foreach my $what (sort keys %attempts)
+{
+	my $sql = $attempts{$what};
+	$mt->refused($_, "$sql;", '(?:MT001|42501)', "MSP: $_ cannot $what") foreach qw(regress_mt_provisioner regress_mt_operator regress_mt_auditor);
+	# The profile is that of an application here; the principal is the operator.
+	$mt->refused($app, as('ops', kind => 'supervised') . "$sql;", '(?:42501|25006|MT008|MT001)', "MSP: an operator who is let in to look cannot $what");
+	$mt->refused('regress_mt_migrator', "BEGIN; SELECT multitenant.system_context('maintenance'); $sql;", '(?:MT001|42501|25006)', "a system context cannot $what");
+	next if $what eq 'see it';
+	$mt->refused($app, as('ops') . "$sql;", '42501', "MSP: an operator with a token of the tenant and no membership cannot $what");
+	$mt->refused($app, as('mole') . "$sql;", '42501', "somebody who is no member cannot $what");
+	$mt->refused($app, as(undef) . "$sql;", '42501', "a token without a principal cannot $what");
+	$mt->refused($trusted, "BEGIN; SELECT multitenant.use_tenant('acme'); $sql;", '42501', "an application that names the tenant cannot $what");
+	next if $what =~ /table|rule/;
+	my (undef, $err) = $mt->run(scalar getpwuid($<), "BEGIN; SELECT multitenant.use_tenant('acme'); $sql;");
+	like($err, qr/ERROR:  42501: .* is for members of the tenant alone/, "a superuser without a principal cannot $what by the function");
+}
+foreach my $session (as('ops'), as('mole'), as(undef), "BEGIN; SELECT multitenant.use_tenant('acme');")
+{
+	my ($out, $err) = $mt->run($session =~ /use_tenant/ ? $trusted : $app, $session . "SELECT count(*) || ' seen' FROM multitenant.break_glass_reviews;");
+	like("$out\n$err", qr/^0 seen$|ERROR:  (?:42501|MT008)/m, 'who is no member sees none of it');
+}
+is(open_count(), 0, 'nothing has come of all that');
+is($mt->superuser("SELECT count(*) FROM multitenant.break_glass WHERE closed_at IS NULL AND reviewed_at IS NULL AND holds_from IS NULL"), 1, 'and what waits still waits');
+is($mt->superuser('SELECT needs_approval FROM multitenant.break_glass_rule'), 't', 'under the same rule');
+
+# ---- the opener alone ----
+by('ann', "SELECT multitenant.create_role('manager', permissions => '{break_glass:manage,role:manage}'); SELECT multitenant.assign_role('mole', 'manager')",
+	before => "INSERT INTO multitenant.member (tenant_id, principal) VALUES ('$acme', 'mole')");
+$mt->refused($app, as('mole') . "SELECT multitenant.set_break_glass('emergency', '30 minutes', false);", '42501', 'who has not got the role himself cannot make it the one of break-glass');
+$mt->refused($app, as('otto') . "SELECT multitenant.approve_break_glass('$id');", '42501', 'the opener cannot approve it');
+by('otto', 'SELECT multitenant.close_break_glass()');
+$id = by('adam', "SELECT multitenant.open_break_glass('mine')");
+$mt->refused($app, as('adam') . "SELECT multitenant.approve_break_glass('$id');", '42501', 'nor with the permission to approve');
+$mt->refused($trusted, as('adam') . "SELECT multitenant.approve_break_glass('$id');", '42501', 'nor from another application');
+$mt->refused($app, as('adam') . "SELECT multitenant.deny_break_glass('$id');", '42501', 'nor deny it');
+$mt->superuser("UPDATE multitenant.break_glass SET ends_at = now() - interval '1 second' WHERE id = '$id'");
+$mt->refused($app, as('eve') . "SELECT multitenant.approve_break_glass('$id');", '55000', 'nobody approves it after an hour');
+$id = by('adam', "SELECT multitenant.open_break_glass('mine again')");
+$mt->superuser("UPDATE multitenant.member SET state = 'suspended' WHERE principal = 'adam'");
+$mt->refused($app, as('eve') . "SELECT multitenant.approve_break_glass('$id');", '55000', 'nor for somebody who is no active member any more');
+$mt->superuser("UPDATE multitenant.member SET state = 'active' WHERE principal = 'adam'");
+by('eve', "SELECT multitenant.approve_break_glass('$id')");
+is(open_count(), 1, 'eve approves it');
+
+# ---- under it ----
+is(by('adam', "SELECT multitenant.has_permission('vault:open') AND multitenant.has_permission('break_glass:manage')"), 't', 'adam has everything now');
+$mt->refused($app, as('adam') . "SELECT multitenant.set_break_glass('emergency', '24 hours', false);", '42501', 'but cannot do without approval from now on');
+$mt->refused($app, as('adam') . 'SELECT multitenant.drop_break_glass();', '42501', 'nor drop the rule');
+$mt->refused($app, as('adam') . "SELECT multitenant.assign_role('adam', 'emergency');", '42501', 'nor give himself the role for good');
+$mt->refused($app, as('adam') . "SELECT multitenant.grant_permission('keeper', 'vault:open');", '42501', 'nor his own role what it permits');
+$mt->refused($app, as('adam') . "SELECT multitenant.set_purpose_rule('pii', 'break_glass:open');", '42501', 'nor say who decrypts');
+my $second = by('otto', "SELECT multitenant.open_break_glass('while the door is open')");
+$mt->refused($app, as('adam') . "SELECT multitenant.approve_break_glass('$second');", '42501', 'nor let others in');
+$mt->refused($app, as('adam', tenant => 'beta') . "SELECT multitenant.close_break_glass('$second');", '42501', 'it holds in its tenant only');
+$mt->refused($app, as('otto', tenant => 'beta') . "SELECT multitenant.approve_break_glass('$id');", '42704', 'the administrator of another tenant finds nothing');
+$mt->refused($app, as('adam') . "SELECT multitenant.open_break_glass('twice');", '55000', 'there is one at a time for each');
+
+# ---- it ends: for an open transaction, too ----
+my $session = $mt->session($app);
+sub entered { my ($s, $principal) = @_; ask($s, 'BEGIN'); ask($s, "SELECT multitenant.authenticate('" . $mt->token('acme', sub => $principal) . "')"); return; }
+entered($session, 'adam');
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 't', 'in a transaction that is open');
+by('eve', "SELECT multitenant.close_break_glass('$id')");
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 'f', 'somebody else closes it, and the next statement is without it');
+ask($session, 'ROLLBACK');
+by('ann', "SELECT multitenant.set_break_glass('emergency', '30 minutes', false)");
+entered($session, 'adam');
+like(ask($session, "SELECT multitenant.open_break_glass('for a moment', '2 seconds')"), qr/^[0-9a-f-]{36}$/, 'without approval it is opened');
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 't', 'and holds at once');
+ask($session, 'SELECT pg_sleep(2.1)');
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 'f', 'until its end, in the same transaction');
+ask($session, 'COMMIT');
+entered($session, 'adam');
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 'f', 'and after it');
+ask($session, 'ROLLBACK');
+
+# ---- two at the same time ----
+my $other = $mt->session($app);
+entered($session, 'adam');
+entered($other, 'adam');
+ask($session, "SELECT multitenant.open_break_glass('first')");
+$other->query_until(qr/begun/, "\\echo begun\nSELECT multitenant.open_break_glass('second');\n");
+$mt->node->poll_query_until('app', "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%second%'")
+  or die "nobody waits\n";
+ask($session, 'COMMIT');
+is(ask($other, 'SELECT 1'), '55000', 'two that open it at the same time: one is refused');
+ask($other, 'ROLLBACK');
+is(open_count(), 1, 'and one is open');
+
+# ---- nothing of it is lost ----
+# A rollback takes away what it gave, not that it was opened.
+by('adam', 'SELECT multitenant.close_break_glass()');
+$mt->run($app, as('adam') . "SELECT multitenant.open_break_glass('quietly'); SELECT note FROM invoice; ROLLBACK;");
+is($mt->superuser("SELECT count(*) FROM multitenant.audit_event WHERE event = 'access.open_break_glass' AND detail ->> 'reason' = 'quietly'"), 1,
+	'what was opened in a transaction that is rolled back is recorded');
+is(open_count(), 0, 'and not open');
+$mt->refused($app, as('adam') . "SELECT multitenant.review_break_glass('$id', 'nothing to see');", '42501', 'nobody reviews his own');
+by('eve', "SELECT multitenant.review_break_glass('$id', 'was a drill')");
+$mt->refused($app, as('ann') . "SELECT multitenant.review_break_glass('$id', 'was no drill');", '55000', 'nor changes what was found');
+$mt->refused($app, as('ann') . 'DELETE FROM multitenant.break_glass;', '42501', 'nor removes it');
+
+# ---- who decrypts ----
+by('ann', "INSERT INTO sealed VALUES (multitenant.encrypt('SECRET-ACME', 'pii')); SELECT multitenant.set_purpose_rule('pii')");
+my $decrypt = 'SELECT multitenant.decrypt_text(value) FROM sealed;';
+$mt->allowed($app, as('ann') . $decrypt, 'SECRET-ACME', 'decrypting: who has the permission', tenant => 'acme');
+$mt->refused($app, as('eve') . $decrypt, '42501', 'decrypting: who has not');
+like($mt->log_since, qr/event="key\.use" source="engine" outcome="refused" tenant="$acme" principal="eve".*\\"purpose\\": \\"pii\\", \\"use\\": \\"decrypt\\"/,
+	'decrypting: which the audit says');
+$mt->refused($app, as('eve') . 'SELECT multitenant.try_decrypt_bytea(value) FROM sealed;', '42501', 'decrypting: nor by trying');
+$mt->refused($app, as('eve') . "CREATE TEMP VIEW v AS $decrypt SELECT * FROM v;", '42501', 'decrypting: nor in a view');
+my $parallel = $mt->parallel_setting;
+$mt->refused($app, as('eve') . "SET $parallel = on; $decrypt", '42501', 'decrypting: nor in workers');
+$mt->allowed($app, as('ann') . "SET $parallel = on; $decrypt", 'SECRET-ACME', 'decrypting: workers know the permission', tenant => 'acme');
+$mt->refused($app, as('ops', kind => 'supervised') . $decrypt, '(?:42501|MT008)', 'decrypting: an operator never, whatever the role permits');
+$mt->refused($app, as('ops') . $decrypt, '42501', 'decrypting: nor without supervision');
+$mt->refused($trusted, "BEGIN; SELECT multitenant.use_tenant('acme'); $decrypt", '42501', 'decrypting: nor an application that names the tenant');
+$mt->refused($_, $decrypt, 'MT001', "decrypting: nor $_") foreach qw(regress_mt_provisioner regress_mt_operator);
+$mt->allowed('regress_mt_migrator', "BEGIN; SELECT multitenant.use_tenant('acme'); $decrypt", 'SECRET-ACME', 'decrypting: maintenance is not asked', tenant => 'acme');
+$mt->refused('regress_mt_migrator', as('eve') . $decrypt, '42501', 'decrypting: in the name of a principal it is');
+$mt->refused($app, as('mole') . "SELECT multitenant.set_purpose_rule('pii', 'role:manage');", '42501', 'decrypting: who manages roles cannot let himself in');
+$mt->refused($app, as('mole') . "SELECT multitenant.drop_purpose_rule('pii');", '42501', 'decrypting: nor drop the rule');
+# In sessions that have the key ready and are asked again for each value.
+entered($session, 'ann');
+entered($other, 'eve');
+is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: a key that is ready');
+ask($session, 'ROLLBACK');
+entered($session, 'eve');
+is(ask($session, $decrypt), '42501', 'decrypting: is not for the next principal of the session');
+ask($session, 'ROLLBACK');
+ask($other, 'ROLLBACK');
+by('ann', "SELECT multitenant.grant_permission('keeper', 'secret:decrypt')");
+entered($session, 'eve');
+is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: with the permission it is');
+by('ann', "SELECT multitenant.revoke_permission('keeper', 'secret:decrypt')");
+is(ask($session, $decrypt), '42501', 'decrypting: taken away, the next statement is refused');
+ask($session, 'ROLLBACK');
+by('ann', "SELECT multitenant.drop_purpose_rule('pii')");
+entered($session, 'eve');
+is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: without a rule everybody of the tenant does');
+by('ann', "SELECT multitenant.set_purpose_rule('pii')");
+is(ask($session, $decrypt), '42501', 'decrypting: a new rule counts for the next statement of open transactions');
+ask($session, 'ROLLBACK');
+# Break-glass of the tenant's own people opens what its role opens.
+entered($session, 'adam');
+is(ask($session, $decrypt), '42501', 'decrypting: adam may not');
+ask($session, 'ROLLBACK');
+entered($session, 'adam');
+ask($session, "SELECT multitenant.open_break_glass('the safe')");
+is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: under break-glass he does');
+ask($session, 'ROLLBACK');
+$mt->intact('and everybody has what he had');
+$session->quit;
+$other->quit;
+done_testing();
