@@ -75,11 +75,11 @@ CREATE FUNCTION multitenant._holdings(tenant uuid, principal text)
 RETURNS TABLE(pattern text, scope_id text, expires_at timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
-	SELECT p.pattern, a.scope_id, a.expires_at
+	SELECT p.pattern, a.scope_id, least(a.expires_at, m.expires_at)
 	FROM multitenant.member m
 	JOIN multitenant.principal w ON w.id = m.principal AND w.state = 'active',
 	LATERAL multitenant._assignments_of($1, $2) a, LATERAL multitenant._role_patterns(a.role_id) AS p(pattern)
-	WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active';
+	WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp());
 END;
 COMMENT ON FUNCTION multitenant._holdings(uuid, text) IS
 'Internal: what an active member holds, where and until when.';
@@ -183,18 +183,22 @@ CREATE FUNCTION multitenant._administrators(tenant uuid)
 RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
-	WITH RECURSIVE held(permission, is_group, name) AS (
-		SELECT w.permission, a.is_group, a.assignee
-		FROM multitenant.role_assignment a
+	WITH RECURSIVE assigned AS MATERIALIZED (
+		SELECT a.role_id, a.is_group, a.assignee FROM multitenant.role_assignment a
+		WHERE a.tenant_id = $1 AND a.scope_id IS NULL AND a.expires_at IS NULL),
+	able AS MATERIALIZED (
+		SELECT r.role_id, w.permission
+		FROM (SELECT DISTINCT a.role_id FROM assigned a) r
 		CROSS JOIN (VALUES ('role:assign'), ('member:manage')) AS w(permission)
-		WHERE a.tenant_id = $1 AND a.scope_id IS NULL AND a.expires_at IS NULL
-		AND EXISTS (SELECT FROM multitenant._role_patterns(a.role_id) AS p(pattern) WHERE multitenant._covers(p.pattern, w.permission))
+		WHERE EXISTS (SELECT FROM multitenant._role_patterns(r.role_id) AS p(pattern) WHERE multitenant._covers(p.pattern, w.permission))),
+	held(permission, is_group, name) AS (
+		SELECT b.permission, a.is_group, a.assignee FROM able b JOIN assigned a ON a.role_id = b.role_id
 		UNION
 		SELECT h.permission, m.is_group, m.member
 		FROM held h JOIN multitenant.group_member m ON m.tenant_id = $1 AND m.group_name = h.name
 		WHERE h.is_group)
 	SELECT h.name FROM held h
-	JOIN multitenant.member m ON m.tenant_id = $1 AND m.principal = h.name AND m.state = 'active'
+	JOIN multitenant.member m ON m.tenant_id = $1 AND m.principal = h.name AND m.state = 'active' AND m.expires_at IS NULL
 	JOIN multitenant.principal w ON w.id = h.name AND w.state = 'active'
 	WHERE NOT h.is_group
 	GROUP BY h.name HAVING count(DISTINCT h.permission) = 2;
@@ -395,7 +399,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	given_by text := coalesce(multitenant.current_principal(), session_user::text);
+	-- Null where somebody helps from outside: the tenant reads that column.
+	given_by text := multitenant.current_principal();
 	new_id uuid;
 BEGIN
 	IF $6 <= clock_timestamp() THEN
@@ -428,7 +433,7 @@ DECLARE
 	given multitenant.role;
 	new_id uuid;
 BEGIN
-	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'who, and the role');
+	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'the principal or group, and the role');
 	IF NOT $1 AND NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = tenant AND m.principal = $2) THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Invite it first; only members have roles.';
@@ -486,7 +491,7 @@ DECLARE
 	had_administrator boolean := multitenant._has_administrator(tenant);
 	taken multitenant.role;
 BEGIN
-	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'who, and the role');
+	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'the principal or group, and the role');
 	taken := multitenant._find_role(tenant, $3);
 	DELETE FROM multitenant.role_assignment a
 		WHERE a.tenant_id = tenant AND a.is_group = $1 AND a.assignee = $2 AND a.role_id = taken.id
@@ -528,48 +533,8 @@ COMMENT ON FUNCTION multitenant.unassign_role_from_group(text, text, text) IS
 'As unassign_role(), for a group. Errors: as unassign_role().';
 
 -- ---------------------------------------------------------------------------------------------------------------
--- From outside
+-- Roles of the system
 -- ---------------------------------------------------------------------------------------------------------------
-
-CREATE FUNCTION multitenant.appoint_administrator(tenant uuid, principal text)
-RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	administrator multitenant.role;
-BEGIN
-	PERFORM multitenant._require('manage_tenants', 'appointing an administrator');
-	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
-	PERFORM multitenant._require_tenant($1);
-	PERFORM multitenant._renew_rights(ARRAY[$1]);
-	IF NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2) THEN
-		RAISE EXCEPTION 'the principal is not a member of this tenant'
-			USING ERRCODE = 'MT008', HINT = 'Add it with add_member() first.';
-	END IF;
-	-- Security: only the first. Whoever has assignments counts, also one who is suspended or disabled: a provider that
-	-- disables the administrator must not be able to appoint its own. A superuser helps where nobody is left.
-	IF NOT multitenant._has('superuser') AND EXISTS (
-		SELECT FROM multitenant.role_assignment a, LATERAL multitenant._role_patterns(a.role_id) AS p(pattern)
-		WHERE a.tenant_id = $1 AND multitenant._covers(p.pattern, 'role:assign')) THEN
-		RAISE EXCEPTION 'the tenant has an administrator'
-			USING ERRCODE = '55000', HINT = 'Its rights are its own affair now: an administrator of the tenant assigns roles.';
-	END IF;
-	administrator := multitenant._find_role($1, '00000000-0000-0000-0000-000000000001');
-	RETURN multitenant._put_assignment($1, false, $2, administrator, NULL, NULL, 'appointed from outside');
-END
-$$;
-COMMENT ON FUNCTION multitenant.appoint_administrator(uuid, text) IS
-'Gives a tenant its first administrator, a member, with the role administrator in the whole tenant, and returns the id of the assignment. Once somebody has been given role:assign, the tenant decides itself; only a superuser may appoint another one then. For profile provisioner; recorded for the tenant to see. Errors: 42501 profile, MT008 unknown tenant or not a member, 55000 the tenant has an administrator.';
-
-CREATE FUNCTION multitenant.appoint_administrator(tenant text, principal text)
-RETURNS uuid
-LANGUAGE sql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT multitenant.appoint_administrator(multitenant.tenant_id($1), $2);
-END;
-COMMENT ON FUNCTION multitenant.appoint_administrator(text, text) IS
-'As appoint_administrator(uuid, ..), by slug.';
 
 CREATE FUNCTION multitenant.assign_system_role(principal text, role text, expires_at timestamptz DEFAULT NULL)
 RETURNS uuid

@@ -180,7 +180,6 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.create_role_template(text, text, text[], text[]),
 	multitenant.alter_role_template(text, text, text, text[], text[]), multitenant.drop_role_template(text),
 	multitenant.exclude_role_templates(text, text), multitenant.drop_template_exclusion(text, text),
-	multitenant.appoint_administrator(uuid, text),
 	multitenant.assign_system_role(text, text, timestamptz), multitenant.unassign_system_role(text, text)
 TO PUBLIC;
 

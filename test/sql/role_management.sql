@@ -11,7 +11,7 @@ SELECT multitenant.create_tenant('rol-a', number => 9401, id => 'a0000000-0000-4
 SELECT multitenant.create_tenant('rol-b', number => 9402, id => 'b0000000-0000-4000-8000-000000000042');
 SELECT regress_mt_rights.people('rol-a', '{alice,bob,carol}');
 SELECT regress_mt_rights.people('rol-b', '{bert}');
-SELECT multitenant.appoint_administrator('rol-a', 'alice') IS NOT NULL, multitenant.appoint_administrator('rol-b', 'bert') IS NOT NULL;
+SELECT regress_mt_rights.administrator('rol-a', 'alice'), regress_mt_rights.administrator('rol-b', 'bert');
 
 -- ---- the catalogue: the provider's ----
 SET SESSION AUTHORIZATION regress_mt_app;
