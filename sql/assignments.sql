@@ -261,7 +261,7 @@ BEGIN
 				   AND (e.role_id = ANY (given) OR e.excluded_id = ANY (given))) THEN
 		RETURN;
 	END IF;
-	SELECT w.principal, r.name AS role, o.name AS other INTO clash
+	SELECT w.principal, least(r.name, o.name) AS role, greatest(r.name, o.name) AS other INTO clash
 		FROM (SELECT p.name FROM unnest($2) AS p(name)
 			  UNION SELECT m.principal FROM multitenant.member m WHERE $2 IS NULL AND m.tenant_id = $1) AS w(principal),
 		LATERAL multitenant._excluding_roles($1, w.principal) x

@@ -729,7 +729,7 @@ COMMENT ON VIEW multitenant.role_permissions IS
 'What each role of the current tenant and each template permits; inherited_from: the role that has it, null for itself. Needs role:read; errors: MT001, 42501.';
 
 CREATE VIEW multitenant.role_exclusions WITH (security_barrier = true) AS
-	SELECT r.name AS role, o.name AS other, e.tenant_id = '00000000-0000-0000-0000-000000000000' AS is_everywhere, e.since
+	SELECT least(r.name, o.name) AS role, greatest(r.name, o.name) AS other, e.tenant_id = '00000000-0000-0000-0000-000000000000' AS is_everywhere, e.since
 	FROM multitenant.role_exclusion e JOIN multitenant.role r ON r.id = e.role_id JOIN multitenant.role o ON o.id = e.excluded_id
 	WHERE e.tenant_id IN ((SELECT multitenant._require_permission('role:read')), '00000000-0000-0000-0000-000000000000');
 COMMENT ON VIEW multitenant.role_exclusions IS

@@ -191,7 +191,7 @@ SELECT try('asg-a', 'alice', $$SELECT multitenant.assign_role('carol', 'approver
 SELECT try('asg-a', 'alice', $$SELECT multitenant.create_role('innocent') IS NOT NULL$$);
 SELECT try('asg-a', 'alice', $$SELECT multitenant.assign_role('carol', 'innocent') IS NOT NULL$$);
 SELECT try('asg-a', 'alice', $$SELECT multitenant.inherit_role('innocent', 'head')$$);
-SELECT try('asg-a', 'alice', $$SELECT string_agg(role || ' ' || other || ' ' || is_everywhere, ', ') FROM multitenant.role_exclusions$$) IN ('clerk approver false', 'approver clerk false');
+SELECT try('asg-a', 'alice', $$SELECT string_agg(role || ' ' || other || ' ' || is_everywhere, ', ') FROM multitenant.role_exclusions$$);
 SELECT try('asg-b', 'bert', $$SELECT count(*) FROM multitenant.role_exclusions$$);
 SELECT try('asg-a', 'alice', $$SELECT multitenant.drop_exclusion('approver', 'clerk')$$);
 SELECT try('asg-a', 'alice', $$SELECT multitenant.drop_exclusion('approver', 'clerk')$$);
