@@ -196,3 +196,5 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 GRANT SELECT ON multitenant.permissions, multitenant.roles, multitenant.role_permissions, multitenant.role_exclusions,
 	multitenant.scopes, multitenant.assignments TO PUBLIC;
+GRANT EXECUTE ON FUNCTION multitenant.access_as_of(text, timestamptz), multitenant.review_access(interval),
+	multitenant.review_tenant_access(uuid, interval, interval) TO PUBLIC;
