@@ -230,16 +230,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	had_administrator boolean;
+	is_removed boolean;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'removing a member');
-	IF NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2) THEN
+	IF EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2) THEN
+		PERFORM multitenant._renew_rights(ARRAY[$1]);
+		had_administrator := EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true));
+		is_removed := multitenant._part($1, $2);
+	END IF;
+	IF is_removed IS NOT TRUE THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; check tenant and principal.';
 	END IF;
-	PERFORM multitenant._renew_rights(ARRAY[$1]);
-	had_administrator := EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true));
-	PERFORM multitenant._part($1, $2);
 	IF had_administrator AND NOT multitenant._has('superuser')
 	   AND NOT EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true)) THEN
 		RAISE EXCEPTION 'the last administrator of a tenant cannot be removed from outside'
@@ -541,16 +544,19 @@ DECLARE
 	own_tenant uuid := multitenant._require_own_tenant();
 	own_principal text := multitenant.current_principal();
 	managed integer;
+	has_left boolean;
 BEGIN
-	IF NOT EXISTS (SELECT FROM multitenant.member m
-				   WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited') THEN
-		RAISE EXCEPTION 'the principal is not a member of this tenant'
-			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; its credential alone brought it here.';
+	IF EXISTS (SELECT FROM multitenant.member m
+			   WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited') THEN
+		PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
+		managed := multitenant._managed(own_tenant);
+		has_left := multitenant._part(own_tenant, own_principal);
+		PERFORM multitenant._keep_managed(own_tenant, managed);
 	END IF;
-	PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
-	managed := multitenant._managed(own_tenant);
-	PERFORM multitenant._part(own_tenant, own_principal);
-	PERFORM multitenant._keep_managed(own_tenant, managed);
+	IF has_left IS NOT TRUE THEN
+		RAISE EXCEPTION 'the principal is not a member of this tenant'
+			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; its credential alone brought it here, or it has just been removed.';
+	END IF;
 	PERFORM multitenant._audit('tenant.leave_tenant', own_tenant, own_principal, 'done', '{}');
 END
 $$;
