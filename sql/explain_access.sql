@@ -238,7 +238,8 @@ BEGIN
 			verdict := 'stop';
 			detail := 'MT007: ' || p.finding;
 		ELSE
-			detail := format('class %s, tenant column %I, intact', p.class, p.tenant_column);
+			detail := format('class %s, tenant column %I%s%s, intact', p.class, p.tenant_column,
+							 ', permissions ' || p.permissions, ', scope column ' || quote_ident(p.scope_column));
 	END CASE;
 	RETURN (2, 'protection', verdict, detail)::multitenant._layer;
 END
@@ -289,6 +290,26 @@ BEGIN
 END
 $$;
 
+-- What the table asks of the principal, where it asks for anything. Asked after the context, which says who that is.
+CREATE FUNCTION multitenant._explain_permission(rel regclass, command text) RETURNS SETOF multitenant._layer
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	p record;
+	message text := multitenant._missing_permission(rel, command);
+	action text := CASE command WHEN 'select' THEN 'read' WHEN 'insert' THEN 'create' ELSE command END;
+BEGIN
+	SELECT * INTO p FROM multitenant._protection(rel);
+	IF p.permissions IS NULL THEN
+		RETURN;
+	ELSIF message IS NOT NULL THEN
+		RETURN NEXT (6, 'permission', 'stop', '42501: ' || message)::multitenant._layer;
+	ELSE
+		RETURN NEXT (6, 'permission', 'pass', format('the principal has %s:%s', p.permissions, action)
+			|| CASE WHEN p.scope_column IS NOT NULL THEN ' in the tenant or in some of its scopes; policies ask for that of the row' ELSE '' END)::multitenant._layer;
+	END IF;
+END
+$$;
+
 -- Is a row with the key there for the caller? Where the caller is not filtered nothing is asked: a query would lend his
 -- rights to what the owner of the table has attached to it.
 CREATE FUNCTION multitenant._explain_row(rel regclass, key jsonb, INOUT layer multitenant._layer)
@@ -334,6 +355,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET s
 		WHEN (stopped).layer = 'context' AND (stopped).detail ~ '^MT003' THEN 'Get a new credential and start a new transaction with it.'
 		WHEN (stopped).layer = 'context' THEN 'Call multitenant.authenticate() first in this transaction.'
 		WHEN (stopped).layer = 'tenant' THEN 'Ask the operator of this service why the tenant is not active.'
+		WHEN (stopped).layer = 'permission' THEN 'Have a role assigned to the principal that has this permission.'
 		WHEN (stopped).layer = 'row' AND (stopped).detail ~ '^no row' THEN
 			'Check the key and the tenant; an administrator who asks in the name of this role and tenant learns more.'
 		WHEN (stopped).layer = 'row' AND (stopped).detail ~ '^there is no' THEN 'Check the key: no tenant has such a row.'
@@ -379,6 +401,9 @@ BEGIN
 					multitenant._explain_row_security(rel)];
 	IF is_protected AND layers[3].detail !~ 'it does not filter' THEN
 		layers := layers || ARRAY(SELECT multitenant._explain_context(command));
+		IF NOT 'stop' = ANY (SELECT (l).verdict FROM unnest(layers) l) THEN
+			layers := layers || ARRAY(SELECT multitenant._explain_permission(rel, command));
+		END IF;
 	END IF;
 	SELECT array_agg(p) INTO policies FROM multitenant._policies_for(rel, current_user, command) p WHERE row_security_active(rel);
 	policies := coalesce(policies, '{}');

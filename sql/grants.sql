@@ -11,7 +11,7 @@ DECLARE
 BEGIN
 	FOR routine IN
 		SELECT p.oid::pg_catalog.regprocedure AS name, p.proacl IS NOT NULL AS has_list,
-			p.proname IN ('current_tenant', 'current_tenant_number', 'current_tenant_int4', 'current_tenant_slug') AS is_accessor
+			p.proname IN ('current_tenant', 'current_tenant_number', 'current_tenant_int4', 'current_tenant_slug', 'in_scope') AS is_accessor
 		FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'multitenant'::pg_catalog.regnamespace
 	LOOP
 		IF NOT routine.is_accessor THEN
@@ -58,6 +58,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
+	multitenant._missing_permission(regclass, text), multitenant._is_permission(text),
 	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text), multitenant._add_checked_reference(text),
 	multitenant._blocks_of(regclass), multitenant._confirm_absence(regclass, name), multitenant._is_volatile_policy(oid),

@@ -339,6 +339,11 @@ BEGIN
 			USING ERRCODE = '55000', DETAIL = format('Policies: %s.', found_text),
 				  HINT = format('Create them on %s, whose policies decide for everybody who names it, and drop them here.', rel);
 	END IF;
+	IF (SELECT p.permissions FROM multitenant._protection(rel) p) IS NOT NULL THEN
+		RAISE EXCEPTION 'table % asks for permissions, which a move has not', rel
+			USING ERRCODE = '55000',
+				  HINT = 'Move the tenant before the table is given permissions; attach partitions of new tenants while they are empty.';
+	END IF;
 	IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = shared AND i.indisprimary AND i.indimmediate) THEN
 		RAISE EXCEPTION 'table % has no primary key that is checked at once', rel
 			USING ERRCODE = '55000', HINT = 'Give it one with the tenant column in it: by that the copy is compared with the original.';

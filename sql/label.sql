@@ -2,7 +2,8 @@
 
 CREATE FUNCTION multitenant._protection(
 	table_name regclass,
-	OUT class text, OUT tenant_column name, OUT mode text, OUT is_intact boolean, OUT finding text)
+	OUT class text, OUT tenant_column name, OUT mode text, OUT is_intact boolean, OUT finding text,
+	OUT permissions text, OUT scope_column name)
 LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_protection';
 COMMENT ON FUNCTION multitenant._protection(regclass) IS
@@ -36,6 +37,49 @@ AS 'MODULE_PATHNAME', 'mt_blocks_of';
 COMMENT ON FUNCTION multitenant._blocks_of(regclass) IS
 'Internal: the pages of one relation without those below it; null for who does not own it.';
 
+-- Stands in the policies of tables whose rows belong to scopes.
+CREATE FUNCTION multitenant.in_scope(scope uuid, permission text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_in_scope_uuid';
+COMMENT ON FUNCTION multitenant.in_scope(uuid, text) IS
+'Has the principal of this context the permission in that scope: in the scope itself, in one above it, or in the whole tenant? Of no scope (null), and of one that is not in the tree: in the whole tenant? For policies; protect() makes them. False without a context. Errors: 22004 no permission given, 42704 no such permission.';
+
+CREATE FUNCTION multitenant.in_scope(scope bigint, permission text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_in_scope_int8';
+COMMENT ON FUNCTION multitenant.in_scope(bigint, text) IS
+'As in_scope(uuid, text), of a scope that is a number.';
+
+CREATE FUNCTION multitenant.in_scope(scope integer, permission text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_in_scope_int4';
+COMMENT ON FUNCTION multitenant.in_scope(integer, text) IS
+'As in_scope(uuid, text), of a scope that is a number.';
+
+CREATE FUNCTION multitenant.in_scope(scope text, permission text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_in_scope_text';
+COMMENT ON FUNCTION multitenant.in_scope(text, text) IS
+'As in_scope(uuid, text), of a scope that is a text; compared byte by byte, whatever the collation.';
+
+CREATE FUNCTION multitenant._missing_permission(table_name regclass, command text)
+RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_missing_permission';
+COMMENT ON FUNCTION multitenant._missing_permission(regclass, text) IS
+'Internal: what the guard would say to the principal of this context if it ran the command; null if nothing.';
+
+CREATE FUNCTION multitenant._is_permission(permission text)
+RETURNS boolean
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_is_permission';
+COMMENT ON FUNCTION multitenant._is_permission(text) IS
+'Internal: is there a permission of that name?';
+
 -- Neither the server's nor ours?
 CREATE FUNCTION multitenant._is_application_schema(schema_name name) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
@@ -50,7 +94,9 @@ CREATE VIEW multitenant.tables WITH (security_invoker = true) AS
 		format_type(a.atttypid, NULL) AS column_type,
 		p.mode,
 		p.is_intact,
-		p.finding
+		p.finding,
+		p.permissions,
+		p.scope_column
 	FROM pg_catalog.pg_class c
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	CROSS JOIN LATERAL multitenant._protection(c.oid) p

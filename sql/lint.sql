@@ -207,7 +207,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		CROSS JOIN LATERAL multitenant._protection(c.oid) p
 		LEFT JOIN (
-			SELECT s.objoid, min(s.label) FILTER (WHERE s.objsubid = 0) AS label, min(a.attname::text)::name AS column_name
+			SELECT s.objoid, min(s.label) FILTER (WHERE s.objsubid = 0) AS label, min(a.attname::text) FILTER (WHERE s.label <> 'scope_column')::name AS column_name
 			FROM pg_catalog.pg_seclabel s
 			LEFT JOIN pg_catalog.pg_attribute a ON s.objsubid > 0 AND a.attrelid = s.objoid AND a.attnum = s.objsubid
 			WHERE s.provider = 'multitenant' AND s.classoid = 'pg_catalog.pg_class'::regclass GROUP BY s.objoid

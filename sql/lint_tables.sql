@@ -43,8 +43,9 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		SELECT t.*, coalesce(p.names, '{}') AS policies,
 			r.name AS root_name, r.class AS root_class,
 			multitenant._label_json(CASE WHEN t.mode = 'paused' THEN t.id END) ->> 'until' AS paused_until,
-			CASE t.class WHEN 'shared_rows' THEN multitenant._policy_names()
-				ELSE '{multitenant_isolation,multitenant_access}' END AS wanted
+			ARRAY(SELECT w.policy_name FROM multitenant._policies(t.class, '', 'uuid'::regtype) w)
+				|| ARRAY(SELECT w.policy_name FROM multitenant._scope_policies('', '', 'uuid'::regtype) w
+						 WHERE multitenant._label_json(t.id) ? 'scoped') AS wanted
 		FROM unnest(s.tables) t
 		JOIN unnest(s.tables) r ON r.id = t.root
 		LEFT JOIN (SELECT x.polrelid, array_agg(x.polname) AS names FROM pg_catalog.pg_policy x

@@ -551,6 +551,10 @@ BEGIN
 		exclusive, rel);
 	RETURN NEXT multitenant._partition_step(format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS ''tenant_column''', parent,
 		tenant_column), 'SHARE UPDATE EXCLUSIVE', rel);
+	IF multitenant._labelled_scope(rel) IS NOT NULL THEN
+		RETURN NEXT multitenant._partition_step(format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS ''scope_column''', parent,
+			multitenant._labelled_scope(rel)), 'SHARE UPDATE EXCLUSIVE', rel);
+	END IF;
 	RETURN NEXT multitenant._partition_step(format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', parent,
 		multitenant._partition_label(rel, '{not_null,default,row_security,index,view}', jsonb_build_object('new_tenants', strategy))),
 		'SHARE UPDATE EXCLUSIVE', rel);

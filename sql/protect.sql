@@ -231,8 +231,32 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 	WHERE p.class = _policies.class
 $$;
 
--- Missing policies are created; one that was edited is dropped and made anew.
-CREATE FUNCTION multitenant._policy_steps(rel regclass, class text, column_name name) RETURNS SETOF multitenant._step
+-- Those by which a table of scopes filters rows, spelled in the same way. They act after the tenant's, by their names.
+CREATE FUNCTION multitenant._scope_policies(resource text, scope name, column_type oid)
+RETURNS TABLE(policy_name name, is_permissive boolean, command "char", using_expr text, check_expr text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT p.policy_name::name, false, p.command::"char", CASE WHEN p.uses THEN e.test END, CASE WHEN p.checks THEN e.test END
+	FROM (VALUES
+		('multitenant_scope_select', 'r', 'read', true, false),
+		('multitenant_scope_insert', 'a', 'create', false, true),
+		('multitenant_scope_update', 'w', 'update', true, true),
+		('multitenant_scope_delete', 'd', 'delete', true, false)
+	) AS p(policy_name, command, action, uses, checks)
+	CROSS JOIN LATERAL (SELECT format(CASE WHEN column_type = 'pg_catalog.varchar'::regtype
+		THEN 'multitenant.in_scope((%I)::text, %L::text)' ELSE 'multitenant.in_scope(%I, %L::text)' END,
+		scope, resource || ':' || p.action)) AS e(test)
+$$;
+
+-- The expression of a policy as CREATE POLICY wants it.
+CREATE FUNCTION multitenant._in_parentheses(expression text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT CASE WHEN starts_with(expression, '(') THEN expression ELSE '(' || expression || ')' END
+$$;
+
+-- Missing policies are created; one that was edited is dropped and made anew. Those of scopes go where there are none.
+CREATE FUNCTION multitenant._policy_steps(rel regclass, class text, column_name name, resource text DEFAULT NULL,
+										  scope name DEFAULT NULL)
+RETURNS SETOF multitenant._step
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	p record;
@@ -244,7 +268,9 @@ BEGIN
 				AND pg_get_expr(x.polwithcheck, x.polrelid) IS NOT DISTINCT FROM w.check_expr, false) AS is_intact
 		FROM multitenant._tree(rel) t
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = t.member AND a.attname = column_name
-		CROSS JOIN LATERAL multitenant._policies(class, column_name, a.atttypid) w
+		LEFT JOIN pg_catalog.pg_attribute sa ON sa.attrelid = t.member AND sa.attname = scope
+		CROSS JOIN LATERAL (SELECT * FROM multitenant._policies(class, column_name, a.atttypid)
+							UNION ALL SELECT * FROM multitenant._scope_policies(resource, scope, sa.atttypid)) w
 		LEFT JOIN pg_catalog.pg_policy x ON x.polrelid = t.member AND x.polname = w.policy_name
 		ORDER BY t.depth, t.member::text COLLATE "C", w.is_permissive, w.policy_name
 	LOOP
@@ -257,9 +283,17 @@ BEGIN
 							CASE WHEN p.is_permissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
 							CASE p.command WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
 								WHEN 'd' THEN 'DELETE' ELSE 'ALL' END)
-					 || coalesce(' USING ' || p.using_expr, '') || coalesce(' WITH CHECK ' || p.check_expr, ''),
+					 || coalesce(' USING ' || multitenant._in_parentheses(p.using_expr), '')
+					 || coalesce(' WITH CHECK ' || multitenant._in_parentheses(p.check_expr), ''),
 					 'ACCESS EXCLUSIVE', true, NULL, NULL, p.member, NULL, NULL)::multitenant._step;
 	END LOOP;
+	IF scope IS NULL THEN
+		RETURN QUERY SELECT format('DROP POLICY %I ON %s', x.polname, t.member), 'ACCESS EXCLUSIVE', true, NULL, NULL::jsonb,
+				t.member, NULL::regclass, NULL::text[]
+			FROM multitenant._tree(rel) t JOIN pg_catalog.pg_policy x ON x.polrelid = t.member
+			WHERE x.polname = ANY (multitenant._policy_names()) AND x.polname ~ '^multitenant_scope_'
+			ORDER BY t.depth, t.member::text COLLATE "C", x.polname;
+	END IF;
 END
 $$;
 
@@ -390,6 +424,18 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	ORDER BY t.depth, t.member::text COLLATE "C", w.n
 $$;
 
+-- The same of the scope column; none where there is to be none.
+CREATE FUNCTION multitenant._scope_label_steps(rel regclass, scope name) RETURNS SETOF multitenant._step
+LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT ROW(format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS %s', t.member, w.labelled, w.label),
+			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
+	FROM multitenant._tree(rel) t
+	CROSS JOIN LATERAL (VALUES (1, multitenant._labelled_scope(t.member), 'NULL'), (2, scope, '''scope_column'''))
+		AS w(n, labelled, label)
+	WHERE multitenant._labelled_scope(t.member) IS DISTINCT FROM scope AND w.labelled IS NOT NULL
+	ORDER BY t.depth, t.member::text COLLATE "C", w.n
+$$;
+
 -- What an observed table's label remembers from an earlier enforcement, and what of this one it does not; NULL for nothing.
 CREATE FUNCTION multitenant._merged_undo(rel regclass, undo jsonb) RETURNS jsonb
 LANGUAGE sql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
@@ -411,11 +457,13 @@ $$;
 -- owner may not change it, and what it remembers is the older truth; only that the table was observed ends here, and what
 -- such a label remembers comes first. A partition that came after its parent was
 -- protected had NOT NULL from the parent, and loses it with the parent.
-CREATE FUNCTION multitenant._label_steps(rel regclass, class text, steps multitenant._step[])
+-- Whose permissions the table asks for is the only thing in it that changes.
+CREATE FUNCTION multitenant._label_steps(rel regclass, class text, steps multitenant._step[], resource text DEFAULT NULL,
+										 scope name DEFAULT NULL)
 RETURNS SETOF multitenant._step
-LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT ROW(format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', t.member,
-					  class || coalesce(' {"undo": ' || multitenant._merged_undo(t.member, u.undo)::text || '}', '')),
+					  class || coalesce(' ' || nullif(w.kept || w.asked, '{}')::text, '')),
 			   'SHARE UPDATE EXCLUSIVE', true, NULL, NULL, t.member, NULL, NULL)::multitenant._step
 	FROM multitenant._tree(rel) t
 	CROSS JOIN LATERAL (SELECT jsonb_agg(x.undo ORDER BY x.n) FROM (
@@ -425,20 +473,33 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 		UNION ALL
 		SELECT '{"kind": "not_null"}', 0
 		WHERE t.depth > 0 AND multitenant._label_json(rel) -> 'undo' @> '[{"kind": "not_null"}]') AS x) AS u(undo)
-	WHERE multitenant._label(t.member) IS NULL OR multitenant._is_observed(t.member)
+	CROSS JOIN LATERAL (SELECT multitenant._label(t.member) IS NULL OR multitenant._is_observed(t.member),
+							   multitenant._merged_undo(t.member, u.undo)) AS n(is_new, undo)
+	CROSS JOIN LATERAL (SELECT
+		CASE WHEN NOT n.is_new THEN multitenant._label_json(t.member) - '{permissions,scoped}'::text[]
+			 WHEN n.undo IS NULL THEN '{}' ELSE jsonb_build_object('undo', n.undo) END,
+		CASE WHEN resource IS NULL THEN '{}' ELSE jsonb_build_object('permissions', resource) END
+			|| CASE WHEN scope IS NULL THEN '{}'::jsonb ELSE '{"scoped": true}' END) AS w(kept, asked)
+	WHERE n.is_new OR (multitenant._label_class(t.member) = 'tenant' AND class = 'tenant'
+		AND w.kept || w.asked <> multitenant._label_json(t.member))
 	ORDER BY t.depth, t.member::text COLLATE "C"
 $$;
 
 -- The steps that still separate the table from being protected, in the order in which they have to be done: keys
 -- first, because a foreign key must be validated before row security hides rows from the validation.
 -- "together" are tables that the same run protects; foreign keys to and from them count as between tenants' tables.
-CREATE FUNCTION multitenant._protect_steps(rel regclass, column_name name, together regclass[] DEFAULT '{}')
+-- Without a resource the table keeps the permissions that it asks for.
+CREATE FUNCTION multitenant._protect_steps(rel regclass, column_name name, together regclass[] DEFAULT '{}',
+										   resource text DEFAULT NULL, scope name DEFAULT NULL)
 RETURNS SETOF multitenant._step
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	steps multitenant._step[];
 	keyed regclass[];
 BEGIN
+	IF resource IS NULL THEN
+		SELECT p.resource, p.scope INTO resource, scope FROM multitenant._permissions_of(rel) p;
+	END IF;
 	steps := ARRAY(SELECT s FROM multitenant._key_steps(rel, column_name, together) s);
 	-- Composite keys of whole tables start with the tenant column and serve as its index.
 	SELECT coalesce(array_agg(multitenant._resolve(u.undo, rel)), '{}') INTO keyed
@@ -448,11 +509,12 @@ BEGIN
 		|| ARRAY(SELECT s FROM multitenant._not_null_steps(rel, column_name) s)
 		|| ARRAY(SELECT s FROM multitenant._default_steps(rel, column_name) s)
 		|| ARRAY(SELECT s FROM multitenant._index_steps(rel, column_name, keyed) s)
-		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, 'tenant', column_name) s)
+		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, 'tenant', column_name, resource, scope) s)
 		|| ARRAY(SELECT s FROM multitenant._row_security_steps(rel) s)
 		|| ARRAY(SELECT s FROM multitenant._view_steps(rel) s);
 	steps := steps || ARRAY(SELECT s FROM multitenant._column_label_steps(rel, column_name) s)
-		|| ARRAY(SELECT s FROM multitenant._label_steps(rel, 'tenant', steps) s);
+		|| ARRAY(SELECT s FROM multitenant._scope_label_steps(rel, scope) s)
+		|| ARRAY(SELECT s FROM multitenant._label_steps(rel, 'tenant', steps, resource, scope) s);
 	-- What can only be reported is reported along with a change, and left to lint() otherwise.
 	IF EXISTS (SELECT FROM unnest(steps) s WHERE s.command IS NOT NULL) THEN
 		steps := steps || ARRAY(SELECT s FROM multitenant._report_steps(rel) s);
@@ -546,8 +608,30 @@ BEGIN
 END
 $$;
 
+-- What a table asks for is changed by set_permissions() alone; protect() may give permissions to one that has none.
+CREATE FUNCTION multitenant._check_new_permissions(rel regclass, column_name name, resource text, scope name) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	present record;
+BEGIN
+	PERFORM multitenant._check_permissions(rel, column_name, resource, scope);
+	IF resource IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT p.* INTO present FROM multitenant._permissions_of(rel) p;
+	IF present.resource IS NOT NULL AND (present.resource, present.scope) IS DISTINCT FROM (resource, scope) THEN
+		RAISE EXCEPTION 'table % already asks for permissions on %', rel, present.resource
+			|| coalesce(' by its column ' || quote_ident(present.scope), '')
+			USING ERRCODE = '55000', HINT = format('Change them with multitenant.set_permissions(%L, permissions, scope_column).', rel);
+	ELSIF present.resource IS NULL AND multitenant._label(rel) IS NOT NULL AND NOT multitenant._is_observed(rel) THEN
+		PERFORM multitenant._require('isolation', 'changing what a protected table asks for');
+	END IF;
+END
+$$;
+
 CREATE FUNCTION multitenant.protect(table_name regclass, tenant_column name DEFAULT 'tenant_id',
-									dry_run boolean DEFAULT false)
+									dry_run boolean DEFAULT false, permissions text DEFAULT NULL,
+									scope_column name DEFAULT NULL)
 RETURNS TABLE(step int, command text, lock_level text, in_transaction boolean, note text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -555,7 +639,8 @@ DECLARE
 BEGIN
 	step := 0;
 	PERFORM multitenant._check_protect(table_name, tenant_column, '{}', dry_run);
-	FOREACH s IN ARRAY ARRAY(SELECT p FROM multitenant._protect_steps(table_name, tenant_column) p) LOOP
+	PERFORM multitenant._check_new_permissions(table_name, tenant_column, permissions, scope_column);
+	FOREACH s IN ARRAY ARRAY(SELECT p FROM multitenant._protect_steps(table_name, tenant_column, '{}', permissions, scope_column) p) LOOP
 		CONTINUE WHEN s.command IS NULL AND s.note IS NULL;
 		IF s.command IS NOT NULL AND NOT dry_run THEN
 			PERFORM multitenant._execute_step(s);
@@ -570,9 +655,48 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION multitenant.protect(regclass, name, boolean) IS
+COMMENT ON FUNCTION multitenant.protect(regclass, name, boolean, text, name) IS
 'Makes a table a tenant''s table: every row belongs to the tenant in tenant_column, and a statement reaches only rows of the tenant of its transaction.
-table_name: an ordinary or partitioned table of the caller; partitions follow their parent. tenant_column: uuid, bigint, integer, text or varchar, filled in every row. dry_run: print the steps, execute none.
+table_name: an ordinary or partitioned table of the caller; partitions follow their parent. tenant_column: uuid, bigint, integer, text or varchar, filled in every row. dry_run: print the steps, execute none. permissions: a resource, for example vm; then a statement needs vm:read, vm:create, vm:update or vm:delete of the principal of its context. scope_column: with permissions, the column that says in which scope a row is; then a statement reaches only rows in scopes where the principal has the permission. A table that is protected already gets them if it has none (by superusers and profile migrator); set_permissions() changes them.
 Returns the steps done (or to be done) in order: the command, the lock it takes, whether it may run in a transaction, and a remark; a row without a command is a finding. No rows: nothing was left to do.
 Everything runs with the rights of the tables'' owners, whoever calls this.
-Errors: 42501 not the owner, or the owner lacks a privilege; 42809, 22023 no table of the application; 42703 no such column; 42804 wrong type or collation; 23502 rows without a tenant; 23503 rows naming an unregistered tenant (told only to profiles that may look up tenants) or another tenant''s row; 55000 another class, a restrictive policy that sorts before ours, or too large to be scanned at once (see multitenant.plan).';
+Errors: 42501 not the owner, or the owner lacks a privilege; 42809, 22023 no table of the application; 42703 no such column; 42804 wrong type or collation; 23502 rows without a tenant; 23503 rows naming an unregistered tenant (told only to profiles that may look up tenants) or another tenant''s row; 42704 no such permission; 22023 no name of a resource, or no column for scopes; 55000 another class or other permissions, a restrictive policy that sorts before ours, or too large to be scanned at once (see multitenant.plan).';
+
+-- Gives a table of tenants permissions, others, or none (resource null).
+CREATE FUNCTION multitenant.set_permissions(table_name regclass, permissions text, scope_column name DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	column_name name;
+	steps multitenant._step[];
+	s multitenant._step;
+	broken record;
+BEGIN
+	PERFORM multitenant._check_table(table_name);
+	PERFORM multitenant._require('isolation', 'changing what a protected table asks for');
+	IF multitenant._label_class(table_name) IS DISTINCT FROM 'tenant' OR multitenant._is_observed(table_name) THEN
+		RAISE EXCEPTION 'table % is not a protected table of tenants', table_name
+			USING ERRCODE = '55000', HINT = format('Protect it: multitenant.protect(%L, permissions => %L).', table_name, permissions);
+	END IF;
+	PERFORM multitenant._check_tree(table_name);
+	column_name := multitenant._tenant_column(table_name);
+	PERFORM multitenant._check_permissions(table_name, column_name, permissions, scope_column);
+	steps := ARRAY(SELECT p FROM multitenant._policy_steps(table_name, 'tenant', column_name, permissions, scope_column) p)
+		|| ARRAY(SELECT p FROM multitenant._scope_label_steps(table_name, scope_column) p)
+		|| ARRAY(SELECT p FROM multitenant._label_steps(table_name, 'tenant', '{}', permissions, scope_column) p);
+	FOREACH s IN ARRAY steps LOOP
+		PERFORM multitenant._execute_step(s);
+	END LOOP;
+	SELECT t.member, p.finding INTO broken FROM multitenant._tree(table_name) t
+	CROSS JOIN LATERAL multitenant._protection(t.member) p WHERE NOT p.is_intact AND p.mode <> 'paused' ORDER BY t.depth LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'the protection of table % would not be intact', broken.member
+			USING ERRCODE = '55000', DETAIL = format('Finding: %s.', broken.finding),
+				  HINT = format('Call multitenant.repair(%L) first; a table below another gets the permissions of that one.', table_name);
+	END IF;
+END
+$$;
+
+COMMENT ON FUNCTION multitenant.set_permissions(regclass, text, name) IS
+'Changes whose permissions statements on a protected table need, and by which column they are limited to scopes; null: none any more. Everything as permissions and scope_column of protect().
+table_name: a protected table of the caller, of class tenant; partitions follow their parent.
+Errors: 42501 not the owner, or not superuser or profile migrator; 22023 no name of a resource, or no column for scopes; 42703 no such column; 42704 no such permission; 42804 wrong type; 55000 not protected, or the protection is not intact.';

@@ -152,7 +152,7 @@ BEGIN
 	-- Security: the labelled column was dropped. One of the same name that came since holds whatever its default stamped.
 	IF multitenant._label_class(rel) IN ('tenant', 'shared_rows') AND multitenant._estimated_rows(rel) > 0
 	   AND NOT EXISTS (SELECT FROM pg_catalog.pg_seclabel s WHERE s.objoid = rel AND s.provider = 'multitenant'
-					   AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid > 0) THEN
+					   AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid > 0 AND s.label <> 'scope_column') THEN
 		RAISE EXCEPTION 'the tenant column of table % is gone', rel
 			USING ERRCODE = '55000',
 				  HINT = 'Bring its values back from a backup. A role of profile migrator can then call unprotect() and protect().';
@@ -178,17 +178,23 @@ DECLARE
 	steps multitenant._step[] := '{}';
 	m regclass;
 	rest jsonb;
+	resource text;
+	scope name;
 BEGIN
 	IF class = 'tenant' THEN
+		SELECT p.resource, p.scope INTO resource, scope FROM multitenant._permissions_of(rel) p;
 		steps := ARRAY(SELECT s FROM multitenant._not_null_steps(rel, column_name) s);
 	END IF;
 	steps := steps || ARRAY(SELECT s FROM multitenant._default_steps(rel, column_name) s)
 		|| ARRAY(SELECT s FROM multitenant._index_steps(rel, column_name, '{}') s)
-		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, class, column_name) s)
+		|| ARRAY(SELECT s FROM multitenant._policy_steps(rel, class, column_name, resource, scope) s)
 		|| ARRAY(SELECT s FROM multitenant._row_security_steps(rel) s);
 	RETURN QUERY SELECT s.* FROM unnest(steps) s;
 	RETURN QUERY SELECT * FROM multitenant._column_label_steps(rel, column_name);
-	RETURN QUERY SELECT * FROM multitenant._label_steps(rel, class, steps);
+	IF class = 'tenant' THEN
+		RETURN QUERY SELECT * FROM multitenant._scope_label_steps(rel, scope);
+	END IF;
+	RETURN QUERY SELECT * FROM multitenant._label_steps(rel, class, steps, resource, scope);
 	FOR m IN SELECT t.member FROM multitenant._tree(rel) t WHERE multitenant._label_json(t.member) ->> 'mode' = 'paused' LOOP
 		rest := multitenant._label_json(m) - '{mode,until,reason}'::text[];
 		RETURN NEXT (format('SECURITY LABEL FOR multitenant ON TABLE %s IS %L', m,

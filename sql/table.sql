@@ -49,13 +49,23 @@ LANGUAGE sql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg
 	SELECT coalesce(multitenant._label_json(rel) ->> 'mode' = 'observe', false)
 $$;
 
+-- The column that is labelled as the scope's; NULL without one.
+CREATE FUNCTION multitenant._labelled_scope(rel regclass) RETURNS name
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	SELECT a.attname FROM pg_catalog.pg_seclabel s
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = s.objoid AND a.attnum = s.objsubid
+	WHERE s.objoid = rel AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid <> 0
+	  AND s.provider = 'multitenant' AND s.label = 'scope_column'
+	ORDER BY a.attnum LIMIT 1
+$$;
+
 -- The column that is labelled as the tenant's; NULL without one.
 CREATE FUNCTION multitenant._labelled_column(rel regclass) RETURNS name
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT a.attname FROM pg_catalog.pg_seclabel s
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = s.objoid AND a.attnum = s.objsubid
 	WHERE s.objoid = rel AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid <> 0
-	  AND s.provider = 'multitenant'
+	  AND s.provider = 'multitenant' AND s.label <> 'scope_column'
 	ORDER BY a.attnum LIMIT 1
 $$;
 
@@ -96,7 +106,8 @@ $$;
 CREATE FUNCTION multitenant._policy_names() RETURNS name[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 	SELECT '{multitenant_isolation,multitenant_isolation_insert,multitenant_isolation_update,'
-		'multitenant_isolation_delete,multitenant_access}'::name[]
+		'multitenant_isolation_delete,multitenant_access,multitenant_scope_select,multitenant_scope_insert,'
+		'multitenant_scope_update,multitenant_scope_delete}'::name[]
 $$;
 
 -- The tenant column of a protected table: the one labelled so. That label lost, it is the column that the policies
@@ -109,13 +120,44 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 			JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
 				AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
 			JOIN pg_catalog.pg_attribute a ON a.attrelid = p.polrelid AND a.attnum = d.refobjsubid
-			WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names())
+			WHERE p.polrelid = rel AND p.polname = ANY (multitenant._policy_names()) AND p.polname !~ '^multitenant_scope_'
 			UNION ALL
 			SELECT 2, a.attname, a.attnum FROM pg_catalog.pg_attribute a
 			WHERE a.attrelid = rel AND a.attnum > 0 AND NOT a.attisdropped AND a.atthasdef
 			  AND multitenant._default_of(rel, a.attname) = multitenant._accessor(a.atttypid)
 		) AS c(preference, attname, attnum)
 		ORDER BY c.preference, c.attnum LIMIT 1))
+$$;
+
+-- Whose permissions statements on the table need, and which column has the scope of a row. A label decides, if there is
+-- one; where a restore lost it, the policies do.
+CREATE FUNCTION multitenant._permissions_of(rel regclass, OUT resource text, OUT scope name)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	members jsonb := multitenant._label_json(rel);
+	found_resource text;
+	found_column name;
+BEGIN
+	SELECT substring(pg_get_expr(p.polqual, p.polrelid) FROM ', .([a-z][a-z0-9_.-]*):read.::text\)$'), a.attname
+	INTO found_resource, found_column
+	FROM pg_catalog.pg_policy p
+	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::regclass AND d.objid = p.oid
+		AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = p.polrelid AND d.refobjsubid > 0
+	JOIN pg_catalog.pg_attribute a ON a.attrelid = p.polrelid AND a.attnum = d.refobjsubid
+	WHERE p.polrelid = rel AND p.polname = 'multitenant_scope_select' ORDER BY a.attnum LIMIT 1;
+	IF multitenant._label(rel) IS NULL THEN
+		resource := found_resource;
+		scope := CASE WHEN found_resource IS NOT NULL THEN found_column END;
+	ELSE
+		resource := members ->> 'permissions';
+		scope := CASE WHEN members ? 'scoped' THEN coalesce(multitenant._labelled_scope(rel), found_column) END;
+		IF members ? 'scoped' AND scope IS NULL THEN
+			RAISE EXCEPTION 'the scope column of table % is gone', rel
+				USING ERRCODE = '55000',
+					  HINT = format('Bring it back, and name it: multitenant.set_permissions(%L, %L, scope_column).', rel, resource);
+		END IF;
+	END IF;
+END
 $$;
 
 -- Is the table itself protected: by a label that not only observes it or by one of our policies? (Ancestors are the
@@ -272,6 +314,49 @@ BEGIN
 		RAISE EXCEPTION 'column % of table % has a nondeterministic collation', quote_ident(column_name), rel
 			USING ERRCODE = '42804',
 				  HINT = 'Give the column a deterministic collation; otherwise two tenants could compare equal.';
+	END IF;
+END
+$$;
+
+-- That there are the permissions of a resource, and a column that can carry a scope.
+CREATE FUNCTION multitenant._check_permissions(rel regclass, column_name name, resource text, scope name) RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+	a record;
+	missing text[];
+BEGIN
+	IF resource IS NULL AND scope IS NOT NULL THEN
+		RAISE EXCEPTION 'a scope column says nothing without permissions'
+			USING ERRCODE = '22023', HINT = 'Name the resource whose permissions statements need, for example permissions => ''vm''.';
+	ELSIF resource !~ '^[a-z][a-z0-9_.-]{0,62}$' THEN
+		RAISE EXCEPTION '"%" is not the name of a resource', resource
+			USING ERRCODE = '22023',
+				  HINT = 'Name what stands before the colon of its permissions: lower case letters, digits, "_", "." and "-", at most 63.';
+	END IF;
+	missing := ARRAY(SELECT p.name FROM unnest(ARRAY['read', 'create', 'update', 'delete']) WITH ORDINALITY AS x(action, n)
+					 CROSS JOIN LATERAL (SELECT resource || ':' || x.action) AS p(name)
+					 WHERE NOT multitenant._is_permission(p.name) ORDER BY x.n);
+	IF resource IS NOT NULL AND cardinality(missing) > 0 THEN
+		RAISE EXCEPTION 'there is no permission %', array_to_string(missing, ', ')
+			USING ERRCODE = '42704',
+				  HINT = format('Create each of them first: SELECT multitenant.create_permission(%L, description).', missing[1]);
+	ELSIF scope IS NULL THEN
+		RETURN;
+	END IF;
+	SELECT t.atttypid, t.attgenerated INTO a FROM pg_catalog.pg_attribute t
+	WHERE t.attrelid = rel AND t.attname = scope AND t.attnum > 0 AND NOT t.attisdropped;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'column % of table % does not exist', quote_ident(scope), rel
+			USING ERRCODE = '42703', HINT = 'Name the column that says in which scope a row is.';
+	ELSIF scope = column_name THEN
+		RAISE EXCEPTION 'column % of table % is the tenant column', quote_ident(scope), rel
+			USING ERRCODE = '22023', HINT = 'Name the column that says in which scope of its tenant a row is.';
+	ELSIF multitenant._accessor(a.atttypid) IS NULL THEN
+		RAISE EXCEPTION 'column % of table % has type %', quote_ident(scope), rel, format_type(a.atttypid, NULL)
+			USING ERRCODE = '42804', HINT = 'The scope column must be of type uuid, bigint, integer, text or varchar.';
+	ELSIF a.attgenerated <> '' THEN
+		RAISE EXCEPTION 'column % of table % is generated', quote_ident(scope), rel
+			USING ERRCODE = '22023', HINT = 'Use a plain column.';
 	END IF;
 END
 $$;

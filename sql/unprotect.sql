@@ -289,6 +289,9 @@ BEGIN
 	IF multitenant._labelled_column(rel) IS NOT NULL THEN
 		EXECUTE format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS NULL', rel, multitenant._labelled_column(rel));
 	END IF;
+	IF multitenant._labelled_scope(rel) IS NOT NULL THEN
+		EXECUTE format('SECURITY LABEL FOR multitenant ON COLUMN %s.%I IS NULL', rel, multitenant._labelled_scope(rel));
+	END IF;
 END
 $$;
 

@@ -111,6 +111,7 @@ typedef struct MtPermission
 #define MT_CHECK_PERMS_ARGS rangeTable, rteperminfos, ereport_on_violation
 #define MT_CHECK_PERMS_LIST rteperminfos
 #define MtPermissionsOfQuery(query) ((query)->rteperminfos)
+#define MtPermissionsOfPlan(statement) ((statement)->permInfos)
 
 static inline bool
 MtPermissionOf(void *item, MtPermission *out)
@@ -127,6 +128,7 @@ MtPermissionOf(void *item, MtPermission *out)
 #define MT_CHECK_PERMS_ARGS rangeTable, ereport_on_violation
 #define MT_CHECK_PERMS_LIST rangeTable
 #define MtPermissionsOfQuery(query) ((query)->rtable)
+#define MtPermissionsOfPlan(statement) ((statement)->rtable)
 
 static inline bool
 MtPermissionOf(void *item, MtPermission *out)

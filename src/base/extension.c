@@ -52,6 +52,7 @@ static Oid	extension_oid = InvalidOid;
 static Oid	schema_oid = InvalidOid;
 static Oid	table_oids[MT_TABLE_COUNT];
 static Oid	accessor_oids[MT_ACCESSOR_COUNT];
+static Oid	filter_oids[MT_ACCESSOR_COUNT];
 static Oid	observer_oid = InvalidOid;
 
 static void
@@ -103,6 +104,7 @@ static void
 find_objects(void)
 {
 	static const Oid observer_types[] = {INTERNALOID, ANYOID};
+	static const Oid scope_types[MT_ACCESSOR_COUNT] = {UUIDOID, INT8OID, INT4OID, TEXTOID};
 	oidvector  *no_arguments = buildoidvector(NULL, 0);
 	oidvector  *observer_arguments = buildoidvector(observer_types, lengthof(observer_types));
 
@@ -113,6 +115,17 @@ find_objects(void)
 										   CStringGetDatum(accessor_names[i]),
 										   PointerGetDatum(no_arguments),
 										   ObjectIdGetDatum(schema_oid));
+	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
+	{
+		Oid			types[] = {scope_types[i], TEXTOID};
+		oidvector  *arguments = buildoidvector(types, lengthof(types));
+
+		filter_oids[i] = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+										 CStringGetDatum("in_scope"),
+										 PointerGetDatum(arguments),
+										 ObjectIdGetDatum(schema_oid));
+		pfree(arguments);
+	}
 	observer_oid = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 								   CStringGetDatum("_observe_row"),
 								   PointerGetDatum(observer_arguments),
@@ -178,6 +191,12 @@ Oid
 MtAccessorOid(MtAccessor accessor)
 {
 	return accessor_oids[accessor];
+}
+
+Oid
+MtScopeFilterOid(MtAccessor type)
+{
+	return filter_oids[type];
 }
 
 Oid

@@ -64,6 +64,12 @@ extern Oid	MtExtensionOid(void);
 extern Oid	MtTableOid(MtTable table);
 extern Oid	MtAccessorOid(MtAccessor accessor);
 
+/*
+ * The function that compares scopes of that type in policies; InvalidOid when
+ * missing.
+ */
+extern Oid	MtScopeFilterOid(MtAccessor type);
+
 /* The function that counts new rows of observed tables; InvalidOid when missing. */
 extern Oid	MtObserverOid(void);
 

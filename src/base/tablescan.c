@@ -47,6 +47,18 @@ MtTableScan(MtTable table, const char *index, int key_count,
 	return rows;
 }
 
+bool
+MtTableIsEmpty(MtTable table)
+{
+	Relation	relation = table_open(MtTableOid(table), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	bool		is_empty = !HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return is_empty;
+}
+
 char *
 MtColumnText(HeapTuple tuple, TupleDesc desc, int column)
 {

@@ -26,6 +26,9 @@ extern int	MtTableScan(MtTable table, const char *index, int key_count,
 						const int *columns, const Oid *equality,
 						const Datum *keys, MtRowReader reader, void *result);
 
+/* Has the table no row? */
+extern bool MtTableIsEmpty(MtTable table);
+
 /* A text column as a palloc'd string, NULL for null. */
 extern char *MtColumnText(HeapTuple tuple, TupleDesc desc, int column);
 

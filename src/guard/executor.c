@@ -260,6 +260,8 @@ check_before_run(QueryDesc *query, bool is_noforce)
 	if (MtContextIsUsed() && MtGuardIsOn() && !MtContextCheck(&denial) &&
 		touches_tenants(query->plannedstmt))
 		MtDenialRaise(&denial);
+	if (unlikely(MtProtectionHasMetPermissions()) && MtContextIsUsed() && MtGuardIsOn())
+		MtGuardCheckRightsAgain(query->plannedstmt);
 }
 
 int

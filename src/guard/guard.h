@@ -15,8 +15,10 @@
 #include "tcop/utility.h"
 
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/observations.h"
 #include "policy/owner.h"
+#include "policy/protection.h"
 #include "tenant/hardening.h"
 
 /* hooks.c: installs every hook, chaining to whoever was there before. */
@@ -31,6 +33,30 @@ extern bool MtGuardIsOn(void);
  */
 extern bool MtGuardCheckPermissions(List *permissions, bool raise);
 extern void MtGuardPermissionInit(void);
+
+/*
+ * Has this transaction recorded that event of that relation, reading or writing? From
+ * now on it has. event is a constant.
+ */
+extern bool MtGuardIsRecorded(const char *event, const MtPermission *permission);
+
+/*
+ * rights.c: may the principal of the context do what the statement does with a table
+ * of tenants? False with 42501 if the table asks for a permission that it has not.
+ * Records what is done under break-glass and in supervised contexts.
+ */
+extern void MtGuardRightsInit(void);
+extern bool MtGuardCheckUse(const MtPermission *permission, const MtProtection *protection,
+							MtDenial *denial);
+
+/* Is what this context does to be recorded? */
+extern bool MtGuardIsWatched(void);
+
+/*
+ * Throws if the principal has lost a permission that the statement needs since it
+ * started: a cursor goes on after other statements.
+ */
+extern void MtGuardCheckRightsAgain(const PlannedStmt *statement);
 
 /* What can be said against a statement before the planner looks at statistics. */
 extern void MtGuardCheckQuery(Query *query);

@@ -3,7 +3,8 @@
  *	  The heart of the guard: may this statement touch these relations?
  *
  * Called for every statement with the relations it names and the rights it
- * needs. Owns the order of the checks on protected tables and the record of
+ * needs. What the principal may do with a table that asks for permissions is decided
+ * in rights.c. Owns the order of the checks on protected tables and the record of
  * bypasses. Invariant: a statement on a protected table that gets past here
  * either runs under row level security with a valid context, or is recorded.
  */
@@ -40,16 +41,21 @@
 /* SELECT .. FOR UPDATE and its kin need ACL_UPDATE: locking counts as writing. */
 #define WRITE_RIGHTS (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
 
-/* ---- recorded bypasses ---- */
+/* ---- what is recorded once for each table and transaction ---- */
+
+typedef struct Recorded
+{
+	const char *event;
+	MtPermission permission;
+} Recorded;
 
 /* What this transaction has recorded already; beyond 64 it records again. */
 static LocalTransactionId recorded_lxid = InvalidLocalTransactionId;
-static MtPermission recorded[64];
+static Recorded recorded[64];
 static int	recorded_count = 0;
 
-/* Has this transaction recorded its bypass of that relation, in that way? */
-static bool
-is_recorded(const MtPermission *permission)
+bool
+MtGuardIsRecorded(const char *event, const MtPermission *permission)
 {
 	AclMode		writes = permission->required & WRITE_RIGHTS;
 
@@ -59,11 +65,15 @@ is_recorded(const MtPermission *permission)
 		recorded_count = 0;
 	}
 	for (int i = 0; i < recorded_count; i++)
-		if (recorded[i].relid == permission->relid &&
-			(writes & ~recorded[i].required) == 0)
+		if (recorded[i].permission.relid == permission->relid &&
+			(writes & ~recorded[i].permission.required) == 0 &&
+			strcmp(recorded[i].event, event) == 0)
 			return true;
 	if (recorded_count < (int) lengthof(recorded))
-		recorded[recorded_count++] = *permission;
+	{
+		recorded[recorded_count].event = event;
+		recorded[recorded_count++].permission = *permission;
+	}
 	return false;
 }
 
@@ -80,6 +90,7 @@ void
 MtGuardPermissionInit(void)
 {
 	MtTransactionOnSubEnd(subtransaction_ended);
+	MtGuardRightsInit();
 }
 
 static void
@@ -87,7 +98,7 @@ record_bypass(const MtPermission *permission)
 {
 	MtAuditEvent event = {.event = "access.bypass",.outcome = "allowed"};
 
-	if (is_recorded(permission))
+	if (MtGuardIsRecorded(event.event, permission))
 		return;
 	event.object = MtQualifiedName(permission->relid);
 	event.detail = psprintf("{\"profile\": \"%s\", \"write\": %s}",
@@ -274,7 +285,11 @@ check_tenant_table(const MtPermission *permission,
 	}
 	MtGuardCheckHeldCursor();
 	MtGuardNoteRead();
-	return MtContextCheck(denial);
+	if (!MtContextCheck(denial))
+		return false;
+	if (likely(protection->resource[0] == '\0' && !MtGuardIsWatched()))
+		return true;
+	return MtGuardCheckUse(permission, protection, denial);
 }
 
 /* Shared tables are everyone's to read and nobody's to write but maintenance. */

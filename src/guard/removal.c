@@ -53,7 +53,8 @@ MtGuardCheckDrop(Oid class, Oid object)
 		return;
 	is_ours = class == ExtensionRelationId && object == MtExtensionOid();
 	for (int i = 0; i < MT_ACCESSOR_COUNT && class == ProcedureRelationId; i++)
-		is_ours |= object == MtAccessorOid((MtAccessor) i);
+		is_ours |= object == MtAccessorOid((MtAccessor) i) ||
+			object == MtScopeFilterOid((MtAccessor) i);
 	if (is_ours)
 		raise_if_labelled();
 }

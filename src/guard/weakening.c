@@ -82,6 +82,41 @@ is_tenant_column(Oid relid, const char *name)
 	return tenant_column != NULL && strcmp(tenant_column, name) == 0;
 }
 
+static bool
+is_scope_column(Oid relid, const char *name)
+{
+	AttrNumber	column = MtProtectionOf(relid)->scope_column;
+	char	   *scope_column;
+
+	if (column == 0)
+		column = MtLabelledScope(relid);
+	scope_column = column == 0 ? NULL : get_attname(relid, column, true);
+	return scope_column != NULL && strcmp(scope_column, name) == 0;
+}
+
+/* Does the parent ask for all the permissions that the child's label asks for? */
+static bool
+has_permissions_of(Oid child, Oid parent)
+{
+	MtLabel		label;
+	const MtProtection *protection;
+	AttrNumber	scope;
+	char	   *name;
+
+	MtLabelOf(child, &label);
+	if (label.class != MT_CLASS_TENANT || label.is_observed || label.resource[0] == '\0')
+		return true;
+	protection = MtProtectionOf(parent);
+	if (strcmp(label.resource, protection->resource) != 0 ||
+		label.is_scoped != protection->is_scoped)
+		return false;
+	if (!label.is_scoped)
+		return true;
+	scope = MtLabelledScope(child);
+	name = scope == 0 ? NULL : get_attname(child, scope, true);
+	return name != NULL && is_scope_column(parent, name);
+}
+
 /* Do both tables say, by their labels, that the same column is the tenant's? */
 static bool
 has_tenant_column_of(Oid child, Oid parent)
@@ -113,6 +148,9 @@ check_member(Oid parent, RangeVar *name, bool is_coming)
 	else if (is_coming && !has_tenant_column_of(child, parent))
 		refuse(parent, "adding a partition or child table with another tenant column",
 			   "Give it back with multitenant.unprotect(), and protect it by the column of the parent.");
+	else if (is_coming && !has_permissions_of(child, parent))
+		refuse(parent, "adding a partition or child table that asks for other permissions",
+			   "Give both the same permissions first: multitenant.set_permissions().");
 }
 
 /* The same for a relation that is known. */
@@ -141,6 +179,9 @@ check_alter_command(AlterTableStmt *alter, Oid relid, AlterTableCmd *command)
 			if (OidIsValid(if_protected(relid)) && is_tenant_column(relid, command->name))
 				refuse(relid, "dropping the tenant column",
 					   "Call multitenant.unprotect() first.");
+			else if (OidIsValid(if_protected(relid)) && is_scope_column(relid, command->name))
+				refuse(relid, "dropping the scope column",
+					   "Call multitenant.set_permissions() without a scope column first.");
 			break;
 		case AT_AttachPartition:
 			check_member(if_protected(relid), ((PartitionCmd *) command->def)->name, true);

@@ -41,6 +41,7 @@
 
 #define EXEMPT_PREFIX "exempt: "
 #define MT_COLUMN_LABEL "tenant_column"
+#define MT_SCOPE_LABEL "scope_column"
 #define MAX_LABEL 65536			/* bytes; one undo entry takes about 100 */
 #define MAX_PAUSE_MS (INT64CONST(7) * 24 * 60 * 60 * 1000)
 
@@ -82,6 +83,61 @@ is_absolute_time(const char *text)
 		strspn(text, "0123456789-:. +T") == strlen(text);
 }
 
+bool
+MtIsResource(const char *text, size_t length)
+{
+	return length > 0 && length < MT_RESOURCE_SIZE && text[0] >= 'a' && text[0] <= 'z' &&
+		strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-") >= length;
+}
+
+/* A boolean member of a JSON object; false if it has none of that name. */
+static bool
+json_true_member(Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+	JsonbValue *found = getKeyJsonValueFromContainer(&object->root, name, strlen(name), &value);
+
+	return found != NULL && found->type == jbvBool && found->val.boolean;
+}
+
+static bool
+has_member(Jsonb *object, const char *name)
+{
+	JsonbValue	value;
+
+	return getKeyJsonValueFromContainer(&object->root, name, strlen(name), &value) != NULL;
+}
+
+/*
+ * Whose permissions the table asks for.
+ *
+ * Security: what is there and cannot be understood is an error, not "none".
+ */
+static bool
+parse_permissions(Jsonb *object, MtLabel *out, const char **reason)
+{
+	char	   *resource;
+
+	if (has_member(object, "scoped"))
+	{
+		*reason = "\"scoped\" can only be true, and needs \"permissions\"";
+		if (!json_true_member(object, "scoped") || !has_member(object, "permissions"))
+			return false;
+		out->is_scoped = true;
+	}
+	if (!has_member(object, "permissions"))
+		return true;
+	*reason = "Only tables of class tenant can ask for permissions";
+	if (out->class != MT_CLASS_TENANT)
+		return false;
+	resource = json_text_member(object, "permissions");
+	*reason = "\"permissions\" must be the name of a resource: lower case letters, digits, \"_\", \".\" and \"-\", at most 63";
+	if (resource == NULL || !MtIsResource(resource, strlen(resource)))
+		return false;
+	strlcpy(out->resource, resource, sizeof(out->resource));
+	return true;
+}
+
 static bool
 parse_members(const char *json, MtLabel *out, const char **reason)
 {
@@ -96,6 +152,8 @@ parse_members(const char *json, MtLabel *out, const char **reason)
 		*reason = "What follows the class must be a JSON object";
 		return false;
 	}
+	if (!parse_permissions(object, out, reason))
+		return false;
 	mode = json_text_member(object, "mode");
 	if (mode == NULL || strcmp(mode, "enforce") == 0)
 		return true;
@@ -187,8 +245,12 @@ begin_scan(Relation catalog, Oid relid)
 	return systable_beginscan(catalog, SecLabelObjectIndexId, true, NULL, lengthof(keys), keys);
 }
 
-AttrNumber
-MtLabelledColumn(Oid relid)
+/*
+ * The column with the scope's label, or with the tenant's: any other, which can only
+ * have been written while the library was not there to check it.
+ */
+static AttrNumber
+labelled_column(Oid relid, bool is_scope)
 {
 	Relation	catalog = table_open(SecLabelRelationId, AccessShareLock);
 	SysScanDesc scan = begin_scan(catalog, relid);
@@ -198,16 +260,35 @@ MtLabelledColumn(Oid relid)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		FormData_pg_seclabel *label = (FormData_pg_seclabel *) GETSTRUCT(tuple);
-		char	   *provider = MtColumnText(tuple, RelationGetDescr(catalog),
-											Anum_pg_seclabel_provider);
+		TupleDesc	desc = RelationGetDescr(catalog);
+		char	   *provider;
+		char	   *text;
 
-		if (label->objsubid != 0 && strcmp(provider, MT_LABEL_PROVIDER) == 0)
+		if (label->objsubid == 0)
+			continue;
+		provider = MtColumnText(tuple, desc, Anum_pg_seclabel_provider);
+		text = MtColumnText(tuple, desc, Anum_pg_seclabel_label);
+		if (strcmp(provider, MT_LABEL_PROVIDER) == 0 &&
+			(strcmp(text, MT_SCOPE_LABEL) == 0) == is_scope)
 			column = (AttrNumber) label->objsubid;
 		pfree(provider);
+		pfree(text);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return column;
+}
+
+AttrNumber
+MtLabelledColumn(Oid relid)
+{
+	return labelled_column(relid, false);
+}
+
+AttrNumber
+MtLabelledScope(Oid relid)
+{
+	return labelled_column(relid, true);
 }
 
 TransactionId
@@ -270,6 +351,8 @@ MtLabelOf(Oid relid, MtLabel *out)
 		out->class = MT_CLASS_TENANT;
 		out->is_paused = false;
 		out->is_observed = false;
+		out->is_scoped = false;
+		out->resource[0] = '\0';
 	}
 	pfree(text);
 }
@@ -397,7 +480,7 @@ is_empty(Oid relid)
 }
 
 /*
- * May this session say which column is the tenant's?
+ * May this session say which column is the tenant's, or the scope's?
  *
  * Security: the owner says it before the table is labelled, as protect() does,
  * or while the table is empty, as a restore does. Later he could add a column
@@ -406,18 +489,26 @@ is_empty(Oid relid)
 static void
 check_column_label(const ObjectAddress *object, const char *seclabel)
 {
-	AttrNumber	present = MtLabelledColumn(object->objectId);
+	bool		is_scope = seclabel != NULL && strcmp(seclabel, MT_SCOPE_LABEL) == 0;
+	AttrNumber	present = is_scope ? MtLabelledScope(object->objectId) :
+	MtLabelledColumn(object->objectId);
+	AttrNumber	other = is_scope ? MtLabelledColumn(object->objectId) :
+	MtLabelledScope(object->objectId);
 
-	if (seclabel != NULL && strcmp(seclabel, MT_COLUMN_LABEL) != 0)
-		raise_invalid_label("The label of a column can only be \"" MT_COLUMN_LABEL "\"");
+	if (seclabel != NULL && strcmp(seclabel, MT_COLUMN_LABEL) != 0 && !is_scope)
+		raise_invalid_label("The label of a column can only be \"" MT_COLUMN_LABEL "\" or \"" MT_SCOPE_LABEL "\"");
 	if (seclabel != NULL && present != 0 && present != object->objectSubId)
 		raise_invalid_label("Another column of the table is labelled");
+	if (seclabel != NULL && other == object->objectSubId)
+		raise_invalid_label("A column cannot be both the tenant's and the scope's");
 	if (present == object->objectSubId && seclabel != NULL)
 		return;
 	if (may_change_isolation())
 		return;
 	if (seclabel == NULL || (label_text(object->objectId) != NULL && !is_empty(object->objectId)))
-		refuse_label("the tenant column of a protected table cannot be changed by its owner",
+		refuse_label(is_scope || (seclabel == NULL && other == object->objectSubId) ?
+					 "the scope column of a protected table cannot be changed by its owner" :
+					 "the tenant column of a protected table cannot be changed by its owner",
 					 "A role with profile migrator or a superuser can call multitenant.repair().");
 }
 
@@ -483,9 +574,11 @@ check_label(const ObjectAddress *object, const char *seclabel)
 	invalidate_tree(object->objectId);
 
 	event.object = MtQualifiedName(object->objectId);
-	event.detail = psprintf("{\"class\": \"%s\", \"paused\": %s, \"observed\": %s}",
+	event.detail = psprintf("{\"class\": \"%s\", \"paused\": %s, \"observed\": %s%s%s%s%s}",
 							class_names[label.class], label.is_paused ? "true" : "false",
-							label.is_observed ? "true" : "false");
+							label.is_observed ? "true" : "false",
+							label.resource[0] != '\0' ? ", \"permissions\": \"" : "", label.resource,
+							label.resource[0] != '\0' ? "\"" : "", label.is_scoped ? ", \"scoped\": true" : "");
 	MtAuditEmit(&event);
 }
 

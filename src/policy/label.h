@@ -26,12 +26,18 @@ typedef enum MtClass
 /* Do policies filter its rows by the tenant? */
 #define MtClassIsFiltered(class) ((class) == MT_CLASS_TENANT || (class) == MT_CLASS_SHARED_ROWS)
 
+/* The longest name of a resource, with its end. */
+#define MT_RESOURCE_SIZE 64
+
 typedef struct MtLabel
 {
 	MtClass		class;
 	bool		is_paused;
 	TimestampTz paused_until;	/* only if is_paused */
 	bool		is_observed;	/* protects nothing yet: class tenant only */
+	bool		is_scoped;		/* rows belong to scopes: only with a resource */
+	char		resource[MT_RESOURCE_SIZE]; /* whose permissions statements
+											 * need; "" for none */
 } MtLabel;
 
 extern void MtLabelInit(void);
@@ -56,6 +62,12 @@ extern void MtLabelOf(Oid relid, MtLabel *out);
 
 /* The column that is labelled as the tenant's; 0 without one. */
 extern AttrNumber MtLabelledColumn(Oid relid);
+
+/* The one that is labelled as the scope's; 0 without one. */
+extern AttrNumber MtLabelledScope(Oid relid);
+
+/* Is the text the name of a resource, as "resource:action" permissions begin with? */
+extern bool MtIsResource(const char *text, size_t length);
 
 /*
  * Who changed the label of a table last, if there is a snapshot in this session that

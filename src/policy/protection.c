@@ -45,8 +45,11 @@
 
 PG_FUNCTION_INFO_V1(mt_protection);
 
-/* Relations remembered in one backend: about 3 MB, then all are forgotten. */
+/* Relations remembered in one backend: about 6 MB, then all are forgotten. */
 #define CACHE_LIMIT 32768
+
+/* How the names of the policies of scopes begin. */
+#define SCOPE_POLICY "multitenant_scope_"
 
 /* OIDs of built-in operators, fixed by the server's catalogs. */
 #define UUID_EQ_OPERATOR 2972
@@ -58,6 +61,7 @@ static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static bool must_forget_all = true;
 static uint64 changes;			/* begins with 1 */
+static bool has_met_permissions = false;
 static uint64 cache_extension_generation = 0;
 
 /*
@@ -156,12 +160,56 @@ is_shared_rows_read(Node *node, AttrNumber *column)
 	return tested == *column;
 }
 
+/* Is the constant the text "resource:action"? */
+static bool
+is_permission(Const *constant, const char *resource, const char *action)
+{
+	size_t		length = strlen(resource);
+	text	   *value;
+	char	   *data;
+
+	if (!IsA(constant, Const) || constant->consttype != TEXTOID || constant->constisnull)
+		return false;
+	value = DatumGetTextPP(constant->constvalue);
+	data = VARDATA_ANY(value);
+	return VARSIZE_ANY_EXHDR(value) == length + 1 + strlen(action) &&
+		memcmp(data, resource, length) == 0 && data[length] == ':' &&
+		memcmp(data + length + 1, action, strlen(action)) == 0;
+}
+
+/*
+ * Is the node "in_scope(column, 'resource:action')", by the function of the column's
+ * type? Sets *column if so.
+ */
+static bool
+is_scope_test(Node *node, const char *resource, const char *action, AttrNumber *column)
+{
+	FuncExpr   *call = (FuncExpr *) node;
+	Node	   *scope;
+	bool		is_ours = false;
+
+	if (node == NULL || !IsA(node, FuncExpr) || list_length(call->args) != 2)
+		return false;
+	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
+		is_ours |= OidIsValid(MtScopeFilterOid((MtAccessor) i)) &&
+			call->funcid == MtScopeFilterOid((MtAccessor) i);
+	scope = linitial(call->args);
+	if (IsA(scope, RelabelType) && ((RelabelType *) scope)->resulttype == TEXTOID)
+		scope = (Node *) ((RelabelType *) scope)->arg;
+	if (!is_ours || !IsA(scope, Var) || ((Var *) scope)->varlevelsup != 0 ||
+		((Var *) scope)->varattno <= 0 || !is_permission(lsecond(call->args), resource, action))
+		return false;
+	*column = ((Var *) scope)->varattno;
+	return true;
+}
+
 /* The expressions that a generated policy may have. */
 typedef enum Expression
 {
 	EXPRESSION_ABSENT,
 	EXPRESSION_EQUAL,
-	EXPRESSION_EQUAL_OR_NULL
+	EXPRESSION_EQUAL_OR_NULL,
+	EXPRESSION_IN_SCOPE
 } Expression;
 
 typedef struct GeneratedPolicy
@@ -171,11 +219,16 @@ typedef struct GeneratedPolicy
 	char		command;
 	Expression	using;
 	Expression	check;			/* ABSENT also matches a copy of using */
+	const char *action;			/* of scoped tables only: the permission's */
 } GeneratedPolicy;
 
 static const GeneratedPolicy tenant_policies[] = {
 	{"multitenant_isolation", false, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
 	{"multitenant_access", true, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
+	{"multitenant_scope_select", false, ACL_SELECT_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_ABSENT, "read"},
+	{"multitenant_scope_insert", false, ACL_INSERT_CHR, EXPRESSION_ABSENT, EXPRESSION_IN_SCOPE, "create"},
+	{"multitenant_scope_update", false, ACL_UPDATE_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_IN_SCOPE, "update"},
+	{"multitenant_scope_delete", false, ACL_DELETE_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_ABSENT, "delete"},
 };
 
 static const GeneratedPolicy shared_rows_policies[] = {
@@ -195,10 +248,20 @@ generated_policies(MtClass class, size_t *count)
 	return is_shared_rows ? shared_rows_policies : tenant_policies;
 }
 
-/* Does the node have that form, on the same column as before (0: any)? */
-static bool
-has_form(Node *node, Expression form, AttrNumber *column)
+/* What the policies of a relation are about; columns 0: any, until one is found. */
+typedef struct Subject
 {
+	const char *resource;
+	bool		is_scoped;
+	AttrNumber	column;
+	AttrNumber	scope;
+} Subject;
+
+/* Does the node have that form, on the same column as before? */
+static bool
+has_form(Node *node, Expression form, const char *action, Subject *subject)
+{
+	AttrNumber *column = form == EXPRESSION_IN_SCOPE ? &subject->scope : &subject->column;
 	AttrNumber	found = 0;
 
 	switch (form)
@@ -211,6 +274,10 @@ has_form(Node *node, Expression form, AttrNumber *column)
 			break;
 		case EXPRESSION_EQUAL_OR_NULL:
 			if (!is_shared_rows_read(node, &found))
+				return false;
+			break;
+		case EXPRESSION_IN_SCOPE:
+			if (!is_scope_test(node, subject->resource, action, &found))
 				return false;
 			break;
 	}
@@ -228,26 +295,28 @@ is_for_public(ArrayType *roles)
 }
 
 static bool
-matches(RowSecurityPolicy *policy, const GeneratedPolicy *generated,
-		AttrNumber *column)
+matches(RowSecurityPolicy *policy, const GeneratedPolicy *generated, Subject *subject)
 {
 	Node	   *check = (Node *) policy->with_check_qual;
 
 	if (policy->permissive != generated->is_permissive ||
 		policy->polcmd != generated->command ||
 		!is_for_public(policy->roles) ||
-		!has_form((Node *) policy->qual, generated->using, column))
+		!has_form((Node *) policy->qual, generated->using, generated->action, subject))
 		return false;
 	/* The relcache may show USING again as the check where none was given. */
 	if (generated->check == EXPRESSION_ABSENT && check != NULL)
 		return generated->using != EXPRESSION_ABSENT &&
-			has_form(check, generated->using, column);
-	return has_form(check, generated->check, column);
+			has_form(check, generated->using, generated->action, subject);
+	return has_form(check, generated->check, generated->action, subject);
 }
 
-/* Are all generated policies of the class there, each exactly as generated? */
+/*
+ * Are all generated policies of the class there, each exactly as generated? Those of
+ * scopes only where the relation is scoped.
+ */
 static bool
-has_policies(Relation relation, MtClass class, AttrNumber *column)
+has_policies(Relation relation, MtClass class, Subject *subject)
 {
 	size_t		count;
 	const GeneratedPolicy *wanted = generated_policies(class, &count);
@@ -259,13 +328,15 @@ has_policies(Relation relation, MtClass class, AttrNumber *column)
 		bool		is_found = false;
 		ListCell   *cell;
 
+		if (wanted[i].action != NULL && !subject->is_scoped)
+			continue;
 		foreach(cell, relation->rd_rsdesc->policies)
 		{
 			RowSecurityPolicy *policy = lfirst(cell);
 
 			if (policy->policy_name != NULL &&
 				strcmp(policy->policy_name, wanted[i].name) == 0)
-				is_found = matches(policy, &wanted[i], column);
+				is_found = matches(policy, &wanted[i], subject);
 		}
 		if (!is_found)
 			return false;
@@ -298,7 +369,8 @@ MtPolicyIsEarly(MtClass class, const char *name)
 	if (MtPolicyIsGenerated(class, name))
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (!generated[i].is_permissive && strcmp(name, generated[i].name) < 0)
+		if (!generated[i].is_permissive && generated[i].action == NULL &&
+			strcmp(name, generated[i].name) < 0)
 			return true;
 	return false;
 }
@@ -315,6 +387,23 @@ has_earlier_policy(Relation relation, MtClass class)
 
 		if (!policy->permissive && policy->policy_name != NULL &&
 			MtPolicyIsEarly(class, policy->policy_name))
+			return true;
+	}
+	return false;
+}
+
+/* Is there a policy with the name of one that filters by scope? */
+static bool
+has_scope_policy(Relation relation)
+{
+	ListCell   *cell;
+
+	foreach(cell, relation->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(cell);
+
+		if (policy->policy_name != NULL &&
+			strncmp(policy->policy_name, SCOPE_POLICY, strlen(SCOPE_POLICY)) == 0)
 			return true;
 	}
 	return false;
@@ -367,7 +456,8 @@ class_from_policies(Oid relid)
 			class = MT_CLASS_SHARED_ROWS;
 		else if (class == MT_CLASS_NONE &&
 				 (strcmp(name, "multitenant_isolation") == 0 ||
-				  strcmp(name, "multitenant_access") == 0))
+				  strcmp(name, "multitenant_access") == 0 ||
+				  strncmp(name, SCOPE_POLICY, strlen(SCOPE_POLICY)) == 0))
 			class = MT_CLASS_TENANT;
 	}
 	systable_endscan(scan);
@@ -500,6 +590,33 @@ protects(const MtLabel *label)
 	return MtClassIsFiltered(label->class) && !label->is_observed;
 }
 
+static bool
+is_same_column(Oid relid, AttrNumber column, Oid other, AttrNumber others)
+{
+	char	   *name = get_attname(relid, column, true);
+	char	   *name_of_other = get_attname(other, others, true);
+
+	return name != NULL && name_of_other != NULL && strcmp(name, name_of_other) == 0;
+}
+
+/*
+ * Does a statement on the relation ask for everything that the label of a table below
+ * it asks for?
+ */
+static bool
+are_permissions_covered(const MtLabel *label, Oid child, const MtProtection *protection)
+{
+	AttrNumber	scope;
+
+	if (label->resource[0] != '\0' && strcmp(label->resource, protection->resource) != 0)
+		return false;
+	if (!label->is_scoped)
+		return true;
+	scope = MtLabelledScope(child);
+	return protection->is_scoped && scope != 0 && protection->scope_column != 0 &&
+		is_same_column(child, scope, protection->relid, protection->scope_column);
+}
+
 /*
  * What the tables below make of a relation; NULL if they leave it as it is.
  * column is the name of its tenant column, NULL if it is not protected.
@@ -510,7 +627,7 @@ protects(const MtLabel *label)
  * that adds partitions.
  */
 static const char *
-finding_below(Oid relid, const char *column)
+finding_below(Oid relid, const char *column, const MtProtection *protection)
 {
 	ListCell   *cell;
 
@@ -537,6 +654,8 @@ finding_below(Oid relid, const char *column)
 		name = labelled == 0 ? NULL : get_attname(child, labelled, true);
 		if (name != NULL && strcmp(name, column) != 0)
 			return "a table below it has another tenant column";
+		if (protects(&label) && !are_permissions_covered(&label, child, protection))
+			return "a table below it asks for other permissions";
 	}
 	return NULL;
 }
@@ -559,10 +678,53 @@ differs_from_ancestors(Oid relid, const char *column)
 	return false;
 }
 
+/* What a relation's own label says of permissions, and what its ancestors' do. */
+static void
+collect_permissions(Oid relid, const MtLabel *label, MtProtection *out)
+{
+	ListCell   *cell;
+
+	if (label->class == MT_CLASS_TENANT && !label->is_observed)
+	{
+		strlcpy(out->resource, label->resource, sizeof(out->resource));
+		out->is_scoped = label->is_scoped;
+	}
+	foreach(cell, MtParentsOf(relid))
+	{
+		const MtProtection *parent = ancestor(lfirst_oid(cell));
+
+		if (out->resource[0] == '\0')
+			strlcpy(out->resource, parent->resource, sizeof(out->resource));
+		out->is_scoped |= parent->is_scoped;
+	}
+	has_met_permissions |= out->resource[0] != '\0';
+}
+
+/* Does a protected ancestor ask for other permissions, or by another column? */
+static bool
+differs_in_permissions(Oid relid, const MtProtection *protection)
+{
+	ListCell   *cell;
+
+	foreach(cell, MtParentsOf(relid))
+	{
+		const MtProtection *parent = ancestor(lfirst_oid(cell));
+
+		if (MtClassIsFiltered(parent->class) &&
+			(strcmp(parent->resource, protection->resource) != 0 ||
+			 parent->is_scoped != protection->is_scoped ||
+			 (parent->is_scoped && parent->scope_column != 0 &&
+			  !is_same_column(parent->relid, parent->scope_column, relid, protection->scope_column))))
+			return true;
+	}
+	return false;
+}
+
 static void
 judge(Oid relid, bool is_labelled, MtProtection *out)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
+	Subject		subject = {.resource = out->resource,.is_scoped = out->is_scoped};
 
 	if (relation == NULL)
 		return;
@@ -571,16 +733,26 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 		out->finding = "row level security is not enabled";
 	else if (!relation->rd_rel->relforcerowsecurity)
 		out->finding = "row level security is not forced on the owner";
-	else if (!has_policies(relation, out->class, &out->column))
+	else if (!has_policies(relation, out->class, &subject))
 		out->finding = "a generated policy is missing or was changed";
 	else if (has_earlier_policy(relation, out->class))
 		out->finding = "a restrictive policy sorts before the generated ones and would see every row";
-	else if (is_labelled && MtLabelledColumn(relid) != out->column)
+	else if (is_labelled && MtLabelledColumn(relid) != subject.column)
 		out->finding = "the policies are not on the labelled tenant column";
+	else if (is_labelled && MtLabelledScope(relid) != subject.scope)
+		out->finding = "the policies are not on the labelled scope column";
+	else if (!out->is_scoped && has_scope_policy(relation))
+		out->finding = "policies filter by scope, and no label says so";
+	out->column = subject.column;
+	out->scope_column = subject.scope;
+	if (out->finding != NULL)
+		;
 	else if (differs_from_ancestors(relid, get_attname(relid, out->column, false)))
 		out->finding = "its tenant column is not that of its parent";
+	else if (differs_in_permissions(relid, out))
+		out->finding = "its permissions are not those of its parent";
 	else
-		out->finding = finding_below(relid, get_attname(relid, out->column, false));
+		out->finding = finding_below(relid, get_attname(relid, out->column, false), out);
 	out->is_intact = (out->finding == NULL);
 	relation_close(relation, AccessShareLock);
 }
@@ -646,13 +818,14 @@ examine(Oid relid, MtProtection *out)
 
 	if (MtClassIsFiltered(out->class))
 	{
+		collect_permissions(relid, &label, out);
 		judge(relid, label.class == out->class, out);
 		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 			out->moved_by = MtLabelWriter(relid);
 	}
 	else
 	{
-		out->finding = finding_below(relid, NULL);
+		out->finding = finding_below(relid, NULL, out);
 		out->is_intact = (out->finding == NULL);
 		if (!out->is_intact)
 			out->class = MT_CLASS_TENANT;
@@ -751,7 +924,8 @@ static bool
 any_policy(void)
 {
 	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
-		if (OidIsValid(MtAccessorOid((MtAccessor) i)) && is_in_policy(MtAccessorOid((MtAccessor) i)))
+		if ((OidIsValid(MtAccessorOid((MtAccessor) i)) && is_in_policy(MtAccessorOid((MtAccessor) i))) ||
+			(OidIsValid(MtScopeFilterOid((MtAccessor) i)) && is_in_policy(MtScopeFilterOid((MtAccessor) i))))
 			return true;
 	return false;
 }
@@ -775,10 +949,28 @@ MtProtectionAny(void)
 	return any;
 }
 
+bool
+MtProtectionHasMetPermissions(void)
+{
+	return has_met_permissions;
+}
+
+/* The name of a column of the relation in *name; false if there is none. */
+static bool
+column_name(Oid relid, AttrNumber column, NameData *name)
+{
+	char	   *found = column == 0 ? NULL : get_attname(relid, column, true);
+
+	if (found == NULL)
+		return false;
+	namestrcpy(name, found);
+	return true;
+}
+
 /*
  * multitenant._protection(table_name regclass): what the guard knows. Columns:
- * class, tenant_column, mode, is_intact, finding. What is observed has class none,
- * since nothing protects it.
+ * class, tenant_column, mode, is_intact, finding, permissions, scope_column. What is
+ * observed has class none, since nothing protects it.
  */
 Datum
 mt_protection(PG_FUNCTION_ARGS)
@@ -786,10 +978,10 @@ mt_protection(PG_FUNCTION_ARGS)
 	Oid			relid = PG_GETARG_OID(0);
 	const MtProtection *protection;
 	TupleDesc	desc;
-	Datum		values[5] = {0};
-	bool		nulls[5] = {false};
-	char	   *column;
-	NameData	column_name;
+	Datum		values[7] = {0};
+	bool		nulls[7] = {false};
+	NameData	tenant_column;
+	NameData	scope_column;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -798,18 +990,17 @@ mt_protection(PG_FUNCTION_ARGS)
 	protection = MtProtectionOf(relid);
 
 	values[0] = CStringGetTextDatum(MtClassName(protection->class));
-	column = protection->column ? get_attname(relid, protection->column, true) : NULL;
-	nulls[1] = (column == NULL);
-	if (column != NULL)
-	{
-		namestrcpy(&column_name, column);
-		values[1] = NameGetDatum(&column_name);
-	}
+	nulls[1] = !column_name(relid, protection->column, &tenant_column);
+	values[1] = NameGetDatum(&tenant_column);
 	values[2] = CStringGetTextDatum(protection->is_paused ? "paused" :
 									OidIsValid(protection->observed_as) ? "observe" : "enforce");
 	values[3] = BoolGetDatum(protection->is_intact);
 	nulls[4] = (protection->finding == NULL);
 	if (protection->finding != NULL)
 		values[4] = CStringGetTextDatum(protection->finding);
+	nulls[5] = (protection->resource[0] == '\0');
+	values[5] = CStringGetTextDatum(protection->resource);
+	nulls[6] = !column_name(relid, protection->scope_column, &scope_column);
+	values[6] = NameGetDatum(&scope_column);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

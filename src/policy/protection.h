@@ -21,6 +21,11 @@ typedef struct MtProtection
 	bool		is_paused;
 	TimestampTz paused_until;
 	AttrNumber	column;			/* the tenant column; 0 if not known */
+	bool		is_scoped;		/* rows are filtered by scope, too: only with
+								 * a resource */
+	AttrNumber	scope_column;	/* 0 if not known */
+	char		resource[MT_RESOURCE_SIZE]; /* whose permissions statements
+											 * need; "" for none */
 	bool		has_row_security;	/* enabled, whatever else is missing */
 	Oid			observed_as;	/* the observed table that it is or is below;
 								 * only of class none */
@@ -60,6 +65,9 @@ extern bool MtIsTenantEquality(Node *node, AttrNumber *column);
  * observed, or a policy that calls an accessor? Reads catalogs after DDL only.
  */
 extern bool MtProtectionAny(void);
+
+/* Has this backend met a relation whose statements need permissions? */
+extern bool MtProtectionHasMetPermissions(void);
 
 /*
  * Would the relation still be protected without its partition or inheritance

@@ -1,0 +1,201 @@
+/*
+ * scopefilter.c
+ *	  Which rows of a table are in the principal's scopes.
+ *
+ * multitenant.in_scope(scope column, permission) stands in the policies of tables
+ * whose rows belong to scopes, and is called for each row. Owns what one expression
+ * remembers between rows. Invariant: nothing is remembered beyond a change of
+ * MtRightsStamp(), so the answer is that of the rights of now.
+ *
+ * Security: not leakproof. It tells of a scope only whether the caller's own
+ * principal has the permission there; but what is not leakproof is tested after the
+ * tenant's own condition, and so sees no row of others.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+#include "fmgr.h"
+#include "rbac/rights.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(mt_in_scope_uuid);
+PG_FUNCTION_INFO_V1(mt_in_scope_int8);
+PG_FUNCTION_INFO_V1(mt_in_scope_int4);
+PG_FUNCTION_INFO_V1(mt_in_scope_text);
+
+/* As long as the name of a permission may be; scopes of text may be longer. */
+#define PERMISSION_MAX 128
+#define REMEMBERED_SCOPE_MAX 255
+
+/* What is remembered of one call in an expression. */
+typedef struct ScopeFilter
+{
+	bool		is_ready;
+	uint64		stamp;			/* of the rights that the rest was asked under */
+	int			permission;
+	bool		is_whole;		/* it is held in the whole tenant */
+	bool		has_last;		/* the scope of the last row, and the answer */
+	bool		last_answer;
+	pg_uuid_t	last_uuid;
+	int64		last_number;
+	int			last_length;
+	char		last_text[REMEMBERED_SCOPE_MAX];
+	int			name_length;
+	char		name[PERMISSION_MAX];
+} ScopeFilter;
+
+static void
+raise_no_permission(const char *name, int length)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_UNDEFINED_OBJECT),
+			errmsg("there is no permission \"%.*s\"", length, name),
+			errhint("See multitenant.permission, or create it with multitenant.create_permission()."));
+}
+
+/*
+ * Asks everything that is the same for each row.
+ *
+ * Security: a permission that does not exist is an error and never "no": a misspelt
+ * one would hide rows silently, or show them where somebody negates the answer.
+ */
+static pg_noinline void
+prepare(ScopeFilter *filter, const char *name, int length)
+{
+	char	   *permission;
+
+	filter->is_ready = false;
+	if (length > PERMISSION_MAX)
+		raise_no_permission(name, length);
+	permission = pnstrdup(name, length);
+	filter->stamp = MtRightsStamp();
+	filter->permission = MtPermissionNumber(permission);
+	if (filter->permission < 0)
+		raise_no_permission(name, length);
+	filter->is_whole = MtRightsHave(MtRightsOfContext(), filter->permission);
+	filter->has_last = false;
+	memcpy(filter->name, name, length);
+	filter->name_length = length;
+	filter->is_ready = true;
+	pfree(permission);
+}
+
+/* What is remembered of this call, asked anew where the rights have changed. */
+static inline ScopeFilter *
+filter_of(FunctionCallInfo fcinfo)
+{
+	ScopeFilter *filter = fcinfo->flinfo->fn_extra;
+	text	   *permission;
+	char	   *name;
+	int			length;
+
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("no permission given"),
+				errhint("Name it as resource:action."));
+	if (unlikely(filter == NULL))
+	{
+		filter = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ScopeFilter));
+		fcinfo->flinfo->fn_extra = filter;
+	}
+	permission = PG_GETARG_TEXT_PP(1);
+	name = VARDATA_ANY(permission);
+	length = VARSIZE_ANY_EXHDR(permission);
+	if (unlikely(!filter->is_ready || filter->stamp != MtRightsStamp() ||
+				 filter->name_length != length || memcmp(filter->name, name, length) != 0))
+		prepare(filter, name, length);
+	return filter;
+}
+
+/*
+ * A row without a scope is covered by rights in the whole tenant only, as is one
+ * whose scope is not in the tree; both are where the search ends.
+ */
+Datum
+mt_in_scope_uuid(PG_FUNCTION_ARGS)
+{
+	ScopeFilter *filter = filter_of(fcinfo);
+	pg_uuid_t  *scope;
+
+	if (filter->is_whole || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(filter->is_whole);
+	scope = PG_GETARG_UUID_P(0);
+	if (!filter->has_last || memcmp(&filter->last_uuid, scope, UUID_LEN) != 0)
+	{
+		filter->has_last = false;
+		filter->last_answer = MtRightsHaveInUuid(MtRightsOfContext(), filter->permission, scope);
+		filter->last_uuid = *scope;
+		filter->has_last = true;
+	}
+	PG_RETURN_BOOL(filter->last_answer);
+}
+
+static Datum
+in_scope_number(FunctionCallInfo fcinfo, ScopeFilter *filter, int64 scope)
+{
+	if (!filter->has_last || filter->last_number != scope)
+	{
+		filter->has_last = false;
+		filter->last_answer = MtRightsHaveInInt8(MtRightsOfContext(), filter->permission, scope);
+		filter->last_number = scope;
+		filter->has_last = true;
+	}
+	PG_RETURN_BOOL(filter->last_answer);
+}
+
+Datum
+mt_in_scope_int8(PG_FUNCTION_ARGS)
+{
+	ScopeFilter *filter = filter_of(fcinfo);
+
+	if (filter->is_whole || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(filter->is_whole);
+	return in_scope_number(fcinfo, filter, PG_GETARG_INT64(0));
+}
+
+Datum
+mt_in_scope_int4(PG_FUNCTION_ARGS)
+{
+	ScopeFilter *filter = filter_of(fcinfo);
+
+	if (filter->is_whole || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(filter->is_whole);
+	return in_scope_number(fcinfo, filter, PG_GETARG_INT32(0));
+}
+
+/*
+ * Security: compared byte by byte, whatever the collation of the column: to some of
+ * those, different scopes are equal.
+ */
+Datum
+mt_in_scope_text(PG_FUNCTION_ARGS)
+{
+	ScopeFilter *filter = filter_of(fcinfo);
+	text	   *scope;
+	char	   *data;
+	int			length;
+
+	if (filter->is_whole || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(filter->is_whole);
+	scope = PG_GETARG_TEXT_PP(0);
+	data = VARDATA_ANY(scope);
+	length = VARSIZE_ANY_EXHDR(scope);
+	/* No scope has a longer id. */
+	if (length > REMEMBERED_SCOPE_MAX)
+		PG_RETURN_BOOL(false);
+	if (!filter->has_last || filter->last_length != length ||
+		memcmp(filter->last_text, data, length) != 0)
+	{
+		filter->has_last = false;
+		filter->last_answer = MtRightsHaveIn(MtRightsOfContext(), filter->permission, data, length);
+		memcpy(filter->last_text, data, length);
+		filter->last_length = length;
+		filter->has_last = true;
+	}
+	PG_FREE_IF_COPY(scope, 0);
+	PG_RETURN_BOOL(filter->last_answer);
+}
