@@ -97,7 +97,8 @@ TO PUBLIC;
 GRANT EXECUTE ON FUNCTION
 	multitenant.has_permission(text, text), multitenant.has_permission_anywhere(text),
 	multitenant.require_permission(text, text), multitenant.has_permission_of(text, text, text),
-	multitenant.has_system_permission(text), multitenant.list_accessible(text)
+	multitenant.has_system_permission(text), multitenant.list_accessible(text),
+	multitenant.explain_permission(text, text, text)
 TO PUBLIC;
 
 -- Definer functions: each begins with multitenant._require().

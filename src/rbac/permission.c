@@ -5,13 +5,16 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/audit.h"
 #include "base/compat.h"
 #include "base/settings.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "rbac/catalogue.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mt_has_permission);
@@ -36,18 +39,13 @@ static void
 raise_unknown(const char *name)
 {
 	const char *nearest = MtCatalogueNearest(name);
+	int			length = pg_mbcliplen(name, strlen(name), MT_PERMISSION_BYTES);
 
 	ereport(ERROR,
 			errcode(ERRCODE_UNDEFINED_OBJECT),
-			errmsg("permission \"%s\" does not exist", name),
+			errmsg("permission \"%s\" does not exist", pnstrdup(name, length)),
 			nearest != NULL ? errhint("Did you mean \"%s\"?", nearest) :
 			errhint("Create it with multitenant.create_permission()."));
-}
-
-static const char *
-name_of(const text *permission)
-{
-	return text_to_cstring(permission);
 }
 
 /* The number of the permission; throws 42704. Rights have been looked up before. */
@@ -57,7 +55,7 @@ find_number(const text *permission)
 	int			number = MtCatalogueNumber(VARDATA_ANY(permission), VARSIZE_ANY_EXHDR(permission));
 
 	if (number < 0)
-		raise_unknown(name_of(permission));
+		raise_unknown(text_to_cstring(permission));
 	return number;
 }
 
@@ -137,23 +135,44 @@ mt_has_permission_anywhere(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(MtRightsHaveSomewhere(MtRightsOfContext(), number));
 }
 
+/* Records that somebody was denied what the application has asked for, and says so. */
+MT_NORETURN static void refuse(const MtRights *rights, const char *permission, int number, const char *scope);
+
+static void
+refuse(const MtRights *rights, const char *permission, int number, const char *scope)
+{
+	MtAuditEvent event = {.event = "access.permission",.outcome = "refused",.object = permission};
+	MtDenial	denial;
+
+	if (scope != NULL)
+	{
+		StringInfoData detail;
+
+		initStringInfo(&detail);
+		appendStringInfoString(&detail, "{\"scope\": ");
+		escape_json(&detail, scope);
+		appendStringInfoChar(&detail, '}');
+		event.detail = detail.data;
+	}
+	MtAuditEmit(&event);
+	(void) MtRightsDeny(rights, permission, number, scope != NULL, &denial);
+	MtDenialRaise(&denial);
+}
+
 /* multitenant.require_permission(permission text, scope text) */
 Datum
 mt_require_permission(PG_FUNCTION_ARGS)
 {
 	text	   *permission = permission_argument(fcinfo, 0);
 	const MtRights *rights;
-	MtDenial	denial;
 	int			number;
 
 	require_context();
 	number = number_asked_for(fcinfo, permission);
 	rights = MtRightsOfContext();
 	if (!is_held(fcinfo, 1, rights, number))
-	{
-		(void) MtRightsDeny(rights, name_of(permission), number, !PG_ARGISNULL(1), &denial);
-		MtDenialRaise(&denial);
-	}
+		refuse(rights, text_to_cstring(permission), number,
+			   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_VOID();
 }
 
@@ -172,7 +191,15 @@ mt_has_permission_of(PG_FUNCTION_ARGS)
 				errmsg("the principal must not be null"),
 				errhint("For the current principal, ask has_permission()."));
 
-	/* Security: what others may do is told to who reviews access alone. */
+	/*
+	 * Security: what others may do is told to who reviews access alone, and
+	 * to nobody from outside.
+	 */
+	if (MtContextGet()->kind != MT_KIND_TENANT)
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("people and rights of a tenant are its own affair"),
+				errhint("Supervised contexts neither see nor change them."));
 	if (!MtRightsCheck("access:review", false, &denial))
 		MtDenialRaise(&denial);
 	rights = MtRightsOfMember(&MtContextGet()->tenant, text_to_cstring(PG_GETARG_TEXT_PP(0)));
