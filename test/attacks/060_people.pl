@@ -1,0 +1,271 @@
+# Attacks on people: members, invitations, groups and the views of them; by applications, other tenants, operators who
+# look in, and the service's own staff.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use MtTest qw(ask);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $mt = MtTest->new('people');
+my $app = 'regress_mt_app';
+my $trusted = 'regress_mt_trusted';
+my $provisioner = 'regress_mt_provisioner';
+my $see = "SELECT note FROM invoice;\n";
+my $acme = '00000000-0000-0000-0000-00000000000a';
+my $beta = '00000000-0000-0000-0000-00000000000b';
+
+$mt->superuser("SELECT multitenant.add_member('acme', 'ann', 'administrator'), multitenant.add_member('acme', 'bob'),
+	multitenant.add_member('beta', 'SECRET-BETA-boss', 'administrator'), multitenant.add_member('beta', 'SECRET-BETA-both'),
+	multitenant.add_member('acme', 'SECRET-BETA-both');
+	SELECT multitenant.create_principal('SECRET-BETA-known', 'SECRET-BETA-name');
+	SELECT multitenant.add_signing_key('acme_only', 'HS256', secret_file => '$mt->{secret_file}', tenants => '{acme}');
+	INSERT INTO multitenant.member_group (tenant_id, name) VALUES ('$beta', 'SECRET-BETA-group');
+	INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES ('$beta', false, 'SECRET-BETA-boss', 'SECRET-BETA-group');
+	INSERT INTO multitenant.member (tenant_id, principal, state) VALUES ('$beta', 'bob', 'invited')");
+
+# What somebody says of himself, and in a tenant.
+sub as { my ($who, %claims) = @_; return 'BEGIN; SELECT multitenant.authenticate(\'' . $mt->token(undef, sub => $who, %claims) . "');\n" }
+sub in { my ($tenant, $who, %claims) = @_; return $mt->begin($tenant, sub => $who, %claims) }
+sub switch { return "SELECT multitenant.switch_tenant('$_[0]');\n" }
+sub members { return $mt->superuser("SELECT string_agg(principal || ' ' || state, ', ' ORDER BY principal COLLATE \"C\") FROM multitenant.member WHERE tenant_id = '$_[0]'") }
+my ($acme_before, $beta_before) = (members($acme), members($beta));
+
+# ---- every function, in every context that must not do ----
+
+my @inside = (
+	"invite_member('eve')", "withdraw_invitation('bob')", "add_member('eve')", "suspend_member('ann', 'x')",
+	"resume_member('ann')", "remove_member('bob')", "create_group('mine')", "drop_group('mine')",
+	"add_to_group('mine', 'bob')", "remove_from_group('mine', 'bob')", "add_group_to_group('mine', 'mine')",
+	"remove_group_from_group('mine', 'mine')");
+my @own = ("accept_invitation('beta')", "decline_invitation('beta')");
+my @outside = (
+	"create_principal('eve')", "alter_principal('ann', 'x')", "disable_principal('ann', 'x')", "enable_principal('ann')",
+	"add_member('$beta'::uuid, 'bob')", "add_member('beta', 'bob')", "add_member('$beta'::uuid, 'bob', 'administrator')",
+	"remove_member('$beta'::uuid, 'SECRET-BETA-boss')", "remove_member('beta', 'SECRET-BETA-boss')",
+	"set_membership_mode('single')");
+my @internal = (
+	"_join('$beta', 'bob', NULL)", "_part('$beta', 'SECRET-BETA-boss')", "_register_principal('eve')",
+	"_change_principal('ann', 'disabled', 'x')", "_change_member('$beta', 'SECRET-BETA-boss', 'suspended')",
+	"_assign_first_role('$beta', 'bob', 'administrator')", "_renew_rights('{$beta}')", "_is_single_membership()",
+	"_put_into_group('$beta', 'SECRET-BETA-group', 'bob', false)", "_take_from_group('$beta', 'SECRET-BETA-group', 'SECRET-BETA-boss', false)",
+	"_holders('$beta', '{member:manage}', true)", "_managed('$beta')", "_begin_answer('bob', 'beta')");
+my %contexts = (
+	'no context' => [ '', 'MT001' ],
+	'a principal only' => [ as('ann'), 'MT001' ],
+	'a tenant without principal' => [ $mt->begin('acme'), '42501' ],
+	'a member without the permission' => [ in('acme', 'bob'), '42501' ],
+	'a member after switching' => [ as('bob') . switch('acme'), '42501' ],
+	'no member of the tenant' => [ in('acme', 'SECRET-BETA-boss'), '42501' ],
+	'an administrator, supervised' => [ in('acme', 'ann', kind => 'supervised'), '42501' ],
+	'another tenant\'s administrator' => [ in('beta', 'ann'), '42501' ]);
+foreach my $context (sort keys %contexts)
+{
+	my ($begin, $state) = @{ $contexts{$context} };
+	$mt->refused($app, "$begin SELECT multitenant.$_;", $state, "P1: $context: $_", tenant => 'acme') foreach @inside;
+	$mt->refused($app, "$begin SELECT * FROM multitenant.$_;", $state, "P1: $context: view $_") foreach qw(members groups group_members);
+	$mt->refused($app, "$begin SELECT multitenant.$_;", '42501', "P1: $context: $_") foreach @outside;
+	# Granted to nobody's tables, whatever they come to first.
+	$mt->refused($app, "$begin SELECT multitenant.$_;", '(?:42501|MT001)', "P1: $context: $_") foreach @internal;
+}
+foreach my $null ("invite_member(NULL)", "invite_member('eve', NULL)", "add_member(NULL::text)", "suspend_member(NULL, 'x')", "suspend_member('bob', NULL)",
+	"remove_member(NULL::text)", "create_group(NULL)")
+{
+	$mt->refused($app, in('acme', 'ann') . "SELECT multitenant.$null;", '22023', "P1: nulls: $null");
+}
+# A bound role is in its tenant and is nobody there.
+$mt->superuser("CREATE ROLE regress_mt_bound LOGIN; SELECT multitenant.grant_access('regress_mt_bound', 'tenant', tenant => 'acme')");
+$mt->refused('regress_mt_bound', "SELECT multitenant.$_;", '42501', "P1: a bound role: $_") foreach @inside;
+is(members($acme), $acme_before, 'P1: acme has the members that it had');
+is(members($beta), $beta_before, 'P1: and beta');
+is($mt->superuser("SELECT count(*) FROM multitenant.principal WHERE id = 'eve'"), '0', 'P1: nobody became known');
+
+# ---- the staff of the service ----
+
+$mt->refused($provisioner, "SELECT multitenant.add_member('acme', 'bob', 'administrator')", '42501', 'P2: a provisioner makes no second administrator');
+$mt->refused($provisioner, "SELECT multitenant.remove_member('acme', 'ann')", '55000', 'P2: nor removes the first one');
+$mt->refused($provisioner, "BEGIN; SELECT multitenant.disable_principal('ann', 'x'); SELECT multitenant.add_member('acme', 'bob', 'administrator')", '42501',
+	'P2: nor by disabling the first one');
+foreach my $role ($provisioner, 'regress_mt_operator', 'regress_mt_auditor', 'regress_mt_migrator')
+{
+	$mt->refused($role, "SELECT * FROM multitenant.$_", 'MT001', "P2: $role sees no $_") foreach qw(members groups group_members memberships);
+	$mt->refused($role, "SELECT * FROM multitenant.$_", '42501', "P2: $role reads no table $_")
+		foreach qw(member principal member_group group_member membership_rule role_assignment rights_history);
+	$mt->refused($role, "SELECT multitenant.$_", 'MT001', "P2: $role: $_") foreach "invite_member('x')", "add_member('x')", "accept_invitation('acme')";
+}
+$mt->refused($_, "SELECT multitenant.create_principal('x')", '42501', "P2: $_ makes no principals") foreach 'regress_mt_operator', 'regress_mt_auditor', 'regress_mt_migrator';
+
+# ---- a tenant's administrator and what is not his ----
+
+my $ann = in('acme', 'ann');
+foreach my $table (qw(member principal member_group group_member membership_rule))
+{
+	$mt->refused($app, "$ann SELECT * FROM multitenant.$table;", '42501', "P3: reading table $table");
+	$mt->refused($app, "$ann DELETE FROM multitenant.$table;", '42501', "P3: deleting from table $table");
+}
+$mt->refused($app, "$ann INSERT INTO multitenant.members VALUES ('eve', 'active', now(), NULL, NULL);", '42501', 'P3: writing through the view');
+$mt->refused($app, "$ann UPDATE multitenant.members SET state = 'active';", '42501', 'P3: changing through the view');
+$mt->refused($app, "$ann SELECT multitenant.$_;", '42704', "P3: another tenant's: $_", tenant => 'acme')
+	foreach "remove_member('SECRET-BETA-boss')", "suspend_member('SECRET-BETA-boss', 'x')", "resume_member('SECRET-BETA-boss')", "drop_group('SECRET-BETA-group')";
+# Everything that the views can be made to show, and what functions see that the planner may call early.
+my $leaky = "CREATE FUNCTION pg_temp.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS \$f\$ BEGIN RAISE WARNING 'saw %', \$1; RETURN true; END \$f\$;\n";
+foreach my $view (qw(members groups group_members))
+{
+	my $column = $view eq 'groups' ? 'name' : $view eq 'members' ? 'principal' : 'member';
+	my (undef, $err) = $mt->run($app, "$leaky $ann SELECT * FROM multitenant.$view WHERE pg_temp.peek($column);");
+	like($err, qr/saw ann/, 'P3: a leaky function sees what is one\'s own') if $view eq 'members';
+	unlike($err, qr/SECRET-BETA-(?:boss|group|known)/, "P3: a leaky function on view $view sees nothing of others");
+	my ($out, $err2) = $mt->run($app, "$ann EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM multitenant.$view WHERE $column > 'a';");
+	unlike("$out$err2", qr/$beta|SECRET-BETA-(?:boss|group|known)/, "P3: the plan of view $view neither");
+	(undef, $err) = $mt->run($app, "$ann SELECT 1/(CASE WHEN $column LIKE 'SECRET-BETA-b%s%' THEN 0 ELSE 1 END) FROM multitenant.$view;");
+	unlike($err, qr/22012/, "P3: nor does an error of view $view tell");
+}
+my ($out, $err) = $mt->run($app, as('SECRET-BETA-both') . switch('acme') . "$leaky SELECT slug FROM multitenant.memberships ORDER BY 1;");
+is($out =~ s/^(?!acme|beta).*\n//mgr, "acme\nbeta", 'P3: somebody sees his own tenants');
+(undef, $err) = $mt->run($app, "$leaky " . as('ann') . "SELECT * FROM multitenant.memberships WHERE pg_temp.peek(slug);");
+unlike($err, qr/saw beta/, 'P3: and a leaky function no others');
+# An own function of the same name, or operator, is not called by what runs with the extension's rights.
+(undef, $err) = $mt->run($app, "CREATE FUNCTION pg_temp.octet_length(text) RETURNS int LANGUAGE plpgsql AS \$f\$ BEGIN RAISE WARNING 'called as %', current_user; RETURN 0; END \$f\$;
+	CREATE FUNCTION pg_temp.statement_timestamp() RETURNS timestamptz LANGUAGE plpgsql AS \$f\$ BEGIN RAISE WARNING 'called as %', current_user; RETURN NULL; END \$f\$;
+	SET search_path = pg_temp, pg_catalog; $ann SELECT multitenant.invite_member('x'), multitenant.create_group('g'); SELECT * FROM multitenant.members; ROLLBACK;");
+unlike($err, qr/ERROR|called as/, 'P3: functions of one\'s own under the names of the server\'s are not called');
+# A tenant cannot tell who is known, disabled, or a member elsewhere.
+$mt->superuser("SELECT multitenant.create_principal('disabled one'); SELECT multitenant.disable_principal('disabled one', 'x')");
+foreach my $mode ('multiple', 'single')
+{
+	if ($mode eq 'single')
+	{
+		$mt->refused('regress_mt_migrator', "SELECT multitenant.set_membership_mode('single')", '42501', 'P4: only superusers set the mode');
+		$mt->superuser("SELECT multitenant.remove_member('acme', 'SECRET-BETA-both'); SELECT multitenant.set_membership_mode('single')");
+	}
+	my %answers;
+	foreach my $who ('SECRET-BETA-boss', 'SECRET-BETA-known', 'disabled one', 'never heard of')
+	{
+		foreach my $call ('invite_member', 'add_member')
+		{
+			my ($out, $err) = $mt->run($app, "$ann SELECT multitenant.$call('$who'); SELECT principal, state, invited_by, expires_at > now() FROM multitenant.members WHERE principal = '$who';");
+			$out =~ s/\Q$who\E/X/g;
+			s/psql:<stdin>:\d+: // foreach $err;
+			$answers{$call}{"$out$err"} .= "$who, ";
+		}
+	}
+	is(scalar(keys %{ $answers{$_} }), 1, "P4: in mode $mode $_() answers the same for everybody") or diag(join("\n", %{ $answers{$_} })) foreach 'invite_member', 'add_member';
+}
+$mt->allowed($app, "$ann SELECT multitenant.invite_member('SECRET-BETA-boss'); COMMIT;", '', 'P4: somebody of another tenant is invited');
+$mt->refused($app, as('SECRET-BETA-boss') . "SELECT multitenant.accept_invitation('acme');", '55000', 'P4: and learns by himself that he is a member elsewhere');
+$mt->superuser("SELECT multitenant.set_membership_mode('multiple')");
+
+# ---- invitations ----
+
+$mt->refused($app, as('bob') . switch('beta') . $see, 'MT008', 'P5: who is invited is not in');
+$mt->refused($app, in('acme', 'bob') . "SELECT multitenant.accept_invitation('beta');", '42501', 'P5: a token of one tenant speaks for nobody in another');
+$mt->refused($app, in('acme', 'bob', kid => 'acme_only') . "SELECT multitenant.$_;", '42501', "P5: nor one of a key for that tenant: $_") foreach @own;
+$mt->refused($app, in('acme', 'bob', kid => 'acme_only') . 'SELECT * FROM multitenant.memberships;', '42501', 'P5: and it does not see where else somebody is a member');
+my %errors;
+foreach my $tenant ('acme', 'beta', 'gamma', 'nowhere', $beta, '00000000-0000-0000-0000-0000000000ff')
+{
+	my (undef, $err) = $mt->run($app, as('ann') . "SELECT multitenant.accept_invitation('$tenant');");
+	$errors{ $err =~ s/psql:<stdin>:\d+: //r }++;
+}
+is(scalar(keys %errors), 1, 'P5: no invitation and no tenant are one error') or diag(join("\n", keys %errors));
+like((keys %errors)[0], qr/MT008/, 'P5: namely MT008');
+$mt->allowed($app, as('bob') . "SELECT multitenant.accept_invitation('beta'); COMMIT;" . as('bob') . switch('beta') . $see, 'SECRET-BETA', 'P5: who accepts is in', tenant => 'beta');
+$mt->superuser("SELECT multitenant.remove_member('beta', 'bob')");
+
+# ---- members that go, in open sessions ----
+
+my $session = $mt->session($app);
+my $member = sub {
+	ask($session, 'BEGIN');
+	my $known = ask($session, "SELECT multitenant.authenticate('" . $mt->token(undef, sub => 'bob') . "') IS NULL");
+	return $known eq 't' ? ask($session, "SELECT multitenant.switch_tenant('acme') IS NOT NULL") : $known;
+};
+my @ends = (
+	[ 'removed', "SELECT multitenant.remove_member('acme', 'bob')", "SELECT multitenant.add_member('acme', 'bob')" ],
+	[ 'suspended', "UPDATE multitenant.member SET state = 'suspended' WHERE principal = 'bob'", "UPDATE multitenant.member SET state = 'active' WHERE principal = 'bob'" ],
+	[ 'disabled', "SELECT multitenant.disable_principal('bob', 'x')", "SELECT multitenant.enable_principal('bob')" ],
+	[ 'expired', "UPDATE multitenant.member SET expires_at = now() WHERE principal = 'bob'", "UPDATE multitenant.member SET expires_at = NULL WHERE principal = 'bob'" ]);
+foreach my $case (@ends)
+{
+	my ($name, $end, $again) = @$case;
+	is($member->(), 't', "P6: a member that will be $name is in");
+	is(ask($session, $see), 'SECRET-ACME', "P6: and sees its tenant's row");
+	$mt->superuser($end);
+	is(ask($session, $see), 'MT008', "P6: $name, it is refused with the next statement");
+	ask($session, 'ROLLBACK');
+	is($member->(), 'MT008', "P6: and cannot come in again");
+	ask($session, 'ROLLBACK');
+	my ($out, $err) = $mt->run($app, in('acme', 'bob') . $see);
+	if ($name eq 'suspended' || $name eq 'disabled')
+	{
+		like($err, qr/MT008/, "P6: nor with a token of the tenant, $name");
+	}
+	else
+	{
+		like($out, qr/SECRET-ACME/, "P6: a token of the tenant is enough, $name");
+		$mt->superuser('ALTER ROLE regress_mt_app SET multitenant.require_membership = on');
+		$mt->refused($app, in('acme', 'bob') . $see, 'MT008', "P6: unless the setting says otherwise, $name");
+		$mt->refused($app, 'SET multitenant.require_membership = off;' . in('acme', 'bob') . $see, '42501', "P6: which it cannot turn off, $name");
+		$mt->superuser('ALTER ROLE regress_mt_app RESET multitenant.require_membership');
+	}
+	$mt->refused($app, as('bob') . "SELECT multitenant.accept_invitation('acme');", 'MT008', 'P6: a disabled principal accepts nothing') if $name eq 'disabled';
+	$mt->superuser($again);
+}
+# A token of the tenant in an open session, whose principal is disabled; and one of a principal only.
+ask($session, 'BEGIN');
+ask($session, "SELECT multitenant.authenticate('" . $mt->token('acme', sub => 'bob') . "')");
+is(ask($session, $see), 'SECRET-ACME', 'P6: a token of the tenant');
+$mt->superuser("SELECT multitenant.disable_principal('bob', 'x')");
+is(ask($session, $see), 'MT008', 'P6: ends with its principal');
+ask($session, 'ROLLBACK');
+$mt->superuser("SELECT multitenant.enable_principal('bob')");
+ask($session, 'BEGIN');
+ask($session, "SELECT multitenant.authenticate('" . $mt->token(undef, sub => 'bob') . "')");
+is(ask($session, 'SELECT slug FROM multitenant.memberships'), 'acme', 'P6: a principal sees its tenants');
+$mt->superuser("SELECT multitenant.disable_principal('bob', 'x')");
+is(ask($session, 'SELECT slug FROM multitenant.memberships'), 'MT008', 'P6: until it is disabled');
+ask($session, 'ROLLBACK');
+$mt->superuser("SELECT multitenant.enable_principal('bob')");
+# The same context again does not become one without a membership.
+$mt->steps('P6: a member\'s context stays one', $trusted, {},
+	'BEGIN' => '', "SELECT multitenant.use_tenant('acme', 'bob') IS NOT NULL" => 't',
+	"SELECT multitenant.authenticate('" . $mt->token('acme', sub => 'bob') . "') IS NOT NULL" => 't',
+	'SELECT multitenant.leave_tenant()' => '', 'SELECT note FROM invoice' => 'MT008', 'ROLLBACK' => '');
+$mt->steps('P6: and a token\'s context becomes one', $trusted, {},
+	'BEGIN' => '', "SELECT multitenant.authenticate('" . $mt->token('acme', sub => 'bob') . "') IS NOT NULL" => 't',
+	"SELECT multitenant.use_tenant('acme', 'bob') IS NOT NULL" => 't',
+	'SELECT multitenant.leave_tenant()' => '', 'SELECT note FROM invoice' => 'MT008', 'ROLLBACK' => '');
+$session->quit;
+
+# ---- the tenant administers itself ----
+
+$mt->refused($app, "$ann SELECT multitenant.$_;", '55000', "P7: the last administrator: $_") foreach "remove_member('ann')", "suspend_member('ann', 'x')", 'leave_tenant()';
+$mt->superuser("INSERT INTO multitenant.role (id, tenant_id, name) VALUES ('00000000-0000-0000-0000-0000000000f1', '$acme', 'clerk');
+	INSERT INTO multitenant.role_permission (role_id, permission, tenant_id) VALUES ('00000000-0000-0000-0000-0000000000f1', 'member:*', '$acme');
+	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ('$acme', false, 'bob', '00000000-0000-0000-0000-0000000000f1');
+	INSERT INTO multitenant.member_group (tenant_id, name) VALUES ('$acme', 'board'), ('$acme', 'deputies'), ('$acme', 'crew');
+	INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES ('$acme', true, 'deputies', 'board'), ('$acme', false, 'bob', 'crew');
+	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ('$acme', true, 'board', '00000000-0000-0000-0000-000000000001')");
+my $bob = in('acme', 'bob');
+$mt->refused($app, "$bob SELECT multitenant.$_;", '42501', "P7: who manages members does not give himself more: $_")
+	foreach "add_to_group('board', 'bob')", "add_to_group('deputies', 'bob')", "add_group_to_group('deputies', 'crew')", "add_group_to_group('board', 'crew')";
+$mt->refused($app, "$bob SELECT multitenant.remove_member('ann');", '55000', 'P7: nor removes the last administrator');
+$mt->allowed($app, "$bob SELECT multitenant.add_to_group('crew', 'ann'); COMMIT;", '', 'P7: a group without roles is his to fill');
+
+# ---- what is told ----
+
+$mt->run($app, as('bob') . switch('acme') . 'COMMIT;');
+like($mt->log_since, qr/multitenant audit: event="context\.switch" source="engine" outcome="allowed" tenant="$acme" principal="bob"/, 'P8: a switch is in the log');
+is($mt->superuser("SELECT count(*) > 0 FROM multitenant.audit_event WHERE event = 'context.switch' AND tenant_id = '$acme' AND principal = 'bob'"), 't', 'P8: and recorded');
+my $count = "SELECT count(*) FROM multitenant.audit_event WHERE event = 'context.switch'";
+my $before = $mt->superuser($count);
+$mt->run($app, as('bob') . switch('acme') . switch('acme') . 'COMMIT;');
+is($mt->superuser($count) - $before, 1, 'P8: once, not again where nothing changes');
+$mt->run($app, as('bob') =~ s/BEGIN/BEGIN READ ONLY/r . switch('acme') . 'COMMIT;');
+is($mt->superuser($count) - $before, 1, 'P8: a read-only transaction writes no row');
+like($mt->log_since, qr/event="context\.switch".*event="context\.switch"/s, 'P8: but its line is in the log');
+$mt->superuser("UPDATE multitenant.tenant SET state_reason = 'SECRET-GAMMA difficult' WHERE slug = 'acme'");
+$mt->allowed($app, "$ann SELECT * FROM multitenant.tenants;", 'acme', 'P8: a tenant does not see why it has its state', tenant => 'acme');
+$mt->intact('every row is still there');
+done_testing();
