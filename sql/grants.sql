@@ -160,7 +160,8 @@ GRANT SELECT ON multitenant.break_glass_reviews, multitenant.purpose_rules TO PU
 
 -- What lint() needs of the extension's own tables; they too begin with multitenant._require().
 GRANT EXECUTE ON FUNCTION multitenant._access_profiles(), multitenant._accepted_findings(), multitenant._mek_status(), multitenant._key_status(),
-	multitenant._older_master_keys(), multitenant._reencrypt_progress() TO PUBLIC;
+	multitenant._older_master_keys(), multitenant._reencrypt_progress(),
+	multitenant._lint_rights(), multitenant._lint_operators(), multitenant._lint_orphans() TO PUBLIC;
 
 -- Say only whether this database was copied, and how many findings are accepted.
 GRANT EXECUTE ON FUNCTION multitenant._is_copy(), multitenant._accepted_finding_count() TO PUBLIC;

@@ -306,5 +306,33 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 	('break_glass_open', 'info', 'INTERNAL', 'PEOPLE', 'Break-glass is open',
 		'Members of tenants act with more rights than they usually have. It ends by itself, and every statement under it is audited.',
 		'Nothing, unless it is not known to the tenant.')
+
+	('excluding_roles_held', 'medium', 'INTERNAL', 'PEOPLE', 'Somebody has two roles that exclude each other',
+		'Separation of duties keeps one person from doing both halves of a thing. The exclusion came after the roles, or a role was changed since.',
+		'Take one of the roles away.'),
+	('excluding_profiles_reachable', 'medium', 'INTERNAL', 'PEOPLE', 'One role can have two profiles that exclude each other',
+		'A session is never more than one of its profiles, but by SET ROLE the same person changes things under one and examines them under another. Counted are provisioner, operator, auditor and migrator.',
+		'Revoke one of the memberships.'),
+	('unlimited_machine_rights', 'medium', 'INTERNAL', 'PEOPLE', 'A machine has a role with a wildcard for good',
+		'Its credential is kept somewhere and used by nobody who would notice; a wildcard also permits what will be added later.',
+		'Give it a role that names what it needs, or an end.'),
+	('expired_assignment_left', 'info', 'INTERNAL', 'PEOPLE', 'Assignments that have ended are still there',
+		'They permit nothing; lists of who has what are longer for them. Counted from 30 days on; the history keeps what is deleted.',
+		'Delete them.'),
+	('operator_role_too_wide', 'medium low', 'INTERNAL', 'PEOPLE', 'An operator has more than the least role',
+		'Who looks after a tenant reads. Whatever else the role permits is there for the day on which a check fails. Low: without a wildcard.',
+		'Assign a role that permits reading.'),
+	('operator_is_member', 'medium', 'INTERNAL', 'PEOPLE', 'An operator is a member of the tenant it looks after',
+		'As a member it enters without a reason, a time limit or the record that supervision makes.',
+		'End one of the two.'),
+	('tenant_without_administrator', 'medium', 'INTERNAL', 'PEOPLE', 'Nobody can administer a tenant',
+		'Nobody inside can give or take rights any more, so that the next change has to come from outside. Counted are active members that hold role:assign and member:manage in the whole tenant without an end.',
+		'Let a superuser assign the role administrator.'),
+	('orphaned_rights', 'medium low', 'INTERNAL', 'PEOPLE', 'Rights belong to something that is gone',
+		'What comes back under the same name or id has the old rights again. Low: other rows than assignments.',
+		'Delete them.'),
+	('invitation_overdue', 'low', 'INTERNAL', 'PEOPLE', 'Invitations have run out',
+		'They can no longer be accepted.',
+		'Delete them, or invite again.')
 	) AS l(name, levels, facing, category, title, description, fix)
 $$;
