@@ -53,3 +53,10 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_audit_engine';
 COMMENT ON FUNCTION multitenant._audit(text, uuid, text, text, jsonb) IS
 'Internal: records an event of the engine.';
+
+CREATE FUNCTION multitenant._audit_durably(event text, tenant uuid, object text, outcome text, detail jsonb)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_audit_durably';
+COMMENT ON FUNCTION multitenant._audit_durably(text, uuid, text, text, jsonb) IS
+'Internal: records an event of the engine that no rollback takes away; returns when it is committed. Errors: 55000 no process can be started for it, 25006 on a standby.';

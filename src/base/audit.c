@@ -29,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(mt_audit);
 PG_FUNCTION_INFO_V1(mt_audit_engine);
+PG_FUNCTION_INFO_V1(mt_audit_durably);
 
 /* Columns of multitenant.audit_event, in their order. */
 enum
@@ -49,8 +50,8 @@ enum
 
 /* First words of event names that only the engine may use. */
 static const char *const reserved_prefixes[] = {
-	"access", "audit", "context", "credential", "isolation", "key",
-	"multitenant", "tenant"
+	"access", "audit", "break_glass", "context", "credential", "isolation", "key",
+	"master", "multitenant", "operator", "supervised", "tenant"
 };
 
 /* Bytes of an application event's detail: a record, not a store. */
@@ -59,11 +60,18 @@ static const char *const reserved_prefixes[] = {
 static const char *const source_names[] = {"engine", "application"};
 
 static MtAuditIdentitySource identity_source = NULL;
+static MtAuditDurableWriter durable_writer = NULL;
 
 void
 MtAuditSetIdentitySource(MtAuditIdentitySource source)
 {
 	identity_source = source;
+}
+
+void
+MtAuditSetDurableWriter(MtAuditDurableWriter writer)
+{
+	durable_writer = writer;
 }
 
 bool
@@ -123,24 +131,20 @@ uuid_text(const pg_uuid_t *uuid)
 }
 
 static void
-write_line(const MtAuditEvent *event, const pg_uuid_t *tenant,
-		   const char *principal)
+write_line(const MtAuditRow *row)
 {
 	StringInfoData line;
 
 	initStringInfo(&line);
-	append_field(&line, "event", event->event);
-	append_field(&line, "source", source_names[event->source]);
-	append_field(&line, "outcome", event->outcome);
-	append_field(&line, "tenant", tenant ? uuid_text(tenant) : "");
-	append_field(&line, "principal", principal);
-	/* A process of the server that is in no database works for no role. */
-	append_field(&line, "session_role",
-				 OidIsValid(MyDatabaseId) ? role_name(GetSessionUserId()) : "");
-	append_field(&line, "role",
-				 OidIsValid(MyDatabaseId) ? role_name(GetOuterUserId()) : "");
-	append_field(&line, "object", event->object ? event->object : "");
-	append_field(&line, "detail", event->detail ? event->detail : "{}");
+	append_field(&line, "event", row->event);
+	append_field(&line, "source", source_names[row->source]);
+	append_field(&line, "outcome", row->outcome);
+	append_field(&line, "tenant", row->has_tenant ? uuid_text(&row->tenant) : "");
+	append_field(&line, "principal", row->principal);
+	append_field(&line, "session_role", NameStr(row->session_role));
+	append_field(&line, "role", NameStr(row->current_role));
+	append_field(&line, "object", row->object ? row->object : "");
+	append_field(&line, "detail", row->detail);
 	ereport(LOG_SERVER_ONLY,
 			errmsg_internal("multitenant audit:%s", line.data),
 			errhidestmt(true),
@@ -158,36 +162,30 @@ masked_text(const char *text)
 	return CStringGetTextDatum(copy);
 }
 
-static void
-write_row(const MtAuditEvent *event, const pg_uuid_t *tenant,
-		  const char *principal)
+void
+MtAuditWriteRow(const MtAuditRow *row)
 {
 	Datum		values[AUDIT_COLUMN_COUNT];
 	bool		nulls[AUDIT_COLUMN_COUNT];
 	Relation	relation;
 	HeapTuple	tuple;
-	NameData	session_role;
-	NameData	current_role;
-	char	   *detail = pstrdup(event->detail ? event->detail : "{}");
+	char	   *detail = pstrdup(row->detail);
 
 	MtMaskCredentials(detail);
-	namestrcpy(&session_role, role_name(GetSessionUserId()));
-	namestrcpy(&current_role, role_name(GetOuterUserId()));
-
 	memset(nulls, false, sizeof(nulls));
 	values[AUDIT_ID - 1] = DirectFunctionCall1(gen_random_uuid, (Datum) 0);
-	values[AUDIT_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[AUDIT_EVENT - 1] = CStringGetTextDatum(event->event);
-	values[AUDIT_SOURCE - 1] = CStringGetTextDatum(source_names[event->source]);
-	values[AUDIT_OUTCOME - 1] = CStringGetTextDatum(event->outcome);
-	nulls[AUDIT_TENANT_ID - 1] = (tenant == NULL);
-	values[AUDIT_TENANT_ID - 1] = tenant ? UUIDPGetDatum(tenant) : (Datum) 0;
-	nulls[AUDIT_PRINCIPAL - 1] = (principal[0] == '\0');
-	values[AUDIT_PRINCIPAL - 1] = masked_text(principal);
-	values[AUDIT_SESSION_ROLE - 1] = NameGetDatum(&session_role);
-	values[AUDIT_CURRENT_ROLE - 1] = NameGetDatum(&current_role);
-	nulls[AUDIT_OBJECT - 1] = (event->object == NULL);
-	values[AUDIT_OBJECT - 1] = event->object ? masked_text(event->object) : (Datum) 0;
+	values[AUDIT_AT - 1] = TimestampTzGetDatum(row->at);
+	values[AUDIT_EVENT - 1] = CStringGetTextDatum(row->event);
+	values[AUDIT_SOURCE - 1] = CStringGetTextDatum(source_names[row->source]);
+	values[AUDIT_OUTCOME - 1] = CStringGetTextDatum(row->outcome);
+	nulls[AUDIT_TENANT_ID - 1] = !row->has_tenant;
+	values[AUDIT_TENANT_ID - 1] = UUIDPGetDatum(&row->tenant);
+	nulls[AUDIT_PRINCIPAL - 1] = (row->principal[0] == '\0');
+	values[AUDIT_PRINCIPAL - 1] = masked_text(row->principal);
+	values[AUDIT_SESSION_ROLE - 1] = NameGetDatum(&row->session_role);
+	values[AUDIT_CURRENT_ROLE - 1] = NameGetDatum(&row->current_role);
+	nulls[AUDIT_OBJECT - 1] = (row->object == NULL);
+	values[AUDIT_OBJECT - 1] = row->object ? masked_text(row->object) : (Datum) 0;
 	values[AUDIT_DETAIL - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(detail));
 
 	relation = table_open(MtTableOid(MT_TABLE_AUDIT), RowExclusiveLock);
@@ -205,20 +203,69 @@ may_write(void)
 		MtIsActive() && OidIsValid(MtTableOid(MT_TABLE_AUDIT));
 }
 
-void
-MtAuditEmit(const MtAuditEvent *event)
+/*
+ * Completes an event by what its caller cannot say: who, and when. The principal
+ * lives as long as the context.
+ */
+static void
+complete(const MtAuditEvent *event, MtAuditRow *row)
 {
 	MtAuditIdentity identity = {false, {{0}}, ""};
-	const pg_uuid_t *tenant = event->tenant;
 
 	if (identity_source)
 		identity_source(&identity);
-	if (tenant == NULL && identity.has_tenant)
-		tenant = &identity.tenant;
+	memset(row, 0, sizeof(*row));
+	row->at = GetCurrentTimestamp();
+	row->source = event->source;
+	row->has_tenant = event->tenant != NULL || identity.has_tenant;
+	if (row->has_tenant)
+		row->tenant = event->tenant != NULL ? *event->tenant : identity.tenant;
+	/* A process of the server that is in no database works for no role. */
+	if (OidIsValid(MyDatabaseId))
+	{
+		namestrcpy(&row->session_role, role_name(GetSessionUserId()));
+		namestrcpy(&row->current_role, role_name(GetOuterUserId()));
+	}
+	row->event = event->event;
+	row->outcome = event->outcome;
+	row->principal = identity.principal;
+	row->object = event->object;
+	row->detail = event->detail ? event->detail : "{}";
+}
 
-	write_line(event, tenant, identity.principal);
+void
+MtAuditEmit(const MtAuditEvent *event)
+{
+	MtAuditRow	row;
+
+	complete(event, &row);
+	write_line(&row);
 	if (may_write())
-		write_row(event, tenant, identity.principal);
+		MtAuditWriteRow(&row);
+}
+
+/*
+ * Security: fails closed. What must be recorded durably does not happen where that
+ * cannot be.
+ */
+void
+MtAuditEmitDurable(const MtAuditEvent *event)
+{
+	MtAuditRow	row;
+
+	complete(event, &row);
+	write_line(&row);
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				errmsg("this must be recorded, and a standby can record nothing"),
+				errhint("Do it on the primary server."));
+	if (durable_writer == NULL || !IsUnderPostmaster || IsInParallelMode() || !MtIsActive())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("this must be recorded, and no process can be started for it here"),
+				errhint("Do it in an ordinary session, outside of parallel operations."));
+	durable_writer(&row);
 }
 
 /* ASCII letters, digits, dots, underscores and hyphens; no other name is read. */
@@ -262,6 +309,21 @@ mt_audit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+static void
+event_from_arguments(FunctionCallInfo fcinfo, MtAuditEvent *event)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
+		elog(ERROR, "an event needs a name and an outcome");
+	event->event = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	event->source = MT_AUDIT_ENGINE;
+	event->tenant = PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1);
+	event->object = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	event->outcome = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+		event->detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(4)->root,
+									   VARSIZE_ANY(PG_GETARG_JSONB_P(4)));
+}
+
 /*
  * multitenant._audit(event, tenant, object, outcome, detail): for the
  * extension's own definer functions. Not executable by PUBLIC.
@@ -271,16 +333,18 @@ mt_audit_engine(PG_FUNCTION_ARGS)
 {
 	MtAuditEvent event = {0};
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(3))
-		elog(ERROR, "an event needs a name and an outcome");
-	event.event = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	event.source = MT_AUDIT_ENGINE;
-	event.tenant = PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1);
-	event.object = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
-	event.outcome = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	if (!PG_ARGISNULL(4))
-		event.detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(4)->root,
-									  VARSIZE_ANY(PG_GETARG_JSONB_P(4)));
+	event_from_arguments(fcinfo, &event);
 	MtAuditEmit(&event);
+	PG_RETURN_VOID();
+}
+
+/* multitenant._audit_durably(..): the same, past the end of this transaction. */
+Datum
+mt_audit_durably(PG_FUNCTION_ARGS)
+{
+	MtAuditEvent event = {0};
+
+	event_from_arguments(fcinfo, &event);
+	MtAuditEmitDurable(&event);
 	PG_RETURN_VOID();
 }

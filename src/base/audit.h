@@ -6,6 +6,7 @@
 #define MT_AUDIT_H
 
 #include "postgres.h"
+#include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
 /* Who reports. Set in C, so SQL cannot claim to be the engine. */
@@ -43,6 +44,36 @@ extern void MtAuditSetIdentitySource(MtAuditIdentitySource source);
  * the transaction rolls back, the line stays. May throw only as any insert may.
  */
 extern void MtAuditEmit(const MtAuditEvent *event);
+
+/*
+ * The same for what a rollback must not take away: when it returns, the row is
+ * committed, by another process. Throws 55000 where nobody can write it, 25006 on a
+ * standby; the line is in the log even then.
+ */
+extern void MtAuditEmitDurable(const MtAuditEvent *event);
+
+/* An event with everything that is known of it: one row. */
+typedef struct MtAuditRow
+{
+	TimestampTz at;
+	MtAuditSource source;
+	bool		has_tenant;
+	pg_uuid_t	tenant;
+	NameData	session_role;
+	NameData	current_role;
+	const char *event;
+	const char *outcome;
+	const char *principal;		/* "" for none */
+	const char *object;			/* NULL for none */
+	const char *detail;			/* JSON text */
+} MtAuditRow;
+
+/* Writes the row in the current transaction. For who writes it durably. */
+extern void MtAuditWriteRow(const MtAuditRow *row);
+
+/* Who can write rows that outlast this transaction registers here; throws if it cannot. */
+typedef void (*MtAuditDurableWriter) (const MtAuditRow *row);
+extern void MtAuditSetDurableWriter(MtAuditDurableWriter writer);
 
 /* Event names that start so belong to the engine. */
 extern bool MtAuditIsReserved(const char *event);

@@ -1,0 +1,249 @@
+/*
+ * auditwriter.c
+ *	  A process for each event that must outlast the transaction that reports it.
+ *
+ * Owns the request - a dynamic shared memory segment with one row of
+ * multitenant.audit_event - the process that inserts it in a transaction of its own,
+ * and the wait for it. Needs no preloading, but a free place among
+ * max_worker_processes. Invariant: who asks goes on only when the row is committed.
+ *
+ * Security: a request is a row and nothing else. Whatever is in it, the process can
+ * be made to do no more than to insert one row into the audit record.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/audit.h"
+#include "base/extension.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+#include "worker/auditwriter.h"
+
+PGDLLEXPORT void mt_audit_writer_main(Datum argument);
+
+/* How long one who asks waits at most: far longer than a process takes to start. */
+#define PATIENCE_MS 30000
+
+/* How long the process waits for a lock on the record. */
+#define LOCK_TIMEOUT "10s"
+
+#define MAGIC 0x6d744157		/* "mtAW" */
+
+/* The texts of a row, in their order in a request. */
+#define TEXTS 5
+
+/* A request. The texts follow, each with its zero byte. */
+typedef struct Request
+{
+	uint32		magic;
+	Oid			database;
+	pg_atomic_uint32 is_written;
+	TimestampTz at;
+	MtAuditSource source;
+	bool		has_tenant;
+	bool		has_object;
+	pg_uuid_t	tenant;
+	NameData	session_role;
+	NameData	current_role;
+	char		texts[FLEXIBLE_ARRAY_MEMBER];
+} Request;
+
+/* ---- asking ---- */
+
+static dsm_segment *
+make_request(const MtAuditRow *row)
+{
+	const char *texts[TEXTS] = {row->event, row->outcome, row->principal,
+	row->object ? row->object : "", row->detail};
+	Size		size = offsetof(Request, texts);
+	dsm_segment *segment;
+	Request    *request;
+	char	   *p;
+
+	for (int i = 0; i < TEXTS; i++)
+		size += strlen(texts[i]) + 1;
+	segment = dsm_create(size, 0);
+	request = dsm_segment_address(segment);
+	memset(request, 0, offsetof(Request, texts));
+	request->magic = MAGIC;
+	request->database = MyDatabaseId;
+	pg_atomic_init_u32(&request->is_written, 0);
+	request->at = row->at;
+	request->source = row->source;
+	request->has_tenant = row->has_tenant;
+	request->has_object = row->object != NULL;
+	request->tenant = row->tenant;
+	request->session_role = row->session_role;
+	request->current_role = row->current_role;
+	p = request->texts;
+	for (int i = 0; i < TEXTS; i++)
+	{
+		strcpy(p, texts[i]);
+		p += strlen(texts[i]) + 1;
+	}
+	return segment;
+}
+
+static BackgroundWorkerHandle *
+start_process(dsm_segment *segment)
+{
+	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle;
+
+	strlcpy(worker.bgw_name, "multitenant audit writer", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "multitenant audit writer", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "multitenant", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "mt_audit_writer_main", sizeof(worker.bgw_function_name));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("this must be recorded, and no process can be started for it"),
+				errhint("Nothing was done; try again, and raise max_worker_processes if this happens often."));
+	return handle;
+}
+
+/*
+ * Waits until the process has ended. Can be cancelled: then the row may be there
+ * although nothing comes of it, never the other way round.
+ */
+static void
+wait_for(BackgroundWorkerHandle *handle)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
+
+	for (;;)
+	{
+		pid_t		pid;
+		long		left;
+
+		CHECK_FOR_INTERRUPTS();
+		if (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED)
+			return;
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		if (left <= 0)
+		{
+			TerminateBackgroundWorker(handle);
+			return;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+static void
+write_durably(const MtAuditRow *row)
+{
+	dsm_segment *segment = make_request(row);
+	Request    *request = dsm_segment_address(segment);
+	bool		is_written;
+
+	wait_for(start_process(segment));
+	is_written = pg_atomic_read_u32(&request->is_written) != 0;
+	dsm_detach(segment);
+	if (!is_written)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("this must be recorded, and the record could not be written"),
+				errhint("Nothing was done; the server's log says why the audit writer failed."));
+}
+
+void
+MtAuditWriterInit(void)
+{
+	MtAuditSetDurableWriter(write_durably);
+}
+
+/* ---- the process ---- */
+
+/* A row whose texts are this process's own. */
+static void
+copy_row(const Request *request, MtAuditRow *row)
+{
+	const char *texts[TEXTS];
+	const char *p = request->texts;
+
+	for (int i = 0; i < TEXTS; i++)
+	{
+		texts[i] = MemoryContextStrdup(TopMemoryContext, p);
+		p += strlen(p) + 1;
+	}
+	memset(row, 0, sizeof(*row));
+	row->at = request->at;
+	row->source = request->source;
+	row->has_tenant = request->has_tenant;
+	row->tenant = request->tenant;
+	row->session_role = request->session_role;
+	row->current_role = request->current_role;
+	row->event = texts[0];
+	row->outcome = texts[1];
+	row->principal = texts[2];
+	row->object = request->has_object ? texts[3] : NULL;
+	row->detail = texts[4];
+}
+
+static void
+write_row(const MtAuditRow *row)
+{
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, "writing an event");
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!MtIsActive() || !OidIsValid(MtTableOid(MT_TABLE_AUDIT)))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("extension multitenant is not ready in this database"),
+				errhint("Run CREATE EXTENSION multitenant."));
+	MtAuditWriteRow(row);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+void
+mt_audit_writer_main(Datum argument)
+{
+	dsm_segment *segment;
+	Request    *request;
+	MtAuditRow	row;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* Who asked may have given up by now. */
+	segment = dsm_attach(DatumGetUInt32(argument));
+	if (segment == NULL)
+		proc_exit(0);
+	request = dsm_segment_address(segment);
+	if (request->magic != MAGIC)
+		elog(ERROR, "not a request of the audit writer");
+	copy_row(request, &row);
+
+	BackgroundWorkerInitializeConnectionByOid(request->database, InvalidOid, 0);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_USERSET, PGC_S_OVERRIDE);
+	/* Database and role settings may say otherwise. */
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
+		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
+	write_row(&row);
+	pg_atomic_write_u32(&request->is_written, 1);
+	dsm_detach(segment);
+	proc_exit(0);
+}
