@@ -173,13 +173,39 @@ CREATE VIEW multitenant.context WITH (security_invoker = true) AS
 COMMENT ON VIEW multitenant.context IS
 'Who this transaction is: one row, also without a context (state "none").';
 
+-- Security: the record tells who did what. From outside only its counts are seen (audit_metadata), and once a tenant
+-- assigns roles, one of its principals needs the permission.
+CREATE FUNCTION multitenant._tenant_of_record()
+RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant.current_tenant();
+BEGIN
+	IF multitenant._tenant_in('tenant') IS NULL THEN
+		RAISE EXCEPTION 'the audit record of a tenant is not shown to who looks in from outside'
+			USING ERRCODE = '42501', HINT = 'The view multitenant.audit_metadata counts its events.';
+	END IF;
+	IF multitenant.current_principal() IS NOT NULL
+	   AND EXISTS (SELECT FROM multitenant.role_assignment a WHERE a.tenant_id = tenant)
+	   AND NOT multitenant.has_permission('audit:read') THEN
+		RAISE EXCEPTION 'permission "audit:read" is needed'
+			USING ERRCODE = '42501', HINT = 'Somebody who may assign roles in this tenant can give a role that has it.';
+	END IF;
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._tenant_of_record() IS
+'Internal: the current tenant, if its record of events may be read in this context. Errors: MT001 without a tenant, 42501.';
+
 CREATE VIEW multitenant.audit_log WITH (security_barrier = true) AS
 	SELECT id, at, event, source, outcome, tenant_id, principal, session_role, object, detail
 	FROM multitenant.audit_event
-	-- A sub-select: the planner would call the accessor for its estimates, also where nobody needs a tenant.
-	WHERE multitenant._has('audit') OR tenant_id = (SELECT multitenant.current_tenant());
+	-- A sub-select: the planner would call the function for its estimates, also where nobody needs a tenant.
+	WHERE multitenant._has('audit') OR tenant_id = (SELECT multitenant._tenant_of_record());
 COMMENT ON VIEW multitenant.audit_log IS
-'Security events of the current tenant; for profile auditor and superusers those of every tenant.';
+'Security events of the current tenant - for its own principals, with permission audit:read where it assigns roles; for profile auditor and superusers those of every tenant. Errors: MT001 without a tenant, 42501 permission, or looking in from outside.';
 
 CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
 	SELECT id, number, slug, name, state,

@@ -130,6 +130,26 @@ TO PUBLIC;
 GRANT SELECT ON multitenant.encrypted_columns, multitenant.encryption_progress, multitenant.shred_status,
 	multitenant.shred_certificates, multitenant.secrets TO PUBLIC;
 
+-- Looking after tenants: those of the provider ask for its profile, those of operators for a principal without a tenant,
+-- those of a tenant for its permissions.
+GRANT EXECUTE ON FUNCTION
+	multitenant.create_master_account(text), multitenant.link_tenant(uuid, uuid), multitenant.unlink_tenant(uuid, uuid),
+	multitenant.assign_operator(uuid, text, uuid, text, timestamptz), multitenant.unassign_operator(text, uuid),
+	multitenant.set_visibility(text), multitenant.set_visibility(uuid, text),
+	multitenant.request_access(uuid, text, interval), multitenant.request_access(text, text, interval),
+	multitenant.withdraw_request(uuid), multitenant.approve_access(uuid, interval), multitenant.deny_access(uuid, text),
+	multitenant.revoke_approval(uuid),
+	multitenant.begin_supervised(uuid, text, interval), multitenant.begin_supervised(text, text, interval),
+	multitenant.end_supervised(uuid), multitenant.end_supervised(text), multitenant.across_tenants(text, text)
+TO PUBLIC;
+-- What the views ask for the caller's own context and profile.
+GRANT EXECUTE ON FUNCTION
+	multitenant._outside_principal(), multitenant._tenant_permitting(text), multitenant._tenant_of_record(),
+	multitenant._audit_metadata(), multitenant._tenant_overview()
+TO PUBLIC;
+GRANT SELECT ON multitenant.operators, multitenant.access_requests, multitenant.supervisions, multitenant.audit_metadata,
+	multitenant.tenant_overview TO PUBLIC;
+
 -- A tenant's own context is what these ask for.
 GRANT EXECUTE ON FUNCTION
 	multitenant.put_secret(text, text, text, integer), multitenant.get_secret(text, integer), multitenant.drop_secret(text)

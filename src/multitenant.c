@@ -24,11 +24,13 @@
 #include "policy/protection.h"
 #include "policy/tenantindex.h"
 #include "rbac/rights.h"
+#include "rbac/supervision.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/lifecycle.h"
 #include "tenant/registry.h"
 #include "utils/guc.h"
+#include "worker/auditwriter.h"
 #include "worker/keeper.h"
 
 PG_MODULE_MAGIC;
@@ -56,6 +58,7 @@ _PG_init(void)
 	MtContextInit();
 	MtLifecycleInit();
 	MtRightsInit();
+	MtSupervisionInit();
 	MtKeyUsageInit();
 	MtPurposeRuleInit();
 	MtKeyCacheInit();
@@ -73,4 +76,5 @@ _PG_init(void)
 	MtHygieneInit();
 	MtHooksInit();
 	MtKeeperInit();
+	MtAuditWriterInit();
 }

@@ -32,6 +32,7 @@ int			mt_guc_key_timeout = 10000;
 char	   *mt_guc_key_versions = NULL;
 bool		mt_guc_lift_conditions = true;
 int			mt_guc_maximum_inline_rows = 1000000;
+int			mt_guc_maximum_supervision = 28800;
 int			mt_guc_permission_cache_size = 8192;
 char	   *mt_guc_pkcs11_key_label = NULL;
 char	   *mt_guc_pkcs11_module = NULL;
@@ -292,6 +293,13 @@ MtSettingsInit(void)
 							"multitenant.plan() prints.",
 							&mt_guc_maximum_inline_rows, 1000000, 0, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
+
+	/* Security: an operator must not decide how long he looks in. */
+	DefineCustomIntVariable("multitenant.maximum_supervision",
+							"How long an operator may look into a tenant at a time.",
+							"Longer durations are refused by begin_supervised().",
+							&mt_guc_maximum_supervision, 28800, 1, 2592000,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("multitenant.permission_cache_size",
 							"How much memory a session uses for compiled rights.",

@@ -63,6 +63,7 @@ extern int	mt_guc_key_timeout;
 extern char *mt_guc_key_versions;
 extern bool mt_guc_lift_conditions;
 extern int	mt_guc_maximum_inline_rows;
+extern int	mt_guc_maximum_supervision;
 extern int	mt_guc_permission_cache_size;
 extern char *mt_guc_pkcs11_key_label;
 extern char *mt_guc_pkcs11_module;

@@ -216,6 +216,7 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 			MtRedactActivity();
 		MtContextMaterialise();
 	}
+	MtGuardKeepReadOnly();
 	current_start.query = query;
 	current_start.eflags = eflags;
 	current_start.is_noforce = InNoForceRLSOperation();
@@ -250,6 +251,7 @@ check_before_run(QueryDesc *query, bool is_noforce)
 {
 	MtDenial	denial;
 
+	MtGuardKeepReadOnly();
 	refuse_supervised_copy(query);
 
 	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */

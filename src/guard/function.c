@@ -210,6 +210,7 @@ check_function(Oid function)
 void
 MtGuardCheckFunction(Oid function)
 {
+	MtGuardCheckSupervisedFunction(function);
 	if (unlikely(function < lengthof(denied_by_oid) ? denied_by_oid[function] != 0 : function >= FirstNormalObjectId))
 		check_function(function);
 }

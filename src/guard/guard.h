@@ -109,6 +109,15 @@ extern void MtGuardObserveStatement(Oid relid, bool is_filtered, uint32 needed,
 extern void MtGuardObserveLegacy(Oid relid, MtCounted *counted);
 extern PlannedStmt *MtGuardObserveCopy(PlannedStmt *statement);
 
+/*
+ * supervised.c: what a supervised context may execute. Before each statement the
+ * transaction is read-only for the server, too; the checks throw 25006.
+ */
+extern void MtGuardSupervisedInit(void);
+extern void MtGuardKeepReadOnly(void);
+extern void MtGuardCheckSupervisedFunction(Oid function);
+extern void MtGuardCheckSupervisedUtility(Node *statement);
+
 /* status.c: remembers how the library was loaded. */
 extern void MtStatusInit(void);
 

@@ -300,6 +300,7 @@ MtHooksInit(void)
 	MtFoldInit();
 	MtGuardPermissionInit();
 	MtGuardFunctionInit();
+	MtGuardSupervisedInit();
 	MtGuardInferenceInit();
 	MtGuardLiftInit();
 	are_hooks_installed = true;

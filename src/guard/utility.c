@@ -252,6 +252,8 @@ MtGuardCheckUtility(Node *statement)
 			MtContextMaterialise();
 		current_utility.executions++;
 	}
+	MtGuardKeepReadOnly();
+	MtGuardCheckSupervisedUtility(statement);
 	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
 		return;
 	for (size_t i = 0; i < lengthof(checks); i++)

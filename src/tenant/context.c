@@ -53,7 +53,8 @@ static char *context_value = NULL;
 static char *session_context_value = NULL;
 static const MtContext *being_written = NULL;	/* by write_context() */
 static ContextLock lock = {.lxid = InvalidLocalTransactionId};
-static MtContextListener tenant_listener = NULL;
+static MtContextListener tenant_listeners[2];
+static int	tenant_listener_count = 0;
 static MtContextListener change_listener = NULL;
 static MtContextValidator validators[2];
 static int	validator_count = 0;
@@ -108,7 +109,8 @@ typedef struct ValueHead
 	uint8		kind;
 	uint8		source;
 	uint8		by_membership;
-	uint8		padding[4];
+	uint8		basis;
+	uint8		padding[3];
 	int64		number;
 	TimestampTz expires;
 	pg_uuid_t	tenant;
@@ -131,8 +133,8 @@ static void
 encode_context(const MtContext *context, char *buffer)
 {
 	ValueHead	head = {.state = context->state,.kind = context->kind,
-		.source = context->source,.by_membership = context->by_membership,.number = context->number,
-	.expires = context->expires,.tenant = context->tenant};
+		.source = context->source,.by_membership = context->by_membership,.basis = context->basis,
+	.number = context->number,.expires = context->expires,.tenant = context->tenant};
 	char	   *p = buffer + strlcpy(buffer, VALUE_VERSION, VALUE_MAX);
 
 	p = append_hex(p, &head, sizeof(head));
@@ -188,6 +190,7 @@ decode_context(const char *value, MtContext *out)
 	out->kind = (MtKind) head.kind;
 	out->source = (MtSource) head.source;
 	out->by_membership = head.by_membership != 0;
+	out->basis = (MtBasis) head.basis;
 	out->number = head.number;
 	out->expires = head.expires;
 	out->tenant = head.tenant;
@@ -278,6 +281,14 @@ set_context(const MtContext *context, GucAction action)
 	if (change_listener)
 		change_listener(context);
 	write_context(CONTEXT_GUC, context, action);
+
+	/*
+	 * Security: from now on the server refuses writing by itself, also where
+	 * no guard looks. The end of a subtransaction undoes it, and so can the
+	 * session; guard/supervised.c sets it again.
+	 */
+	if (context->state == MT_STATE_TENANT && context->kind == MT_KIND_SUPERVISED)
+		XactReadOnly = true;
 }
 
 /* ---- the lock ---- */
@@ -401,19 +412,25 @@ MtContextOnValidate(MtContextValidator validator)
 	validators[validator_count++] = validator;
 }
 
+void
+MtContextHoldsUntil(TimestampTz until)
+{
+	validated_until = Min(validated_until, until);
+}
+
 /* Would the answer of validate() be that of the last time? */
 static inline bool
 is_validated(uint64 generation)
 {
 	return validated_generation == generation &&
 		validated_membership == mt_guc_require_membership &&
-		(validated_until == DT_NOEND ||
-		 validated_until > GetCurrentStatementStartTimestamp()) &&
 		validated.number == current_context->number &&
 		validated.kind == current_context->kind &&
 		validated.by_membership == current_context->by_membership &&
+		validated.basis == current_context->basis &&
 		memcmp(&validated.tenant, &current_context->tenant, UUID_LEN) == 0 &&
-		strcmp(validated.principal, current_context->principal) == 0;
+		strcmp(validated.principal, current_context->principal) == 0 &&
+		(validated_until == DT_NOEND || validated_until > GetCurrentStatementStartTimestamp());
 }
 
 /* Is the tenant of the context active, and does nobody object to the context? */
@@ -421,7 +438,6 @@ static bool
 validate(MtDenial *denial)
 {
 	MtTenant	tenant;
-	TimestampTz until;
 	uint64		generation;
 
 	MtRegistryAccept();
@@ -435,14 +451,14 @@ validate(MtDenial *denial)
 		tenant.number == current_context->number &&
 		strcmp(tenant.slug, current_context->slug) == 0)
 	{
-		if (!MtMembershipAllows(current_context, &until, denial))
+		validated_generation = 0;
+		if (!MtMembershipAllows(current_context, &validated_until, denial))
 			return false;
 		for (int i = 0; i < validator_count; i++)
 			if (!validators[i] (current_context, denial))
 				return false;
 		validated = *current_context;
 		validated_generation = generation;
-		validated_until = until;
 		validated_membership = mt_guc_require_membership;
 		return true;
 	}
@@ -584,8 +600,8 @@ refuse_against_binding(const MtContext *context)
 void
 MtContextOnTenant(MtContextListener listener)
 {
-	Assert(tenant_listener == NULL);
-	tenant_listener = listener;
+	Assert(tenant_listener_count < (int) lengthof(tenant_listeners));
+	tenant_listeners[tenant_listener_count++] = listener;
 }
 
 void
@@ -598,8 +614,9 @@ MtContextOnChange(MtContextListener listener)
 static void
 announce(const MtContext *context)
 {
-	if (context->state == MT_STATE_TENANT && tenant_listener)
-		tenant_listener(context);
+	if (context->state == MT_STATE_TENANT)
+		for (int i = 0; i < tenant_listener_count; i++)
+			tenant_listeners[i] (context);
 }
 
 /*
@@ -749,14 +766,34 @@ MtContextRequireNone(void)
 		raise_conflict("Other contexts can be tried only in a transaction that has none.");
 }
 
+/*
+ * Security: an operator's own transaction is a principal's, and such a context reads
+ * nothing that is protected, so nothing open around the push was filtered by it. It
+ * was never a tenant's either, also not before a rollback: the lock says so.
+ */
+static void
+require_pushable(const MtContext *context)
+{
+	if (context->state != MT_STATE_TENANT || context->kind != MT_KIND_SUPERVISED ||
+		current_context->state != MT_STATE_PRINCIPAL ||
+		!lock_is_held() || lock.identity.state != MT_STATE_PRINCIPAL)
+	{
+		MtContextRequireNone();
+		return;
+	}
+	refuse_where_impossible();
+	refuse_against_binding(context);
+}
+
 void
 MtContextPush(const MtContext *context, MtContextStack *stack)
 {
 	MtDenial	denial;
 
-	MtContextRequireNone();
+	require_pushable(context);
 	stack->lock_lxid = lock.lxid;
 	stack->identity = lock.identity;
+	stack->is_used = lock.is_used;
 	stack->last_lxid = last_context_lxid;
 	stack->nest_level = NewGUCNestLevel();
 	stack->is_pushed = true;
@@ -785,7 +822,7 @@ MtContextPopAfterError(MtContextStack *stack)
 	stack->is_pushed = false;
 	lock.lxid = stack->lock_lxid;
 	lock.identity = stack->identity;
-	lock.is_used = false;
+	lock.is_used = stack->is_used;
 	last_context_lxid = stack->last_lxid;
 }
 

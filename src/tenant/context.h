@@ -43,6 +43,9 @@ extern void MtContextOnChange(MtContextListener listener);
 typedef bool (*MtContextValidator) (const MtContext *context, MtDenial *denial);
 extern void MtContextOnValidate(MtContextValidator validator);
 
+/* Called by a validator: it must be asked again at that time at the latest. */
+extern void MtContextHoldsUntil(TimestampTz until);
+
 /*
  * Has this session a context of its own to offer - bound role, startup token,
  * session-scoped context - so that whoever uses it is the same tenant? Only in a
@@ -66,8 +69,9 @@ extern bool MtContextEnterTenant(const MtTenant *tenant, bool is_member);
 
 /*
  * Who can let somebody into a tenant who is no member registers here. *context is
- * the one that would begin: the visitor sets its kind, and may shorten expires. False if it does not know the principal there. What it throws
- * must not tell more than that there is no such tenant.
+ * the one that would begin: the visitor sets its kind, and may shorten expires. False
+ * if it does not know the principal there. What it throws must not tell more than that
+ * there is no such tenant.
  */
 typedef bool (*MtContextVisitor) (MtContext *context);
 extern void MtContextOnVisit(MtContextVisitor visitor);
@@ -89,13 +93,16 @@ typedef struct MtContextStack
 	LocalTransactionId lock_lxid;
 	LocalTransactionId last_lxid;
 	MtContext	identity;
+	bool		is_used;
 } MtContextStack;
 
 /*
  * Makes *context (or none, MT_STATE_NONE) that of what runs until the pop; settings
  * changed in between are put back with it. Throws MT005 if this transaction has had
- * a context other than a system context, MT006 for a tenant that is not active. The
- * caller is a superuser, runs other code only as somebody else, and pushes in a
+ * a context other than a system context - for a supervised context, than one of a
+ * principal without a tenant - and what keeps a context from beginning, such as
+ * MT006. The caller is a superuser and runs other code only as somebody else, or it
+ * pushes a supervised context that the principal may have anyway. It pushes in a
  * subtransaction of its own; after an error there, before that subtransaction is
  * rolled back, only the lock is left to pop.
  */

@@ -35,7 +35,8 @@ enum
 	TENANT_ID = 1,
 	TENANT_NUMBER,
 	TENANT_SLUG,
-	TENANT_STATE
+	TENANT_STATE,
+	TENANT_VISIBILITY = 11
 };
 
 /* Tenants remembered in one backend: about 280 kB. */
@@ -181,6 +182,17 @@ state_from_text(const char *text)
 	return MT_TENANT_DELETED;
 }
 
+/* Security: what this library does not know shows nothing. */
+static MtVisibility
+visibility_from_text(const char *text)
+{
+	if (strcmp(text, "supervised") == 0)
+		return MT_VISIBILITY_SUPERVISED;
+	if (strcmp(text, "metadata") == 0)
+		return MT_VISIBILITY_METADATA;
+	return MT_VISIBILITY_NONE;
+}
+
 static void
 read_tenant(HeapTuple tuple, TupleDesc desc, void *result)
 {
@@ -195,6 +207,9 @@ read_tenant(HeapTuple tuple, TupleDesc desc, void *result)
 	pfree(text);
 	text = MtColumnText(tuple, desc, TENANT_STATE);
 	tenant->state = state_from_text(text);
+	pfree(text);
+	text = MtColumnText(tuple, desc, TENANT_VISIBILITY);
+	tenant->visibility = visibility_from_text(text);
 	pfree(text);
 }
 

@@ -17,11 +17,20 @@ typedef enum MtTenantState
 	MT_TENANT_DELETED
 } MtTenantState;
 
+/* What who looks after a tenant may see of it. */
+typedef enum MtVisibility
+{
+	MT_VISIBILITY_NONE,
+	MT_VISIBILITY_METADATA,
+	MT_VISIBILITY_SUPERVISED
+} MtVisibility;
+
 typedef struct MtTenant
 {
 	pg_uuid_t	id;				/* first: the hash key */
 	int64		number;
 	MtTenantState state;
+	MtVisibility visibility;
 	char		slug[MT_SLUG_MAX + 1];
 } MtTenant;
 

@@ -48,6 +48,7 @@ $mt->allowed($app, $mt->begin('acme') . "SET $parallel = on; SELECT multitenant.
 	'E5: they open the tenant\'s own', tenant => 'acme');
 $mt->allowed($app, $mt->begin('beta') . "SELECT count(*) || ' equal' FROM sealed WHERE slug = 'acme' AND (det = multitenant.encrypt_deterministic('SECRET-' || 'ACME', 'pii')
 	OR hash = multitenant.blind_index('SECRET-' || 'ACME', 'pii'));", '0 equal', 'E6: the same text of another tenant is another ciphertext and another hash', tenant => 'beta');
+$mt->superuser("SELECT multitenant.set_visibility('acme', 'supervised')");
 $mt->refused($app, $mt->begin('acme', kind => 'supervised') . $open, '42501', 'E7: supervised sessions open nothing');
 $mt->refused($app, $mt->begin('acme', kind => 'supervised') . "SELECT multitenant.encrypt('x', 'pii');", '42501', 'E7: and seal nothing');
 like($mt->log_since, qr/multitenant audit: event="key\.use" source="engine" outcome="refused" tenant="$id{acme}"/, 'E7: which the audit says');

@@ -42,6 +42,7 @@ $mt->superuser("GRANT SELECT ON file TO regress_mt_migrator");
 $mt->refused('regress_mt_migrator', "BEGIN; SELECT multitenant.use_tenant('acme'); SELECT body FROM file", '42501', 'the view alone, without a privilege on the table');
 $mt->refused($app, 'SELECT body FROM file', 'MT001', 'the view without a context');
 $mt->allowed($app, $mt->begin('beta') . 'SELECT count(*) FROM file', '0', 'another tenant sees no row of the view');
+$mt->superuser("SELECT multitenant.set_visibility('acme', 'supervised')");
 $mt->refused($app, $mt->begin('acme', kind => 'supervised') . 'SELECT body FROM file', '42501', 'a supervised session, of the view');
 $mt->refused($app, $mt->begin('acme') . 'UPDATE file_encrypted t SET body = o.body FROM file_encrypted o WHERE t.id = 12 AND o.id = 1; SELECT body FROM file WHERE id = 12',
 	'MT021', 'a value moved to another row');

@@ -1,0 +1,202 @@
+/*
+ * supervised.c
+ *	  Whoever looks into a tenant from outside looks, and does nothing else.
+ *
+ * Owns what a supervised context may execute besides reading tables: which utility
+ * statements, and which functions that C code or an untrusted language stands
+ * behind. That it writes no rows and locks none is in permission.c and executor.c.
+ *
+ * Invariant: before every statement the server itself is told that the transaction
+ * is read-only, whatever the session has done about that since the last one.
+ *
+ * Security: both lists say what is allowed. A new statement or function of a new
+ * server version is refused until somebody has looked at it.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "base/errors.h"
+#include "base/extension.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "guard/guard.h"
+#include "nodes/parsenodes.h"
+#include "tenant/context.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/syscache.h"
+
+/*
+ * Volatile functions of the server and of well-known extensions that a supervised
+ * context may execute: they change nothing that outlives the transaction but
+ * settings, which are cleaned up, and show nothing that is not shown anyway.
+ */
+static const char *const allowed_functions[] = {
+	"clock_timestamp", "currval", "cursor_to_xml", "cursor_to_xmlschema", "database_to_xml",
+	"database_to_xml_and_xmlschema", "gen_random_bytes", "gen_random_uuid", "gen_salt", "lastval",
+	"pg_advisory_unlock", "pg_advisory_unlock_all", "pg_advisory_unlock_shared",
+	"pg_column_size", "pg_cursor", "pg_is_in_recovery", "pg_relation_size", "pg_sleep", "pg_sleep_for", "pg_sleep_until",
+	"pg_total_relation_size", "pg_table_size", "pg_indexes_size", "query_to_xml", "query_to_xml_and_xmlschema",
+	"query_to_xmlschema", "random", "random_normal", "schema_to_xml", "schema_to_xml_and_xmlschema",
+	"set_config", "setseed", "table_to_xml", "table_to_xml_and_xmlschema", "timeofday",
+	"uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "uuidv4", "uuidv7"
+};
+
+static inline bool
+is_supervised(void)
+{
+	const MtContext *context = MtContextGet();
+
+	return context->kind == MT_KIND_SUPERVISED && context->state == MT_STATE_TENANT;
+}
+
+MT_NORETURN static void refuse(const char *hint);
+
+static void
+refuse(const char *hint)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			errmsg("a supervised context is read-only"),
+			errhint("%s", hint));
+}
+
+/*
+ * Security: RESET transaction_read_only and the end of a subtransaction that was
+ * there before the context bring back what the server would let through.
+ */
+void
+MtGuardKeepReadOnly(void)
+{
+	if (unlikely(is_supervised()))
+		XactReadOnly = true;
+}
+
+/*
+ * Security: an expression of a procedural language is initialised once for a
+ * transaction, and may be already, with a function that is refused from now on. New
+ * plans are initialised anew.
+ */
+static void
+begin(const MtContext *context)
+{
+	if (context->kind == MT_KIND_SUPERVISED)
+		ResetPlanCache();
+}
+
+void
+MtGuardSupervisedInit(void)
+{
+	MtContextOnTenant(begin);
+}
+
+/* ---- functions ---- */
+
+static bool
+is_allowed_name(const char *name)
+{
+	for (size_t i = 0; i < lengthof(allowed_functions); i++)
+		if (strcmp(name, allowed_functions[i]) == 0)
+			return true;
+	return false;
+}
+
+/* May what stands behind the language do more than SQL can? */
+static bool
+is_trusted(Oid language)
+{
+	HeapTuple	tuple = SearchSysCache1(LANGOID, ObjectIdGetDatum(language));
+	bool		result = HeapTupleIsValid(tuple) && ((Form_pg_language) GETSTRUCT(tuple))->lanpltrusted;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Functions that a supervised context may not execute: volatile ones past the guard,
+ * which sees statements only. What they would do is not known here: take a number
+ * of a sequence, write a file, connect to a server, start a process. Functions of
+ * this extension decide for themselves.
+ */
+static bool
+is_refused(Form_pg_proc function)
+{
+	if (function->provolatile != PROVOLATILE_VOLATILE || is_trusted(function->prolang))
+		return false;
+	return function->pronamespace != get_namespace_oid(MT_SCHEMA_NAME, true) &&
+		!is_allowed_name(NameStr(function->proname));
+}
+
+void
+MtGuardCheckSupervisedFunction(Oid function)
+{
+	HeapTuple	tuple;
+	bool		result;
+
+	if (likely(!is_supervised()) || !MtIsActive() || !MtGuardIsOn())
+		return;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	result = is_refused((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	if (result)
+		refuse("This function may change something, or reach beyond this database.");
+}
+
+/* ---- utility statements ---- */
+
+/* Is it for the client alone, and does it write nothing? */
+static bool
+is_copy_to_client(const CopyStmt *copy)
+{
+	return !copy->is_from && !copy->is_program && copy->filename == NULL;
+}
+
+static bool
+may_execute(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_TransactionStmt:
+			switch (((TransactionStmt *) statement)->kind)
+			{
+				case TRANS_STMT_PREPARE:
+				case TRANS_STMT_COMMIT_PREPARED:
+				case TRANS_STMT_ROLLBACK_PREPARED:
+					return IsAbortedTransactionBlockState();
+				default:
+					return true;
+			}
+		case T_DeclareCursorStmt:
+			return (((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) == 0;
+		case T_CopyStmt:
+			return is_copy_to_client((CopyStmt *) statement);
+		case T_ExplainStmt:
+		case T_FetchStmt:
+		case T_ClosePortalStmt:
+		case T_PrepareStmt:
+		case T_ExecuteStmt:
+		case T_DeallocateStmt:
+		case T_VariableSetStmt:
+		case T_VariableShowStmt:
+		case T_ConstraintsSetStmt:
+		case T_DiscardStmt:
+		case T_UnlistenStmt:
+		case T_DoStmt:
+		case T_CallStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+void
+MtGuardCheckSupervisedUtility(Node *statement)
+{
+	if (unlikely(is_supervised()) && MtGuardIsOn() && !may_execute(statement))
+		refuse("Only statements that read can be executed. Changing anything takes a credential of the tenant itself.");
+}

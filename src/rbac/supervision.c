@@ -1,0 +1,362 @@
+/*
+ * supervision.c
+ *	  Who may look into a tenant from outside, and whether that still holds.
+ *
+ * Owns the answer, read from multitenant.operator, master_tenant, access_request,
+ * supervision and the tenant's visibility, and what keeps a supervised context from
+ * going on: it is asked when one begins, after each change of one of those tables,
+ * and when a time in them has come.
+ *
+ * Invariant: no supervised context without the tenant's consent - visibility
+ * "supervised", or a request that it has approved - whatever else it rests on. One
+ * error for every reason: who is refused learns nothing about the tenant.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "base/extension.h"
+#include "base/tablescan.h"
+#include "fmgr.h"
+#include "rbac/supervision.h"
+#include "tenant/context.h"
+#include "tenant/membership.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(mt_enter_supervised);
+PG_FUNCTION_INFO_V1(mt_outside_principal);
+PG_FUNCTION_INFO_V1(mt_tenant_in);
+
+/* Columns that are read here. */
+enum
+{
+	OPERATOR_TENANT_ID = 1,
+	OPERATOR_PRINCIPAL,
+	OPERATOR_MASTER_ID,
+	OPERATOR_EXPIRES_AT = 5
+};
+enum
+{
+	LINK_TENANT_ID = 1,
+	LINK_MASTER_ID
+};
+enum
+{
+	REQUEST_TENANT_ID = 2,
+	REQUEST_PRINCIPAL,
+	REQUEST_STATE,
+	REQUEST_ENDS_AT
+};
+enum
+{
+	SUPERVISION_TENANT_ID = 2,
+	SUPERVISION_PRINCIPAL,
+	SUPERVISION_ENDS_AT = 5,
+	SUPERVISION_ENDED_AT
+};
+
+/* A time that has come: nothing holds. */
+#define NEVER DT_NOBEGIN
+
+static bool
+deny(MtDenial *denial)
+{
+	return MtDeny(denial, MT_ERRCODE_NOT_A_MEMBER, "this principal may not look into this tenant", NULL,
+				  "It takes an operator of a service provider that the tenant is linked to, and the tenant's "
+				  "consent: visibility \"supervised\", or a request that it has approved and that has not ended.");
+}
+
+/* The moment that counts: a statement that runs goes on. */
+static TimestampTz
+this_moment(void)
+{
+	return GetCurrentStatementStartTimestamp();
+}
+
+static TimestampTz
+column_time(HeapTuple tuple, TupleDesc desc, int column, TimestampTz if_null)
+{
+	bool		is_null;
+	Datum		value = heap_getattr(tuple, column, desc, &is_null);
+
+	return is_null ? if_null : DatumGetTimestampTz(value);
+}
+
+/* ---- the tables ---- */
+
+static int
+scan_by_tenant(MtTable table, const char *index, const int columns[2], const pg_uuid_t *tenant,
+			   Oid equality, Datum other, MtRowReader reader, void *result)
+{
+	Oid			equalities[] = {F_UUID_EQ, equality};
+	Datum		keys[] = {UUIDPGetDatum(tenant), other};
+
+	return MtTableScan(table, index, 2, columns, equalities, keys, reader, result);
+}
+
+typedef struct Operator
+{
+	pg_uuid_t	master;
+	TimestampTz expires;
+} Operator;
+
+static void
+read_operator(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	Operator   *row = result;
+	bool		is_null;
+
+	row->master = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_MASTER_ID, desc, &is_null));
+	row->expires = column_time(tuple, desc, OPERATOR_EXPIRES_AT, DT_NOEND);
+}
+
+static void
+ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
+{
+}
+
+/* Until when the principal is an operator of a master account that the tenant is linked to. */
+static TimestampTz
+operates_until(const pg_uuid_t *tenant, const char *principal)
+{
+	static const int operator_columns[] = {OPERATOR_TENANT_ID, OPERATOR_PRINCIPAL};
+	static const int link_columns[] = {LINK_TENANT_ID, LINK_MASTER_ID};
+	Operator	row;
+
+	if (scan_by_tenant(MT_TABLE_OPERATOR, "operator_pkey", operator_columns, tenant,
+					   F_TEXTEQ, CStringGetTextDatum(principal), read_operator, &row) == 0 ||
+		scan_by_tenant(MT_TABLE_MASTER_TENANT, "master_tenant_pkey", link_columns, tenant,
+					   F_UUID_EQ, UUIDPGetDatum(&row.master), ignore_row, NULL) == 0)
+		return NEVER;
+	return row.expires;
+}
+
+static void
+read_request(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	TimestampTz *until = result;
+
+	if (strcmp(MtColumnText(tuple, desc, REQUEST_STATE), "approved") == 0)
+		*until = Max(*until, column_time(tuple, desc, REQUEST_ENDS_AT, NEVER));
+}
+
+/*
+ * Until when the tenant consents to being looked into by the principal.
+ *
+ * Security: visibility "none" ends also what was approved before.
+ */
+static TimestampTz
+consents_until(const MtTenant *tenant, const char *principal)
+{
+	static const int columns[] = {REQUEST_TENANT_ID, REQUEST_PRINCIPAL};
+	TimestampTz until = NEVER;
+
+	if (tenant->visibility == MT_VISIBILITY_SUPERVISED)
+		return DT_NOEND;
+	if (tenant->visibility == MT_VISIBILITY_METADATA && principal[0] != '\0')
+		(void) scan_by_tenant(MT_TABLE_ACCESS_REQUEST, "access_request_principal_idx", columns, &tenant->id,
+							  F_TEXTEQ, CStringGetTextDatum(principal), read_request, &until);
+	return until;
+}
+
+static void
+read_supervision(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	TimestampTz *until = result;
+
+	if (heap_attisnull(tuple, SUPERVISION_ENDED_AT, desc))
+		*until = Max(*until, column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER));
+}
+
+static TimestampTz
+supervises_until(const pg_uuid_t *tenant, const char *principal)
+{
+	static const int columns[] = {SUPERVISION_TENANT_ID, SUPERVISION_PRINCIPAL};
+	TimestampTz until = NEVER;
+
+	(void) scan_by_tenant(MT_TABLE_SUPERVISION, "supervision_principal_idx", columns, tenant,
+						  F_TEXTEQ, CStringGetTextDatum(principal), read_supervision, &until);
+	return until;
+}
+
+/* ---- the answers ---- */
+
+bool
+MtSupervisionMay(const MtTenant *tenant, const char *principal, TimestampTz *until, MtDenial *denial)
+{
+	if (principal[0] == '\0' || MtPrincipalIsDisabled(principal))
+		return deny(denial);
+	*until = operates_until(&tenant->id, principal);
+	if (*until > this_moment())
+		*until = Min(*until, consents_until(tenant, principal));
+	return *until > this_moment() || deny(denial);
+}
+
+/* The same of who has a token of kind supervised, which says that he is an operator. */
+static bool
+may_by_token(const MtTenant *tenant, const char *principal, TimestampTz *until, MtDenial *denial)
+{
+	*until = consents_until(tenant, principal);
+	return *until > this_moment() || deny(denial);
+}
+
+/*
+ * May this context go on?
+ *
+ * Security: a signing key that may vouch for operators vouches for who they are,
+ * not for the tenant's consent.
+ */
+static bool
+validate(const MtContext *context, MtDenial *denial)
+{
+	MtTenant	tenant;
+	TimestampTz until = NEVER;
+	bool		may;
+
+	if (context->state != MT_STATE_TENANT || context->kind != MT_KIND_SUPERVISED)
+		return true;
+	if (!MtRegistryById(&context->tenant, &tenant))
+		return deny(denial);
+	if (context->basis == MT_BASIS_TOKEN)
+		may = may_by_token(&tenant, context->principal, &until, denial);
+	else
+		may = MtSupervisionMay(&tenant, context->principal, &until, denial);
+	if (may && context->basis == MT_BASIS_SUPERVISION)
+	{
+		until = Min(until, supervises_until(&tenant.id, context->principal));
+		may = until > this_moment() || deny(denial);
+	}
+	if (may)
+		MtContextHoldsUntil(until);
+	return may;
+}
+
+/*
+ * switch_tenant() of who is no member: goes on with a supervision that has begun.
+ * What else it takes is asked when the context begins.
+ */
+static bool
+visit(MtContext *context)
+{
+	TimestampTz until = supervises_until(&context->tenant, context->principal);
+
+	if (until <= this_moment())
+		return false;
+	context->kind = MT_KIND_SUPERVISED;
+	context->basis = MT_BASIS_SUPERVISION;
+	context->expires = Min(context->expires, until);
+	return true;
+}
+
+static int
+compare_slugs(const void *a, const void *b)
+{
+	return strcmp(((const MtTenant *) a)->slug, ((const MtTenant *) b)->slug);
+}
+
+static void
+collect_tenant(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	List	  **ids = result;
+	bool		is_null;
+	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
+
+	*id = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_TENANT_ID, desc, &is_null));
+	*ids = lappend(*ids, id);
+}
+
+MtTenant *
+MtSupervisionTenants(const char *principal, int *count)
+{
+	int			column = OPERATOR_PRINCIPAL;
+	Oid			equality = F_TEXTEQ;
+	Datum		key = CStringGetTextDatum(principal);
+	List	   *ids = NIL;
+	MtTenant   *tenants;
+	ListCell   *cell;
+
+	(void) MtTableScan(MT_TABLE_OPERATOR, "operator_principal_idx", 1, &column, &equality, &key,
+					   collect_tenant, &ids);
+	tenants = MemoryContextAllocHuge(CurrentMemoryContext, Max(1, list_length(ids)) * sizeof(MtTenant));
+	*count = 0;
+	foreach(cell, ids)
+	{
+		MtTenant   *tenant = &tenants[*count];
+		TimestampTz until;
+		MtDenial	denial;
+
+		if (MtRegistryById(lfirst(cell), tenant) && tenant->state == MT_TENANT_ACTIVE &&
+			MtSupervisionMay(tenant, principal, &until, &denial))
+			(*count)++;
+	}
+	qsort(tenants, *count, sizeof(MtTenant), compare_slugs);
+	list_free_deep(ids);
+	return tenants;
+}
+
+void
+MtSupervisionInit(void)
+{
+	MtContextOnValidate(validate);
+	MtContextOnVisit(visit);
+}
+
+/* ---- SQL ---- */
+
+/*
+ * multitenant._enter_supervised(tenant uuid): enters it by the supervision that has just
+ * begun. Not executable by PUBLIC.
+ */
+Datum
+mt_enter_supervised(PG_FUNCTION_ARGS)
+{
+	MtTenant	tenant;
+
+	if (!MtRegistryById(PG_GETARG_UUID_P(0), &tenant))
+		elog(ERROR, "the tenant is gone");
+	/* Not as a member, whatever else the principal may be. */
+	(void) MtContextEnterTenant(&tenant, false);
+	PG_RETURN_VOID();
+}
+
+/*
+ * multitenant._outside_principal(): the principal of a context without tenant, if it
+ * can act; NULL otherwise.
+ */
+Datum
+mt_outside_principal(PG_FUNCTION_ARGS)
+{
+	const MtContext *context = MtContextGet();
+	MtDenial	denial;
+
+	if (context->state != MT_STATE_PRINCIPAL || context->principal[0] == '\0' ||
+		!MtContextCheckPrincipal(&denial))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(context->principal));
+}
+
+/*
+ * multitenant._tenant_in(kind text): the tenant of a context of that kind that holds;
+ * NULL: the context is another one.
+ */
+Datum
+mt_tenant_in(PG_FUNCTION_ARGS)
+{
+	MtKind		kind = strcmp(text_to_cstring(PG_GETARG_TEXT_PP(0)), "supervised") == 0 ?
+	MT_KIND_SUPERVISED : MT_KIND_TENANT;
+	const MtContext *context = MtContextGet();
+	MtDenial	denial;
+	pg_uuid_t  *result;
+
+	if (context->state != MT_STATE_TENANT || context->kind != kind)
+		PG_RETURN_NULL();
+	if (!MtContextCheck(&denial))
+		MtDenialRaise(&denial);
+	result = palloc(sizeof(pg_uuid_t));
+	*result = context->tenant;
+	PG_RETURN_UUID_P(result);
+}
