@@ -9,7 +9,7 @@
  */
 
 -- Security: not the rights of the context but membership, which operators and what they supervise never have.
-CREATE FUNCTION multitenant._require_own_principal(what text) RETURNS uuid
+CREATE FUNCTION multitenant._require_member(what text) RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -27,7 +27,7 @@ BEGIN
 	RETURN tenant;
 END
 $$;
-COMMENT ON FUNCTION multitenant._require_own_principal(text) IS
+COMMENT ON FUNCTION multitenant._require_member(text) IS
 'Internal: the current tenant; 42501 unless its context is that of an active member.';
 
 CREATE FUNCTION multitenant._is_active_member(tenant uuid, principal text) RETURNS boolean
@@ -73,7 +73,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('setting break-glass');
+	tenant uuid := multitenant._require_member('setting break-glass');
 	its_role multitenant.role;
 BEGIN
 	PERFORM multitenant._change_rights('break_glass:manage');
@@ -103,7 +103,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('dropping break-glass');
+	tenant uuid := multitenant._require_member('dropping break-glass');
 	closed bigint;
 BEGIN
 	PERFORM multitenant._change_rights('break_glass:manage');
@@ -130,7 +130,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('opening break-glass');
+	tenant uuid := multitenant._require_member('opening break-glass');
 	opener text := multitenant.current_principal();
 	rule multitenant.break_glass_rule;
 	new_id uuid := gen_random_uuid();
@@ -203,7 +203,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('approving break-glass');
+	tenant uuid := multitenant._require_member('approving break-glass');
 	pending multitenant.break_glass := multitenant._pending_break_glass(tenant, $1, 'approving break-glass');
 BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant AND r.role_id = pending.role_id
@@ -228,7 +228,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('denying break-glass');
+	tenant uuid := multitenant._require_member('denying break-glass');
 	pending multitenant.break_glass := multitenant._pending_break_glass(tenant, $1, 'denying break-glass');
 BEGIN
 	UPDATE multitenant.break_glass g SET closed_at = clock_timestamp(), closed_by = multitenant.current_principal(), note = left($2, 2000)
@@ -246,7 +246,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('closing break-glass');
+	tenant uuid := multitenant._require_member('closing break-glass');
 	closing multitenant.break_glass;
 BEGIN
 	PERFORM multitenant._renew_rights(ARRAY[tenant]);
@@ -306,7 +306,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('reviewing break-glass');
+	tenant uuid := multitenant._require_member('reviewing break-glass');
 	reviewed multitenant.break_glass;
 BEGIN
 	PERFORM multitenant._change_rights('break_glass:review');

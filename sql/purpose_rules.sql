@@ -84,7 +84,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('setting the rule of a purpose');
+	tenant uuid := multitenant._require_member('setting the rule of a purpose');
 BEGIN
 	-- Rules and rights of a tenant change one after the other.
 	PERFORM multitenant._change_rights('role:manage');
@@ -108,7 +108,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_own_principal('dropping the rule of a purpose');
+	tenant uuid := multitenant._require_member('dropping the rule of a purpose');
 BEGIN
 	-- Rules and rights of a tenant change one after the other.
 	PERFORM multitenant._change_rights('role:manage');
