@@ -105,13 +105,14 @@ holds_permission(const char *purpose, MtKeyUse use, MtPurposeDecision *known)
 	return known->number[use] >= 0 && MtRightsHave(rights, known->number[use]);
 }
 
-bool
-MtKeysMayBeUsedFor(const char *purpose, MtKeyUse use, MtPurposeDecision *known,
-				   MtDenial *denial)
+/* What the rule says, read again where it may have changed. */
+static pg_noinline bool
+ask_rule(const char *purpose, MtKeyUse use, MtPurposeDecision *known, MtDenial *denial)
 {
-	if (unlikely(known->generation != MtPurposeRuleGeneration()))
+	uint64		generation = MtPurposeRuleGeneration();
+
+	if (known->generation != generation)
 	{
-		uint64		generation = MtPurposeRuleGeneration();
 		const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
 
 		for (int i = 0; i < MT_USE_COUNT; i++)
@@ -119,11 +120,19 @@ MtKeysMayBeUsedFor(const char *purpose, MtKeyUse use, MtPurposeDecision *known,
 		known->is_numbered = false;
 		known->generation = generation;
 	}
-	if (likely(!known->is_asking[use]))
-		return true;
-	if (holds_permission(purpose, use, known) || is_maintenance(MtContextGet()))
+	if (!known->is_asking[use] || holds_permission(purpose, use, known) ||
+		is_maintenance(MtContextGet()))
 		return true;
 	return deny_purpose(purpose, use, denial);
+}
+
+bool
+MtKeysMayBeUsedFor(const char *purpose, MtKeyUse use, MtPurposeDecision *known,
+				   MtDenial *denial)
+{
+	if (likely(known->generation == MtPurposeRuleGeneration() && !known->is_asking[use]))
+		return true;
+	return ask_rule(purpose, use, known, denial);
 }
 
 /*

@@ -567,6 +567,39 @@ check_uses(Entry *entry, MtDenial *denial)
 				  "Call multitenant.rotate_cek() for this tenant and purpose.");
 }
 
+/* The entry that seals for the purpose and class, looked up or made; NULL with the reason. */
+static pg_noinline Entry *
+find_sealing(const char *purpose, size_t purpose_length, char class, MtDenial *denial)
+{
+	ActiveName	name;
+	char		wanted[MT_PURPOSE_MAX + 1] = {0};
+	MtPurposeDecision decision = {0};
+	Entry	   *entry;
+
+	if (!MtIsPurpose(purpose, purpose_length))
+	{
+		(void) MtDeny(denial, ERRCODE_INVALID_PARAMETER_VALUE, "invalid purpose", NULL,
+					  "A purpose has 1 to 63 of a-z 0-9 . _ -, such as \"pii\".");
+		return NULL;
+	}
+
+	/* Security: who may not use the key does not make it, either. */
+	memcpy(wanted, purpose, purpose_length);
+	if (!MtKeysMayBeUsedFor(wanted, MT_USE_SEAL, &decision, denial))
+		return NULL;
+	prepare_cache();
+	remove_old();
+	memset(&name, 0, sizeof(name));
+	name.tenant = MtContextGet()->tenant;
+	name.class = class;
+	memcpy(name.purpose, purpose, purpose_length);
+	entry = find_active(&name, denial);
+	if (entry == NULL || !make_ready(entry, denial))
+		return NULL;
+	last_sealing = entry;
+	return entry;
+}
+
 MtKey *
 MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *denial)
 {
@@ -580,31 +613,9 @@ MtKeyToSeal(const char *purpose, size_t purpose_length, char class, MtDenial *de
 				 entry->key.purpose[purpose_length] != '\0' ||
 				 memcmp(&entry->key.tenant, &MtContextGet()->tenant, UUID_LEN) != 0))
 	{
-		ActiveName	name;
-		char		wanted[MT_PURPOSE_MAX + 1] = {0};
-		MtPurposeDecision decision = {0};
-
-		if (!MtIsPurpose(purpose, purpose_length))
-		{
-			(void) MtDeny(denial, ERRCODE_INVALID_PARAMETER_VALUE, "invalid purpose", NULL,
-						  "A purpose has 1 to 63 of a-z 0-9 . _ -, such as \"pii\".");
+		entry = find_sealing(purpose, purpose_length, class, denial);
+		if (entry == NULL)
 			return NULL;
-		}
-
-		/* Security: who may not use the key does not make it, either. */
-		memcpy(wanted, purpose, purpose_length);
-		if (!MtKeysMayBeUsedFor(wanted, MT_USE_SEAL, &decision, denial))
-			return NULL;
-		prepare_cache();
-		remove_old();
-		memset(&name, 0, sizeof(name));
-		name.tenant = MtContextGet()->tenant;
-		name.class = class;
-		memcpy(name.purpose, purpose, purpose_length);
-		entry = find_active(&name, denial);
-		if (entry == NULL || !make_ready(entry, denial))
-			return NULL;
-		last_sealing = entry;
 	}
 	if (!MtKeysMayBeUsedFor(entry->key.purpose, MT_USE_SEAL, &entry->key.decision, denial))
 		return NULL;
