@@ -141,7 +141,7 @@ RETURNS uuid
 LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_require_own_tenant';
 COMMENT ON FUNCTION multitenant._require_own_tenant() IS
-'Internal: the current tenant, for what its own principals do in it. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for one of another kind or without a principal.';
+'Internal: the current tenant, for what concerns itself alone. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for one of another kind.';
 
 CREATE FUNCTION multitenant._require_own_principal()
 RETURNS text
@@ -200,12 +200,17 @@ COMMENT ON FUNCTION multitenant._tenant_of_record() IS
 'Internal: the current tenant, if its record of events may be read in this context. Errors: MT001 without a tenant, 42501.';
 
 CREATE VIEW multitenant.audit_log WITH (security_barrier = true) AS
-	SELECT id, at, event, source, outcome, tenant_id, principal, session_role, object, detail
+	SELECT id, at, event, source, outcome, tenant_id, principal,
+		-- Security: how the service calls its staff's roles, and why it did what it did to a tenant, are its own affair.
+		CASE WHEN multitenant._has('audit') OR session_role = session_user THEN session_role END AS session_role,
+		object,
+		CASE WHEN multitenant._has('audit') OR session_role = session_user OR principal IS NOT NULL THEN detail
+			ELSE detail - 'reason' END AS detail
 	FROM multitenant.audit_event
 	-- A sub-select: the planner would call the function for its estimates, also where nobody needs a tenant.
 	WHERE multitenant._has('audit') OR tenant_id = (SELECT multitenant._tenant_of_record());
 COMMENT ON VIEW multitenant.audit_log IS
-'Security events of the current tenant - for its own principals, with permission audit:read where it assigns roles; for profile auditor and superusers those of every tenant. Errors: MT001 without a tenant, 42501 permission, or looking in from outside.';
+'Security events of the current tenant, without the names of roles and the reasons of those who run the service - for its own principals, with permission audit:read where it assigns roles; for profile auditor and superusers those of every tenant. Errors: MT001 without a tenant, 42501 permission, or looking in from outside.';
 
 CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
 	SELECT id, number, slug, name, state,

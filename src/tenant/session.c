@@ -256,11 +256,11 @@ mt_switch_tenant_number(PG_FUNCTION_ARGS)
 }
 
 /*
- * multitenant._require_own_tenant(): the tenant, for what its own people do in it.
+ * multitenant._require_own_tenant(): the tenant, for what concerns itself alone.
  *
- * Security: functions that act with the extension's rights rely on it. A context
- * that has ended in the meantime - expired, membership over, tenant suspended - is
- * none, nor is one of those who look into the tenant from outside.
+ * Security: functions and views that work with the extension's rights rely on it. A
+ * context that has ended in the meantime - expired, membership over, tenant suspended
+ * - is none, nor is one of those who look into the tenant from outside.
  */
 Datum
 mt_require_own_tenant(PG_FUNCTION_ARGS)
@@ -273,13 +273,8 @@ mt_require_own_tenant(PG_FUNCTION_ARGS)
 	if (MtContextGet()->kind != MT_KIND_TENANT)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("this is for members of the tenant alone"),
-				errhint("Supervised contexts have no access to the people of a tenant."));
-	if (MtContextGet()->principal[0] == '\0')
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("this context has no principal, which could have a permission"),
-				errhint("Use a credential that names its principal in \"sub\"."));
+				errmsg("this is for the tenant itself"),
+				errhint("Supervised contexts have no access to the people and the record of a tenant."));
 	return return_context_tenant(fcinfo);
 }
 

@@ -267,5 +267,12 @@ is($mt->superuser($count) - $before, 1, 'P8: a read-only transaction writes no r
 like($mt->log_since, qr/event="context\.switch".*event="context\.switch"/s, 'P8: but its line is in the log');
 $mt->superuser("UPDATE multitenant.tenant SET state_reason = 'SECRET-GAMMA difficult' WHERE slug = 'acme'");
 $mt->allowed($app, "$ann SELECT * FROM multitenant.tenants;", 'acme', 'P8: a tenant does not see why it has its state', tenant => 'acme');
+$mt->superuser("SET SESSION AUTHORIZATION regress_mt_operator; SELECT multitenant.suspend_tenant('acme', 'SECRET-GAMMA unpaid'); SELECT multitenant.resume_tenant('acme')");
+($out, $err) = $mt->run($app, "$ann SELECT * FROM multitenant.audit_log;");
+like($out, qr/tenant\.suspended/, 'P8: a tenant sees what was done to it');
+unlike($out, qr/SECRET-GAMMA|regress_mt_(?:operator|provisioner)|postgres/, 'P8: but neither why, nor how the staff\'s roles are called');
+like($out, qr/context\.switch.*\|$app\|/, 'P8: its own role it sees');
+$mt->refused($app, in('acme', 'ann', kind => 'supervised') . 'SELECT * FROM multitenant.audit_log;', '42501', 'P8: who looks into a tenant does not see its record');
+$mt->allowed('regress_mt_auditor', 'SELECT session_role, detail FROM multitenant.audit_log;', 'SECRET-GAMMA unpaid', 'P8: an auditor sees it');
 $mt->intact('every row is still there');
 done_testing();
