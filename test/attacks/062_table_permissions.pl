@@ -10,7 +10,7 @@ use Test::More;
 my $mt = MtTest->new('permissions', conf => 'max_prepared_transactions = 2');
 my ($app, $owner, $migrator) = qw(regress_mt_app regress_mt_owner regress_mt_migrator);
 my ($acme, $beta) = map { "00000000-0000-0000-0000-00000000000$_" } qw(a b);
-my ($nil, $doer, $reader, $glass) = map { "00000000-0000-0000-0000-$_" } qw(000000000000 0000000000d1 0000000000d2 0000000000d3);
+my ($nil, $doer, $reader, $master) = map { "00000000-0000-0000-0000-$_" } qw(000000000000 0000000000d1 0000000000d2 0000000000d3);
 my ($one, $below, $two) = map { "00000000-0000-0000-0000-0000000000$_" } qw(c1 c2 c3);
 
 # dora: everything everywhere; rick reads everywhere; cleo: everything in one scope, and reads in another; nora: nothing.
@@ -239,7 +239,9 @@ is($mt->node->safe_psql('again', "SELECT count(*) FROM multitenant.permission WH
 	$mt->refused($app, as('greg') . 'TABLE vm', '42501', 'and over when it is closed');
 }
 {
-	$mt->superuser("INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES ('$acme', 'olga', gen_random_uuid(), '$reader');
+	$mt->superuser("INSERT INTO multitenant.master_account (id, name) VALUES ('$master', 'looker');
+		INSERT INTO multitenant.master_tenant (tenant_id, master_id) VALUES ('$acme', '$master');
+		INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES ('$acme', 'olga', '$master', '$reader');
 		INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', now() + interval '1 hour', 'test')");
 	$mt->allowed($app, $mt->begin('acme', sub => 'olga', kind => 'supervised') . "SELECT 'sees ' || count(*) FROM vm; SELECT count(*) FROM disk; COMMIT", 'sees 5', 'an operator looks in');
 	is($mt->superuser("SELECT string_agg(object, ', ' ORDER BY object) FROM multitenant.audit_log WHERE event = 'supervised.read'"), 'public.disk, public.vm', 'and each table is recorded');
