@@ -305,8 +305,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Ask the tenants to review it.'),
 	('break_glass_open', 'info', 'INTERNAL', 'PEOPLE', 'Break-glass is open',
 		'Members of tenants act with more rights than they usually have. It ends by itself, and every statement under it is audited.',
-		'Nothing, unless it is not known to the tenant.')
-
+		'Nothing, unless it is not known to the tenant.'),
 	('excluding_roles_held', 'medium', 'INTERNAL', 'PEOPLE', 'Somebody has two roles that exclude each other',
 		'Separation of duties keeps one person from doing both halves of a thing. The exclusion came after the roles, or a role was changed since.',
 		'Take one of the roles away.'),

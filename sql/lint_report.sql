@@ -88,7 +88,6 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_partitions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_encryption('90 days');
 	RETURN QUERY SELECT * FROM multitenant._lint_break_glass();
-
 	RETURN QUERY SELECT * FROM multitenant._lint_rights();
 	RETURN QUERY SELECT * FROM multitenant._lint_operators();
 	RETURN QUERY SELECT * FROM multitenant._lint_orphans();
