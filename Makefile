@@ -87,7 +87,7 @@ THROWAWAY = test/tools/throwaway
 SUITES = crypto regress isolation pgtap tap attacks clients
 
 # Targets for which PGXS is not read.
-OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short bench-crypto bench-crypto-short bench-hooks bench-hooks-count lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
+OWN_GOALS = help check check-mutants check-bare check-matrix check-matrix-short check-core check-core-short check-assert check-assert-short check-valgrind check-valgrind-short check-sanitizers check-sanitizers-short check-plants check-fuzz check-fuzz-short check-differential check-differential-short differential-plants attack-matrix coverage fuzz fuzz-short fuzz-mutants demo bench bench-short bench-crypto bench-crypto-short bench-hooks bench-hooks-count bench-permissions bench-permissions-short lint format dist installcheck requirements $(SUITES:%=check-%) print-SQL_FILES
 
 # ---- PostgreSQL: PG_CONFIG if given, else the first pg_config that has the server's headers (PATH, then the newest) --
 ifeq ($(origin PG_CONFIG),undefined)
@@ -319,6 +319,16 @@ bench-hooks-count:
 	@test/tools/requirements bench
 	@test/tools/requirements valgrind
 	@$(THROWAWAY) --edition bench test/bench/hooks --count
+
+## bench-permissions: what a check of a permission costs, warm and cold, against SQL over the same tables, into build/bench
+bench-permissions:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/permissions
+
+## bench-permissions-short: a few seconds of it, to see whether it works
+bench-permissions-short:
+	@test/tools/requirements bench
+	@$(THROWAWAY) --edition bench test/bench/permissions --short
 
 ## requirements: install the Debian packages that check needs (or say which are missing)
 requirements:
