@@ -78,6 +78,11 @@ foreach (1 .. 600)
 is($answer, 'f', 'ends in the middle of a transaction, with nobody changing anything');
 ask($asker, 'COMMIT');
 
+# ---- of others ----
+enter($asker, 'ann');
+is(ask($asker, "SELECT multitenant.has_permission_of('adm', 'thing1:read')"), '42501', 'what others may do is for who reviews access');
+ask($asker, 'ROLLBACK');
+
 # ---- in two phases ----
 $mt->superuser("UPDATE multitenant.role_assignment SET expires_at = NULL WHERE assignee = 'ann'");
 enter($asker, 'ann');
@@ -111,13 +116,15 @@ $mt->superuser($assign);
 enter($asker, 'ann');
 is(ask($asker, "SELECT multitenant.has_permission('thing1:read')"), 't', 'before the extension is dropped');
 ask($asker, 'COMMIT');
+my $versions = $mt->superuser("SELECT string_agg(format('(%L, %s)', tenant_id, version), ', ') FROM multitenant.rights_version");
 my $again = "SELECT multitenant.unprotect_all(); DROP EXTENSION multitenant; CREATE EXTENSION multitenant;
 	SELECT multitenant.create_tenant('acme', number => 1, id => '$acme');
 	SELECT multitenant.add_signing_key('hs', 'HS256', secret_file => '$mt->{secret_file}', max_lifetime => '1 hour');
 	$people";
 $mt->superuser($again);
-# As far as the old extension had got, so that the numbers are the same ones.
 $mt->superuser("DELETE FROM multitenant.role_assignment WHERE assignee = 'ann'");
+# As far as the old extension had got, so that the numbers are the same ones.
+$mt->superuser("DELETE FROM multitenant.rights_version; INSERT INTO multitenant.rights_version VALUES $versions");
 enter($asker, 'ann');
 is(ask($asker, "SELECT multitenant.has_permission('thing1:read')"), 'f', 'nothing of the old one counts in the new one');
 ask($asker, 'COMMIT');
