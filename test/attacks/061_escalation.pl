@@ -19,8 +19,8 @@ SELECT multitenant.create_permission(p, 'Test.') FROM unnest('{vm:read,vm:create
 SELECT multitenant.create_role_template('viewer', permissions => '{vm:read}');
 SELECT multitenant.create_role_template('engineer', permissions => '{vm:create}', inherits => '{viewer}');
 SELECT multitenant.create_role_template('every vm', permissions => '{vm:*}');
-INSERT INTO multitenant.principal (id) SELECT unnest('{root,mallory,brief,site,ally,gone,other,pat}'::text[]);
-INSERT INTO multitenant.member (tenant_id, principal) SELECT '$id{acme}', unnest('{root,mallory,brief,site,ally,gone}'::text[]);
+INSERT INTO multitenant.principal (id) SELECT unnest('{root,mallory,brief,site,ally,gone,hr,other,pat}'::text[]);
+INSERT INTO multitenant.member (tenant_id, principal) SELECT '$id{acme}', unnest('{root,mallory,brief,site,ally,gone,hr}'::text[]);
 INSERT INTO multitenant.member (tenant_id, principal) VALUES ('$id{beta}', 'other'), ('$id{beta}', 'mallory'), ('$id{gamma}', 'pat');
 INSERT INTO multitenant.member_group (tenant_id, name) VALUES ('$id{acme}', 'engineers'), ('$id{acme}', 'crew');
 INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES ('$id{acme}', false, 'mallory', 'crew');
@@ -34,6 +34,9 @@ SELECT multitenant.create_scope('vault', 'rome');
 SELECT multitenant.create_role('lead', permissions => '{role:assign,role:manage,role:read,scope:manage}', inherits => '{viewer}');
 SELECT multitenant.create_role('local', permissions => '{role:assign}', inherits => '{viewer}');
 SELECT multitenant.create_role('openers', permissions => '{secret:open}');
+SELECT multitenant.create_role('staff', permissions => '{member:manage}');
+SELECT multitenant.assign_role('hr', 'staff');
+SELECT multitenant.exclude_roles('lead', 'openers');
 SELECT multitenant.assign_role('mallory', 'lead'), multitenant.assign_role('brief', 'lead', expires_at => '2098-01-01 00:00+00'),
 	multitenant.assign_role('site', 'local', 'paris'), multitenant.assign_role_to_group('engineers', 'engineer'),
 	multitenant.assign_role('mallory', 'engineer', 'paris'), multitenant.assign_role('gone', 'lead');
@@ -88,7 +91,8 @@ attempt('brief', "create_role('own', permissions => '{vm:read}')", '42501', 'P3:
 # ---- groups ----
 attempt('mallory', "assign_role_to_group('crew', 'engineer')", '42501', 'P4: a group is given no more than a person');
 attempt('mallory', "assign_role_to_group('crew', 'administrator', 'paris')", '42501', 'P4: nor in a scope');
-attempt('mallory', "_require_grantable_of_group('engineers')", '42501', 'P4: who comes into a group is given what it has');
+attempt('hr', "add_to_group('engineers', 'hr')", '42501', 'P4: who comes into a group is given what it has');
+attempt('hr', "add_group_to_group('engineers', 'crew')", '42501', 'P4: so is a group');
 
 # ---- roles that one has ----
 attempt('mallory', "grant_permission('lead', 'vm:create')", '42501', 'P5: one\'s role does not come to permit what one lacks');
@@ -97,6 +101,8 @@ attempt('mallory', "inherit_role('lead', 'administrator')", '42501', 'P6: nor in
 attempt('mallory', "inherit_role('lead', 'openers')", '42501', 'P6: nor another role of the tenant');
 attempt('mallory', "inherit_role('lead', 'engineer')", '42501', 'P6: nor what is held in a scope');
 attempt('mallory', "create_role('own', inherits => '{engineer}')", '42501', 'P6: nor by a new role');
+attempt('root', "inherit_role('viewer', 'lead')", '42501', 'P6: nor a template');
+attempt('root', "inherit_role('lead', 'lead')", '22023', 'P6: nor itself, in a circle');
 attempt('mallory', "grant_permission('lead', 'vm:*')", '42501', 'P7: no wildcard by somebody who holds single permissions');
 attempt('mallory', "grant_permission('lead', '*:read')", '42501', 'P7: nor the other half');
 attempt('mallory', "grant_permission('lead', '*:*')", '42501', 'P7: nor both');
@@ -216,6 +222,12 @@ $mt->allowed($app, $mt->begin('beta', sub => 'other') . "CREATE FUNCTION pg_temp
 my ($out, $err) = $mt->run($app, $mt->begin('beta', sub => 'other') . "CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS 'BEGIN RAISE NOTICE ''seen %'', \$1; RETURN true; END';
 	SELECT count(*) FROM multitenant.roles WHERE pg_temp.tell(name); SELECT count(*) FROM multitenant.assignments WHERE pg_temp.tell(principal); SELECT count(*) FROM multitenant.scopes WHERE pg_temp.tell(id);");
 unlike($err, qr/seen (?:lead|local|openers|root|ally|paris)/, 'P17: and show nothing of another tenant');
+
+# ---- separate duties ----
+attempt('root', "assign_role('mallory', 'openers')", '55000', 'P18: nobody is given roles that exclude each other');
+attempt('root', "assign_role('mallory', 'openers', 'rome')", '55000', 'P18: nor in a scope');
+attempt('root', "assign_role_to_group('crew', 'openers')", '55000', 'P18: nor by a group');
+attempt('mallory', "drop_exclusion('viewer', 'openers')", '42704', 'P18: what excludes nothing is not ended');
 
 is($mt->superuser($rights), $before, 'after all of it nobody has more than before');
 $mt->intact('and nobody\'s rows were touched');
