@@ -76,6 +76,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_unprotected(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_broken(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_columns(s);
+	RETURN QUERY SELECT * FROM multitenant._lint_permissions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_copies(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_policies(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_policy_functions(s);

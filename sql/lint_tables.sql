@@ -139,6 +139,30 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 		AND d.refclassid = 'pg_catalog.pg_proc'::regclass AND d.refobjid = ANY (multitenant._accessors())
 $$;
 
+-- Tables that ask for permissions which there are not, or where nobody asks.
+CREATE FUNCTION multitenant._lint_permissions(s multitenant._lint_state) RETURNS SETOF multitenant._finding
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	WITH t AS MATERIALIZED (
+		SELECT t.name, t.schema_name, multitenant._label_json(t.id) ->> 'permissions' AS resource
+		FROM unnest(s.tables) t
+		WHERE t.class = 'tenant' AND t.id = t.root AND t.is_labelled AND multitenant._label(t.id) ~ '"permissions"'
+	)
+	SELECT 'table_permission_missing', t.name, t.schema_name, 'medium',
+		format('%s asks for the permission %s, which there is not: such statements are refused.', t.name, m.names),
+		format('SELECT multitenant.create_permission(%L, %L)', m.first_name, 'What it permits'), NULL::jsonb
+	FROM t CROSS JOIN LATERAL (
+		SELECT string_agg(p.name, ', ' ORDER BY x.n), min(p.name)
+		FROM unnest('{read,create,update,delete}'::text[]) WITH ORDINALITY AS x(action, n)
+		CROSS JOIN LATERAL (SELECT t.resource || ':' || x.action) AS p(name)
+		WHERE NOT multitenant._is_permission(p.name)) AS m(names, first_name)
+	WHERE m.names IS NOT NULL
+	UNION ALL
+	SELECT 'table_permission_unasked', t.name, t.schema_name, 'high',
+		format('%s asks for permissions on %s, and without the guard nobody checks them.', t.name, t.resource),
+		'-- Put multitenant into shared_preload_libraries and restart.', NULL
+	FROM t WHERE NOT s.is_guarded AND t.resource IS NOT NULL
+$$;
+
 -- What holds copies of a protected table's rows, or reaches beside it.
 CREATE FUNCTION multitenant._lint_copies(s multitenant._lint_state) RETURNS SETOF multitenant._finding
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$

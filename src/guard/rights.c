@@ -320,6 +320,13 @@ mt_missing_permission(PG_FUNCTION_ARGS)
 Datum
 mt_is_permission(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(MtIsActive() &&
-				   MtPermissionNumber(text_to_cstring(PG_GETARG_TEXT_PP(0))) >= 0);
+	if (!MtIsActive())
+		PG_RETURN_BOOL(false);
+
+	/*
+	 * Numbers are those of the stamp: asking for it takes in what has
+	 * changed.
+	 */
+	(void) MtRightsStamp();
+	PG_RETURN_BOOL(MtPermissionNumber(text_to_cstring(PG_GETARG_TEXT_PP(0))) >= 0);
 }

@@ -247,6 +247,26 @@ SELECT multitenant.in_scope(3, 'vm:read'), multitenant.in_scope(NULL::text, 'vm:
 ROLLBACK;
 SELECT multitenant.in_scope(1, 'vm:read');
 
+-- why, and why not
+\set who rick
+:as
+SELECT layer, verdict, detail FROM multitenant.explain_access('mt_perm.vm', 1) WHERE layer NOT IN ('privilege', 'context');
+SELECT layer, verdict, detail FROM multitenant.explain_access('mt_perm.vm', 1, 'update') WHERE layer IN ('permission', 'row', 'advice');
+ROLLBACK;
+\set who cleo
+:as
+SELECT layer, verdict, detail FROM multitenant.explain_access('mt_perm.vm', 3, 'delete') WHERE layer IN ('permission', 'row', 'advice') OR layer ~ 'scope';
+SELECT layer, verdict, detail FROM multitenant.explain_access('mt_perm.vm', '{"id": 50, "cluster_id": 2}'::jsonb, 'insert') WHERE layer IN ('permission', 'advice') OR layer ~ 'scope';
+ROLLBACK;
+-- a permission that is gone
+BEGIN;
+DELETE FROM multitenant.permission WHERE name = 'vm:update';
+SELECT name, level, cache_key, detail, remediation FROM multitenant.lint('mt_perm') WHERE name ~ '^table_permission';
+SET LOCAL ROLE regress_mt_app; SELECT regress_mt_tokens.enter('perm-a', 'cleo');
+SELECT count(*) FROM mt_perm.vm;
+UPDATE mt_perm.vm SET name = 'x';
+ROLLBACK;
+
 -- other types of the column, a collation that knows no case
 SET ROLE regress_mt_owner;
 CREATE COLLATION mt_perm.caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
