@@ -173,9 +173,7 @@ CREATE VIEW multitenant.context WITH (security_invoker = true) AS
 COMMENT ON VIEW multitenant.context IS
 'Who this transaction is: one row, also without a context (state "none").';
 
--- Security: the record tells who did what. From outside only its counts are seen (audit_metadata), and once a tenant
--- assigns roles, one of its principals needs the permission.
-CREATE FUNCTION multitenant._tenant_of_record()
+CREATE FUNCTION multitenant._own_tenant(what text)
 RETURNS uuid
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -184,9 +182,25 @@ DECLARE
 	tenant uuid := multitenant.current_tenant();
 BEGIN
 	IF multitenant._tenant_in('tenant') IS NULL THEN
-		RAISE EXCEPTION 'the audit record of a tenant is not shown to who looks in from outside'
-			USING ERRCODE = '42501', HINT = 'The view multitenant.audit_metadata counts its events.';
+		RAISE EXCEPTION '% of a tenant are not shown to who looks in from outside', $1
+			USING ERRCODE = '42501', HINT = 'The views multitenant.tenant_overview and multitenant.audit_metadata count.';
 	END IF;
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._own_tenant(text) IS
+'Internal: the tenant of a context of its own. Errors: MT001 without a tenant, 42501 in a supervised context.';
+
+-- Security: the record tells who did what. From outside only its counts are seen (audit_metadata), and once a tenant
+-- assigns roles, one of its principals needs the permission.
+CREATE FUNCTION multitenant._tenant_of_record()
+RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant._own_tenant('events');
+BEGIN
 	IF multitenant.current_principal() IS NOT NULL
 	   AND EXISTS (SELECT FROM multitenant.role_assignment a WHERE a.tenant_id = tenant)
 	   AND NOT multitenant.has_permission('audit:read') THEN

@@ -144,7 +144,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 -- What the views ask for the caller's own context and profile.
 GRANT EXECUTE ON FUNCTION
-	multitenant._outside_principal(), multitenant._tenant_permitting(text), multitenant._tenant_of_record(),
+	multitenant._outside_principal(), multitenant._tenant_permitting(text), multitenant._own_tenant(text), multitenant._tenant_of_record(),
 	multitenant._audit_metadata(), multitenant._tenant_overview()
 TO PUBLIC;
 GRANT SELECT ON multitenant.operators, multitenant.access_requests, multitenant.supervisions, multitenant.audit_metadata,

@@ -20,6 +20,7 @@ $mt->superuser("SELECT multitenant.add_member('acme', 'ann', 'administrator'), m
 	multitenant.add_member('beta', 'SECRET-BETA-boss', 'administrator'), multitenant.add_member('beta', 'SECRET-BETA-both'),
 	multitenant.add_member('acme', 'SECRET-BETA-both');
 	SELECT multitenant.create_principal('SECRET-BETA-known', 'SECRET-BETA-name');
+	UPDATE multitenant.tenant SET visibility = 'supervised' WHERE slug = 'acme';
 	SELECT multitenant.add_signing_key('acme_only', 'HS256', secret_file => '$mt->{secret_file}', tenants => '{acme}');
 	INSERT INTO multitenant.member_group (tenant_id, name) VALUES ('$beta', 'SECRET-BETA-group');
 	INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES ('$beta', false, 'SECRET-BETA-boss', 'SECRET-BETA-group');

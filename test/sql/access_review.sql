@@ -16,6 +16,7 @@ SELECT multitenant.create_role_template('viewer', permissions => '{vm:read}') IS
 	multitenant.create_role_template('engineer', permissions => '{vm:create}', inherits => '{viewer}') IS NOT NULL,
 	multitenant.create_role_template('clerk', permissions => '{ledger:write}') IS NOT NULL,
 	multitenant.create_role_template('approver', permissions => '{ledger:approve}') IS NOT NULL;
+UPDATE multitenant.tenant SET visibility = 'supervised' WHERE slug = 'rev-a';
 SELECT people('rev-a', '{alice,bob,carol,dora}'), people('rev-b', '{bert,bob}'), administrator('rev-a', 'alice'), administrator('rev-b', 'bert');
 INSERT INTO multitenant.member_group (tenant_id, name) VALUES (:'a', 'team'), (:'a', 'all');
 INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES (:'a', true, 'team', 'all'), (:'a', false, 'carol', 'team');

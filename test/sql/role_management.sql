@@ -9,6 +9,7 @@ CREATE ROLE regress_mt_provisioner LOGIN;
 SELECT multitenant.grant_access('regress_mt_provisioner', 'provisioner');
 SELECT multitenant.create_tenant('rol-a', number => 9401, id => 'a0000000-0000-4000-8000-000000000041');
 SELECT multitenant.create_tenant('rol-b', number => 9402, id => 'b0000000-0000-4000-8000-000000000042');
+UPDATE multitenant.tenant SET visibility = 'supervised' WHERE slug = 'rol-a';
 SELECT regress_mt_rights.people('rol-a', '{alice,bob,carol}');
 SELECT regress_mt_rights.people('rol-b', '{bert}');
 SELECT regress_mt_rights.administrator('rol-a', 'alice'), regress_mt_rights.administrator('rol-b', 'bert');
