@@ -34,29 +34,29 @@ sub inside { my ($tenant, $who) = @_; return $mt->begin($tenant, sub => $who) }
 my $begin = enter('olga') . "SELECT multitenant.begin_supervised('acme', 'ticket 7', '1 hour');\n";
 my $see = 'SELECT note FROM invoice;';
 
-# ---- S1: no looking without consent, assignment and link ----
-$mt->allowed($app, "$begin$see COMMIT;", 'SECRET-ACME', 'S1: an operator looks in', tenant => 'acme');
+# ---- L1: no looking without consent, assignment and link ----
+$mt->allowed($app, "$begin$see COMMIT;", 'SECRET-ACME', 'L1: an operator looks in', tenant => 'acme');
 my $back = enter('olga') . "SELECT multitenant.switch_tenant('acme');\n";
-$mt->allowed($app, $back . $see, 'SECRET-ACME', 'S1: and comes back', tenant => 'acme');
-$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('beta', 'ticket 7'); $see", 'MT008', 'S1: not where nobody consented');
-$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('gamma', 'ticket 7'); $see", 'MT008', 'S1: not into a suspended tenant');
-$mt->refused($app, enter('mole') . "SELECT multitenant.begin_supervised('acme', 'ticket 7'); $see", 'MT008', 'S1: nobody else');
-$mt->refused($app, enter('olga') . "SELECT multitenant.switch_tenant('beta'); $see", 'MT008', 'S1: a supervision opens one tenant only');
-$mt->refused($app, enter('mole') . "SELECT multitenant.switch_tenant('acme'); $see", 'MT008', 'S1: and for one principal only');
-$mt->refused($app, $mt->begin('beta', sub => 'olga', kind => 'supervised') . $see, 'MT008', 'S1: no signing key vouches for consent');
-$mt->refused($app, $mt->begin('beta', sub => undef, kind => 'supervised') . $see, 'MT008', 'S1: nor does a token of nobody');
-$mt->refused($app, $mt->begin('beta', sub => 'olga') =~ s/$/SELECT multitenant.set_visibility('supervised');/r, '42501', 'S1: an operator cannot consent for the tenant');
-$mt->refused($provisioner, "SELECT multitenant.set_visibility('beta', 'supervised');", '42501', 'S1: nor can a provisioner');
-$mt->refused($app, "SELECT multitenant._enter_supervised('$acme');", '42501', 'S1: the inner function is closed');
-$mt->refused($app, "SELECT multitenant._begin_supervised('$acme', 'x', '1 hour');", '(?:42501|MT001)', 'S1: the other one has no rights of its own');
-$mt->refused($app, enter('olga') . "SELECT multitenant._audit_durably('supervised.begin', NULL, NULL, 'done', '{}');", '42501', 'S1: nobody writes events of the engine');
-$mt->refused($app, enter('olga') . "INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', 'infinity', 'x');", '42501', 'S1: nor rows');
+$mt->allowed($app, $back . $see, 'SECRET-ACME', 'L1: and comes back', tenant => 'acme');
+$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('beta', 'ticket 7'); $see", 'MT008', 'L1: not where nobody consented');
+$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('gamma', 'ticket 7'); $see", 'MT008', 'L1: not into a suspended tenant');
+$mt->refused($app, enter('mole') . "SELECT multitenant.begin_supervised('acme', 'ticket 7'); $see", 'MT008', 'L1: nobody else');
+$mt->refused($app, enter('olga') . "SELECT multitenant.switch_tenant('beta'); $see", 'MT008', 'L1: a supervision opens one tenant only');
+$mt->refused($app, enter('mole') . "SELECT multitenant.switch_tenant('acme'); $see", 'MT008', 'L1: and for one principal only');
+$mt->refused($app, $mt->begin('beta', sub => 'olga', kind => 'supervised') . $see, 'MT008', 'L1: no signing key vouches for consent');
+$mt->refused($app, $mt->begin('beta', sub => undef, kind => 'supervised') . $see, 'MT008', 'L1: nor does a token of nobody');
+$mt->refused($app, $mt->begin('beta', sub => 'olga') =~ s/$/SELECT multitenant.set_visibility('supervised');/r, '42501', 'L1: an operator cannot consent for the tenant');
+$mt->refused($provisioner, "SELECT multitenant.set_visibility('beta', 'supervised');", '42501', 'L1: nor can a provisioner');
+$mt->refused($app, "SELECT multitenant._enter_supervised('$acme');", '42501', 'L1: the inner function is closed');
+$mt->refused($app, "SELECT multitenant._begin_supervised('$acme', 'x', '1 hour');", '(?:42501|MT001)', 'L1: the other one has no rights of its own');
+$mt->refused($app, enter('olga') . "SELECT multitenant._audit_durably('supervised.begin', NULL, NULL, 'done', '{}');", '42501', 'L1: nobody writes events of the engine');
+$mt->refused($app, enter('olga') . "INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', 'infinity', 'x');", '42501', 'L1: nor rows');
 foreach my $table (qw(operator supervision access_request master_tenant master_account audit_event))
 {
-	$mt->refused($_, "SELECT * FROM multitenant.$table;", '42501', "S1: $_ cannot read $table") foreach $app, $provisioner, 'regress_mt_operator', 'regress_mt_auditor';
+	$mt->refused($_, "SELECT * FROM multitenant.$table;", '42501', "L1: $_ cannot read $table") foreach $app, $provisioner, 'regress_mt_operator', 'regress_mt_auditor';
 }
 
-# ---- S2: reading only ----
+# ---- L2: reading only ----
 my @escapes = ("INSERT INTO invoice (note) VALUES ('x')", 'DELETE FROM invoice', 'SELECT note FROM invoice FOR UPDATE', 'SELECT note FROM invoice FOR KEY SHARE',
 	'UPDATE plain SET n = 2', "SELECT definer_note()", "SELECT nextval('counter')", "SELECT setval('counter', 9)", "SELECT lo_import('/etc/hostname')", 'SELECT lo_create(0)',
 	"SELECT lo_from_bytea(0, 'x')", "COPY (SELECT 1) TO PROGRAM 'true'", "COPY invoice TO '/tmp/x'", "COPY invoice FROM '/tmp/x'", 'CREATE TEMP TABLE keep AS TABLE invoice',
@@ -68,7 +68,7 @@ my @escapes = ("INSERT INTO invoice (note) VALUES ('x')", 'DELETE FROM invoice',
 foreach my $statement (@escapes)
 {
 	# Some are denied to everybody but superusers anyway.
-	$mt->refused($app, "$back$statement; COMMIT;", $statement =~ /lo_import|stat_reset/ ? '(?:25006|42501)' : '25006', "S2: $statement", tenant => 'acme');
+	$mt->refused($app, "$back$statement; COMMIT;", $statement =~ /lo_import|stat_reset/ ? '(?:25006|42501)' : '25006', "L2: $statement", tenant => 'acme');
 }
 # What makes the server forget that the transaction is read-only.
 my @forget = ('SET LOCAL transaction_read_only = off', 'RESET transaction_read_only', "SELECT set_config('transaction_read_only', 'off', true)", 'SAVEPOINT s; RELEASE s', 'SET TRANSACTION READ WRITE');
@@ -76,40 +76,40 @@ foreach my $trick (@forget)
 {
 	foreach my $statement ('DELETE FROM plain', "SELECT nextval('counter')", 'CREATE TABLE scratch.t (n int)')
 	{
-		$mt->refused($app, "$back$trick; $statement; COMMIT;", '(?:25006|25001|25P02)', "S2: $trick; $statement", tenant => 'acme');
+		$mt->refused($app, "$back$trick; $statement; COMMIT;", '(?:25006|25001|25P02)', "L2: $trick; $statement", tenant => 'acme');
 	}
 }
-$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.switch_tenant('acme'); RELEASE s; DELETE FROM plain;", '25006', 'S2: begun in a subtransaction that is over');
+$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.switch_tenant('acme'); RELEASE s; DELETE FROM plain;", '25006', 'L2: begun in a subtransaction that is over');
 # An expression that was ready before the context began, in a transaction that a subtransaction's end makes writable.
 $mt->superuser("CREATE FUNCTION ready(tenant text) RETURNS bigint LANGUAGE plpgsql AS \$\$ DECLARE n bigint; BEGIN
 	FOR i IN 1 .. 2 LOOP
 		n := nextval('counter');
 		BEGIN IF i = 1 THEN PERFORM multitenant.switch_tenant(tenant); END IF; EXCEPTION WHEN division_by_zero THEN NULL; END;
 	END LOOP; RETURN n; END \$\$");
-$mt->refused($app, enter('olga') . "SELECT ready('acme');", '25006', 'S2: an expression that was initialised before');
-is($mt->superuser('SELECT last_value <= 2 FROM counter'), 't', 'S2: no number was taken under the context');
-$mt->refused($app, "$back SET max_parallel_workers_per_gather = 2; SET " . $mt->parallel_setting . " = on; SELECT note FROM invoice; DELETE FROM plain;", '25006', 'S2: nor with workers', tenant => 'acme');
-is($mt->superuser('SELECT count(*) FROM plain'), 1, 'S2: nothing has changed');
-is($mt->superuser("SELECT to_regclass('scratch.t') IS NULL AND to_regproc('scratch.f') IS NULL"), 't', 'S2: nothing was made');
-$mt->intact('S2: and no row of a tenant');
+$mt->refused($app, enter('olga') . "SELECT ready('acme');", '25006', 'L2: an expression that was initialised before');
+is($mt->superuser('SELECT last_value <= 2 FROM counter'), 't', 'L2: no number was taken under the context');
+$mt->refused($app, "$back SET max_parallel_workers_per_gather = 2; SET " . $mt->parallel_setting . " = on; SELECT note FROM invoice; DELETE FROM plain;", '25006', 'L2: nor with workers', tenant => 'acme');
+is($mt->superuser('SELECT count(*) FROM plain'), 1, 'L2: nothing has changed');
+is($mt->superuser("SELECT to_regclass('scratch.t') IS NULL AND to_regproc('scratch.f') IS NULL"), 't', 'L2: nothing was made');
+$mt->intact('L2: and no row of a tenant');
 
-# ---- S3: no keys, no detail ----
-$mt->refused($app, "${back}SELECT * FROM multitenant.audit_log;", '42501', 'S3: no detail of the record', tenant => 'acme');
-$mt->refused($app, "${back}SELECT multitenant.encrypt('x', 'pii');", '42501', 'S3: no keys');
-$mt->refused($app, "${back}SELECT multitenant.get_secret('x');", '42501', 'S3: no secrets');
-$mt->refused($app, "${back}SELECT multitenant.set_visibility('none');", '42501', 'S3: no management');
+# ---- L3: no keys, no detail ----
+$mt->refused($app, "${back}SELECT * FROM multitenant.audit_log;", '42501', 'L3: no detail of the record', tenant => 'acme');
+$mt->refused($app, "${back}SELECT multitenant.encrypt('x', 'pii');", '42501', 'L3: no keys');
+$mt->refused($app, "${back}SELECT multitenant.get_secret('x');", '42501', 'L3: no secrets');
+$mt->refused($app, "${back}SELECT multitenant.set_visibility('none');", '42501', 'L3: no management');
 
-# ---- S4: what is recorded stays ----
+# ---- L4: what is recorded stays ----
 my $events = "SELECT count(*) FROM multitenant.audit_event WHERE event = 'supervised.begin' AND tenant_id = '$acme' AND principal = 'olga'";
 my $before = $mt->superuser($events);
-$mt->allowed($app, "$begin$see ROLLBACK;", 'SECRET-ACME', 'S4: looked, and rolled back', tenant => 'acme');
-is($mt->superuser($events), $before + 1, 'S4: the event is there');
-$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.begin_supervised('acme', 'ticket 8'); $see ROLLBACK TO s; $see", 'MT001', 'S4: a rollback to a savepoint ends the context', tenant => 'acme');
-is($mt->superuser($events), $before + 2, 'S4: and not the event');
+$mt->allowed($app, "$begin$see ROLLBACK;", 'SECRET-ACME', 'L4: looked, and rolled back', tenant => 'acme');
+is($mt->superuser($events), $before + 1, 'L4: the event is there');
+$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.begin_supervised('acme', 'ticket 8'); $see ROLLBACK TO s; $see", 'MT001', 'L4: a rollback to a savepoint ends the context', tenant => 'acme');
+is($mt->superuser($events), $before + 2, 'L4: and not the event');
 {
 	my $session = $mt->session($app);
 	ask($session, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'ticket 9')");
-	is($mt->superuser($events), $before + 3, 'S4: the event is committed before the first row is read');
+	is($mt->superuser($events), $before + 3, 'L4: the event is committed before the first row is read');
 	ask($session, 'ROLLBACK');
 	$session->quit;
 }
@@ -118,26 +118,26 @@ is($mt->superuser($events), $before + 2, 'S4: and not the event');
 	my $locker = $mt->node->background_psql('app');
 	$locker->query('BEGIN; LOCK TABLE multitenant.audit_event IN SHARE MODE');
 	my $start = time;
-	$mt->refused($app, "SET statement_timeout = '2s'; $begin$see", '57014', 'S4: no event, no looking; and no hanging');
-	$mt->refused($app, "$begin$see", '55000', 'S4: the writer gives up by itself');
-	cmp_ok(time - $start, '<', 25, 'S4: soon');
+	$mt->refused($app, "SET statement_timeout = '2s'; $begin$see", '57014', 'L4: no event, no looking; and no hanging');
+	$mt->refused($app, "$begin$see", '55000', 'L4: the writer gives up by itself');
+	cmp_ok(time - $start, '<', 25, 'L4: soon');
 	$locker->query('ROLLBACK');
 	$locker->quit;
 }
 
-# ---- S5: it ends in a session that is open ----
+# ---- L5: it ends in a session that is open ----
 sub ends
 {
 	my ($name, $sql, $mend) = @_;
 	$mt->superuser("UPDATE multitenant.supervision SET ended_at = now() WHERE ended_at IS NULL");
 	my $session = $mt->session($app);
 	ask($session, "$begin COMMIT;");
-	like(ask($session, "$back SELECT count(*) FROM invoice"), qr/\b1$/, "S5: $name: open");
+	like(ask($session, "$back SELECT count(*) FROM invoice"), qr/\b1$/, "L5: $name: open");
 	$mt->superuser($sql);
-	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', "S5: $name: the next statement is refused");
+	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', "L5: $name: the next statement is refused");
 	ask($session, 'ROLLBACK');
 	ask($session, enter('olga') =~ s/\n//r);
-	like(ask($session, "SELECT multitenant.switch_tenant('acme')"), qr/^(MT008|25P02)$/, "S5: $name: and no coming back");
+	like(ask($session, "SELECT multitenant.switch_tenant('acme')"), qr/^(MT008|25P02)$/, "L5: $name: and no coming back");
 	ask($session, 'ROLLBACK');
 	$session->quit;
 	$mt->superuser($mend) if $mend;
@@ -156,9 +156,9 @@ ends('the principal is disabled', "UPDATE multitenant.principal SET state = 'dis
 {
 	my $session = $mt->session($app);
 	ask($session, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'ticket 9', '2 seconds')");
-	is(ask($session, 'SELECT count(*) FROM invoice'), '1', 'S5: two seconds');
+	is(ask($session, 'SELECT count(*) FROM invoice'), '1', 'L5: two seconds');
 	$session->query('SELECT pg_sleep(2.1)');
-	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'S5: and it ends by itself');
+	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'L5: and it ends by itself');
 	$session->quit;
 }
 # Expired with the operator's row that has not changed since.
@@ -167,24 +167,24 @@ $mt->superuser("UPDATE multitenant.operator SET expires_at = clock_timestamp() +
 	my $session = $mt->session($app);
 	ask($session, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'ticket 9')");
 	$session->query('SELECT pg_sleep(2.1)');
-	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'S5: an assignment ends by itself, too');
+	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'L5: an assignment ends by itself, too');
 	$session->quit;
 }
 $mt->superuser('UPDATE multitenant.operator SET expires_at = NULL');
 
-# ---- S6: one query in all of them ----
+# ---- L6: one query in all of them ----
 $mt->superuser("SELECT multitenant.set_visibility('beta', 'supervised')");
 sub across { my ($query, $columns, $who) = @_; return enter($who // 'olga') . "SELECT * FROM multitenant.across_tenants(\$q\$$query\$q\$, 'report') AS t(tenant_id uuid, $columns);" }
 {
 	my ($out) = $mt->run($app, across('SELECT note FROM invoice', 'note text'));
-	is(join(' ', $out =~ /(\w+\|SECRET-\w+)/g), '00000000000a|SECRET-ACME 00000000000b|SECRET-BETA', 'S6: each row with its own tenant');
+	is(join(' ', $out =~ /(\w+\|SECRET-\w+)/g), '00000000000a|SECRET-ACME 00000000000b|SECRET-BETA', 'L6: each row with its own tenant');
 }
-$mt->refused($app, across($_, 'n text'), '25006', "S6: $_") foreach "SELECT nextval('counter')::text", 'SELECT definer_note()', "SELECT pg_notify('a', 'b')::text", "SELECT lo_create(0)::text";
-$mt->refused($app, across($_, 'n text'), '22023', "S6: $_") foreach 'SELECT note FROM invoice; DELETE FROM invoice', 'DELETE FROM invoice RETURNING note', "COPY invoice TO PROGRAM 'true'",
+$mt->refused($app, across($_, 'n text'), '25006', "L6: $_") foreach "SELECT nextval('counter')::text", 'SELECT definer_note()', "SELECT pg_notify('a', 'b')::text", "SELECT lo_create(0)::text";
+$mt->refused($app, across($_, 'n text'), '22023', "L6: $_") foreach 'SELECT note FROM invoice; DELETE FROM invoice', 'DELETE FROM invoice RETURNING note', "COPY invoice TO PROGRAM 'true'",
 	"WITH w AS (UPDATE invoice SET note = 'x' RETURNING note) SELECT * FROM w", 'SELECT note FROM invoice FOR SHARE', 'EXPLAIN SELECT note FROM invoice';
 # The outer statement sees nothing, and an error shows nothing of another tenant's context to whom it belongs not.
-$mt->refused($app, across('SELECT note FROM invoice', 'note text') =~ s/;$/ JOIN invoice i ON true;/r, 'MT001', 'S6: the outer statement has no tenant');
-$mt->refused($app, across("SELECT multitenant.authenticate('" . $mt->token('beta', sub => 'bert') . "')::text", 'n text'), 'MT005', 'S6: no other context in it', tenant => 'acme');
+$mt->refused($app, across('SELECT note FROM invoice', 'note text') =~ s/;$/ JOIN invoice i ON true;/r, 'MT001', 'L6: the outer statement has no tenant');
+$mt->refused($app, across("SELECT multitenant.authenticate('" . $mt->token('beta', sub => 'bert') . "')::text", 'n text'), 'MT005', 'L6: no other context in it', tenant => 'acme');
 # Residue of one turn for the next.
 $mt->superuser("CREATE FUNCTION leave() RETURNS text LANGUAGE plpgsql AS \$\$ DECLARE seen text := current_setting('leak.note', true); c refcursor := 'leak'; BEGIN
 	IF EXISTS (SELECT FROM pg_cursors WHERE name = 'leak') THEN RETURN 'CURSOR'; END IF;
@@ -193,39 +193,39 @@ $mt->superuser("CREATE FUNCTION leave() RETURNS text LANGUAGE plpgsql AS \$\$ DE
 	RETURN coalesce(nullif(seen, ''), 'nothing'); END \$\$");
 {
 	my ($out, $err) = $mt->run($app, across('SELECT leave()', 'n text') . " SELECT '<' || coalesce(current_setting('leak.note', true), '') || '>', (SELECT count(*) FROM pg_cursors);");
-	like($out, qr/0a\|nothing\n.*0b\|nothing\n<>\|0/, 'S6: no setting and no cursor of one tenant reaches the next, or stays') or diag($err);
+	like($out, qr/0a\|nothing\n.*0b\|nothing\n<>\|0/, 'L6: no setting and no cursor of one tenant reaches the next, or stays') or diag($err);
 }
 # Caught errors leave the transaction where it was: a principal without a tenant.
 $mt->superuser("CREATE FUNCTION catch() RETURNS text LANGUAGE plpgsql AS \$\$ BEGIN
 	PERFORM * FROM multitenant.across_tenants('SELECT 1 / (note <> ''SECRET-BETA'')::int FROM invoice', 'report') AS t(tenant_id uuid, n int); RETURN 'none';
 	EXCEPTION WHEN division_by_zero THEN RETURN (SELECT state FROM multitenant.context); END \$\$");
-$mt->allowed($app, enter('olga') . 'SELECT catch(); SELECT catch();', "principal\nprincipal", 'S6: an error that is caught', tenant => undef);
-$mt->refused($app, enter('olga') . 'SELECT catch(); SELECT note FROM invoice;', 'MT001', 'S6: and nothing is left of the context', tenant => undef);
-$mt->refused($app, across("SELECT 'x' FROM pg_sleep(60)", 'n text') =~ s/^BEGIN;/SET statement_timeout = '1s'; BEGIN;/r, '57014', 'S6: it can be interrupted');
-$mt->refused($app, inside('acme', 'ann') . "SELECT * FROM multitenant.across_tenants('SELECT 1', 'x') AS t(tenant_id uuid, n int);", 'MT005', 'S6: not from inside a tenant');
+$mt->allowed($app, enter('olga') . 'SELECT catch(); SELECT catch();', "principal\nprincipal", 'L6: an error that is caught', tenant => undef);
+$mt->refused($app, enter('olga') . 'SELECT catch(); SELECT note FROM invoice;', 'MT001', 'L6: and nothing is left of the context', tenant => undef);
+$mt->refused($app, across("SELECT 'x' FROM pg_sleep(60)", 'n text') =~ s/^BEGIN;/SET statement_timeout = '1s'; BEGIN;/r, '57014', 'L6: it can be interrupted');
+$mt->refused($app, inside('acme', 'ann') . "SELECT * FROM multitenant.across_tenants('SELECT 1', 'x') AS t(tenant_id uuid, n int);", 'MT005', 'L6: not from inside a tenant');
 {
 	my ($out) = $mt->run($app, across('SELECT note FROM invoice', 'note text', 'mole'));
-	unlike($out, qr/SECRET/, 'S6: nobody else sees anything');
+	unlike($out, qr/SECRET/, 'L6: nobody else sees anything');
 }
 my $asked = "SELECT count(*) FROM multitenant.audit_event WHERE event = 'supervised.across'";
 $before = $mt->superuser($asked);
 $mt->log_since;
 $mt->run($app, across('SELECT note FROM invoice', 'note text') . 'ROLLBACK;');
-is($mt->superuser($asked), $before + 1, 'S6: what was rolled back is recorded');
-is(scalar(() = $mt->log_since =~ /event="supervised\.query".* tenant="[-0-9]+0[ab]".* principal="olga"/g), 2, 'S6: and each tenant in the log');
+is($mt->superuser($asked), $before + 1, 'L6: what was rolled back is recorded');
+is(scalar(() = $mt->log_since =~ /event="supervised\.query".* tenant="[-0-9]+0[ab]".* principal="olga"/g), 2, 'L6: and each tenant in the log');
 $mt->superuser("SELECT multitenant.set_visibility('beta', 'metadata')");
 {
 	my ($out) = $mt->run($app, across('SELECT note FROM invoice', 'note text'));
-	is(join(' ', $out =~ /SECRET-(\w+)/g), 'ACME', 'S6: who consents no longer is not among them');
+	is(join(' ', $out =~ /SECRET-(\w+)/g), 'ACME', 'L6: who consents no longer is not among them');
 }
 
-# ---- S7: views show nothing else ----
+# ---- L7: views show nothing else ----
 $mt->allowed($app, enter('mole') . 'SELECT count(*) FROM multitenant.tenant_overview; SELECT count(*) FROM multitenant.audit_metadata; SELECT count(*) FROM multitenant.operators; SELECT count(*) FROM multitenant.access_requests;',
-	"0\n0\n0\n0", 'S7: nobody sees nobody');
+	"0\n0\n0\n0", 'L7: nobody sees nobody');
 $mt->superuser("CREATE FUNCTION scratch.tell(t text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS \$\$ BEGIN RAISE NOTICE 'seen %', t; RETURN true; END \$\$");
 {
 	my ($out, $err) = $mt->run($app, inside('beta', 'bert') . 'SELECT count(*) FROM multitenant.operators WHERE scratch.tell(tenant); SELECT count(*) FROM multitenant.supervisions WHERE scratch.tell(tenant || reason);');
-	unlike($err, qr/seen acme|ticket/, 'S7: no function of one\'s own sees other rows');
+	unlike($err, qr/seen acme|ticket/, 'L7: no function of one\'s own sees other rows');
 }
 $mt->intact('all rows are what they were');
 done_testing();
