@@ -293,7 +293,7 @@ ROLLBACK;
 RESET SESSION AUTHORIZATION;
 
 SELECT event, outcome, principal, detail - 'role' AS detail FROM multitenant.audit_event
-	WHERE event LIKE 'access.%break_glass' ORDER BY at;
+	WHERE event LIKE 'access.%break_glass' AND (event <> 'access.open_break_glass' OR object IN (SELECT id::text FROM multitenant.break_glass)) ORDER BY at;
 SELECT count(*) > 0, bool_and(row_data ->> 'principal' IN ('otto', 'adam')) FROM multitenant.rights_history WHERE table_name = 'break_glass';
 TRUNCATE multitenant.break_glass; \echo :LAST_ERROR_SQLSTATE
 \i sql/tokens_off.inc
