@@ -115,6 +115,4 @@ CREATE VIEW multitenant.secrets WITH (security_barrier = true) AS
 	WHERE s.tenant_id = (SELECT multitenant._own_tenant('secrets'))
 	GROUP BY s.name;
 COMMENT ON VIEW multitenant.secrets IS
-'Names and dates of the current tenant''s secrets; values come from multitenant.get_secret() alone. Errors: MT001 without a tenant, 42501 looking in from outside.';
-
-'Names and dates of the current tenant''s secrets; values come from multitenant.get_secret() alone. changed_by: the role of this session, else null.';
+'Names and dates of the current tenant''s secrets; values come from multitenant.get_secret() alone. changed_by: the role of this session, else null. Errors: MT001 without a tenant, 42501 looking in from outside.';
