@@ -1,22 +1,9 @@
 /*
  * access_review.sql
- *	  Who has what, who had it then, and who makes use of it.
+ *	  Who has what, and who had it then.
  *
  * A tenant reviews its own people. Who looks after tenants from outside learns how many have which role, never who.
  */
-
--- Days, not times: enough to see who is not there any more. Written by the worker, so that entering a tenant writes
--- nothing (src/tenant/memberuse.c).
-CREATE TABLE multitenant.member_use (
-	tenant_id uuid NOT NULL,
-	principal text COLLATE "C" NOT NULL,
-	last_used date NOT NULL,
-	CONSTRAINT member_use_pkey PRIMARY KEY (tenant_id, principal)
-);
-COMMENT ON TABLE multitenant.member_use IS
-'On which day each member entered its tenant last.';
-ALTER TABLE multitenant.member_use ENABLE ROW LEVEL SECURITY;
-SELECT pg_catalog.pg_extension_config_dump('multitenant.member_use', '');
 
 -- The rows of a table of rights as they were: those that are there since, and those that have gone since.
 CREATE FUNCTION multitenant._rights_as_of(table_name text, tenant uuid, at timestamptz)
@@ -132,7 +119,10 @@ BEGIN
 			WHERE a.tenant_id = tenant AND NOT a.is_group
 		UNION ALL
 		SELECT o.principal, a.assignee, a.* FROM of_group o
-			JOIN multitenant.role_assignment a ON a.tenant_id = tenant AND a.is_group AND a.assignee = o.name)
+			JOIN multitenant.role_assignment a ON a.tenant_id = tenant AND a.is_group AND a.assignee = o.name),
+	used AS MATERIALIZED (
+		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e
+		WHERE e.tenant_id = tenant AND e.outcome IN ('done', 'allowed') GROUP BY e.principal)
 	SELECT m.principal, w.kind, m.state, r.name, h.scope_id, h.via, h.assigned_by, h.reason, h.since, h.expires_at,
 		coalesce(h.expires_at <= clock_timestamp(), false),
 		coalesce(h.expires_at > clock_timestamp() AND h.expires_at <= clock_timestamp() + $1, false), u.last_used,
@@ -146,13 +136,13 @@ BEGIN
 	LEFT JOIN multitenant.principal w ON w.id = m.principal
 	LEFT JOIN has h ON h.principal = m.principal
 	LEFT JOIN multitenant.role r ON r.id = h.role_id
-	LEFT JOIN multitenant.member_use u ON u.tenant_id = tenant AND u.principal = m.principal
+	LEFT JOIN used u ON u.principal = m.principal
 	WHERE m.tenant_id = tenant
 	ORDER BY m.principal, r.name, h.scope_id NULLS FIRST, h.via NULLS FIRST;
 END
 $$;
 COMMENT ON FUNCTION multitenant.review_access(interval) IS
-'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. is_expiring: ends within the interval; last_used: the day on which the member entered the tenant last (null: not since it is recorded, which needs shared_preload_libraries); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
+'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. is_expiring: ends within the interval; last_used: the day of the last thing that the audit record has the member do in the tenant, such as switch_tenant() or audit() (null: nothing; entering with a token of the tenant leaves no event); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
 
 -- Security: neither a person nor a name that the tenant gave.
 CREATE FUNCTION multitenant.review_tenant_access(tenant uuid, expiring interval DEFAULT '30 days', unused interval DEFAULT '90 days')
@@ -170,13 +160,15 @@ BEGIN
 		count(*) FILTER (WHERE a.expires_at IS NULL), count(*) FILTER (WHERE a.expires_at <= clock_timestamp() + $2),
 		count(*) FILTER (WHERE u.last_used < current_date - $3)
 	FROM multitenant.role_assignment a JOIN multitenant.role r ON r.id = a.role_id
-	LEFT JOIN multitenant.member_use u ON NOT a.is_group AND u.tenant_id = $1 AND u.principal = a.assignee
+	LEFT JOIN (
+		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e
+		WHERE e.tenant_id = $1 AND e.outcome IN ('done', 'allowed') GROUP BY e.principal) u ON NOT a.is_group AND u.principal = a.assignee
 	WHERE a.tenant_id = $1 AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp())
 	GROUP BY 1, 2 ORDER BY 2, 1;
 END
 $$;
 COMMENT ON FUNCTION multitenant.review_tenant_access(uuid, interval, interval) IS
-'How rights are spread in a tenant, seen from outside: for each template, and for the tenant''s own roles together (is_own), how many members and groups have it, how many in a scope only, without an end, ending within the first interval, and members that have not entered for the second one. Neither names of people nor of the tenant''s roles. For profile auditor. Errors: 42501 profile, MT008 unknown tenant, 22023 null.';
+'How rights are spread in a tenant, seen from outside: for each template, and for the tenant''s own roles together (is_own), how many members and groups have it, how many in a scope only, without an end, ending within the first interval, and members whose last event in the audit record is older than the second one. Neither names of people nor of the tenant''s roles. For profile auditor. Errors: 42501 profile, MT008 unknown tenant, 22023 null.';
 
 CREATE FUNCTION multitenant.review_tenant_access(tenant text, expiring interval DEFAULT '30 days', unused interval DEFAULT '90 days')
 RETURNS TABLE(template text, is_own boolean, members bigint, groups bigint, scoped bigint, without_end bigint, is_expiring bigint, unused_members bigint)

@@ -21,7 +21,10 @@ SELECT people('rev-a', '{alice,bob,carol,dora}'), people('rev-b', '{bert,bob}'),
 INSERT INTO multitenant.member_group (tenant_id, name) VALUES (:'a', 'team'), (:'a', 'all');
 INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES (:'a', true, 'team', 'all'), (:'a', false, 'carol', 'team');
 UPDATE multitenant.member SET state = 'suspended' WHERE principal = 'dora';
-INSERT INTO multitenant.member_use VALUES (:'a', 'bob', current_date - 100), (:'a', 'alice', current_date), (:'b', 'bob', current_date);
+INSERT INTO multitenant.audit_event (id, at, event, source, outcome, tenant_id, principal, session_role, "current_role", detail) VALUES
+	(gen_random_uuid(), now() - interval '100 days', 'test', 'application', 'done', :'a', 'bob', 'x', 'x', '{}'),
+	(gen_random_uuid(), now() - interval '1 day', 'test', 'engine', 'refused', :'a', 'bob', 'x', 'x', '{}'),
+	(gen_random_uuid(), now(), 'test', 'application', 'done', :'b', 'bob', 'x', 'x', '{}');
 
 CREATE FUNCTION regress_mt_rights.had(who text, at timestamptz) RETURNS text LANGUAGE sql AS $$
 	SELECT try('rev-a', 'alice', format('SELECT string_agg(format(''%%s %%s %%s'', permission, coalesce(scope_id, ''-''), via), E''\n'') FROM multitenant.access_as_of(%L, %L)', who, at)) $$;
@@ -32,7 +35,6 @@ SELECT * FROM multitenant.review_access(); \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM multitenant.access_as_of('bob', now()); \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM multitenant.review_tenant_access('rev-a'); \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM multitenant.review_tenant_access(:'a'::uuid); \echo :LAST_ERROR_SQLSTATE
-SELECT * FROM multitenant.member_use; \echo :LAST_ERROR_SQLSTATE
 SELECT * FROM multitenant._rights_as_of('member', :'a', now()); \echo :LAST_ERROR_SQLSTATE
 SELECT try('rev-a', 'bob', 'SELECT count(*) FROM multitenant.review_access()');
 SELECT try('rev-a', 'bob', $$SELECT count(*) FROM multitenant.access_as_of('alice', now())$$);
