@@ -68,7 +68,7 @@ foreach my $context (sort keys %contexts)
 	$mt->refused($app, "$begin SELECT * FROM multitenant.$_;", $state, "P1: $context: view $_") foreach qw(members groups group_members);
 	$mt->refused($app, "$begin SELECT multitenant.$_;", '42501', "P1: $context: $_") foreach @outside;
 	# Granted to nobody's tables, whatever they come to first.
-	$mt->refused($app, "$begin SELECT multitenant.$_;", '(?:42501|MT001)', "P1: $context: $_") foreach @internal;
+	$mt->refused($app, "$begin SELECT multitenant.$_;", '(?:42501|MT001|25006)', "P1: $context: $_") foreach @internal;
 }
 foreach my $null ("invite_member(NULL)", "invite_member('eve', NULL)", "add_member(NULL::text)", "suspend_member(NULL, 'x')", "suspend_member('bob', NULL)",
 	"remove_member(NULL::text)", "create_group(NULL)")
