@@ -59,12 +59,9 @@ SELECT set_eq(
 	('undelete_tenant', 'tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
 	('tenant_id', 'tenant text', 'uuid', 'stable', 'restricted', 'definer'),
 	('tenant_id', 'number bigint', 'uuid', 'stable', 'restricted', 'definer'),
-	('add_member', 'tenant uuid, principal text', 'void', 'volatile', 'unsafe', 'definer'),
-	('add_member', 'tenant text, principal text', 'void', 'volatile', 'unsafe', 'invoker'),
 	('remove_member', 'tenant uuid, principal text', 'void', 'volatile', 'unsafe', 'definer'),
 	('remove_member', 'tenant text, principal text', 'void', 'volatile', 'unsafe', 'invoker'),
 	-- isolation
-	('protect', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name, dry_run boolean DEFAULT false', 'TABLE(step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
 	('protect_schema', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name, dry_run boolean DEFAULT true', 'TABLE(table_name text, step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
 	('plan', 'schema_name name, tenant_column name DEFAULT ''tenant_id''::name', 'TABLE(table_name text, step integer, command text, lock_level text, in_transaction boolean, note text)', 'stable', 'unsafe', 'invoker'),
 	('unprotect', 'table_name regclass', 'void', 'volatile', 'unsafe', 'invoker'),
@@ -161,7 +158,109 @@ SELECT set_eq(
 	('try_decrypt_bytea', 'value multitenant.encrypted, context text DEFAULT NULL::text', 'bytea', 'stable', 'safe', 'invoker'),
 	('try_decrypt_jsonb', 'value multitenant.encrypted, context text DEFAULT NULL::text', 'jsonb', 'stable', 'safe', 'invoker'),
 	('try_decrypt_text', 'value multitenant.encrypted, context text DEFAULT NULL::text', 'text', 'stable', 'safe', 'invoker'),
-	('verify_shred_certificate', 'certificate uuid', 'text', 'volatile', 'unsafe', 'definer') $$,
+	('verify_shred_certificate', 'certificate uuid', 'text', 'volatile', 'unsafe', 'definer'),
+	-- people and permissions
+	('accept_invitation', 'tenant text', 'void', 'volatile', 'unsafe', 'definer'),
+	('access_as_of', 'principal text, at timestamp with time zone', 'TABLE(permission text, scope_id text, via text)', 'stable', 'restricted', 'definer'),
+	('across_tenants', 'query text, reason text', 'SETOF record', 'volatile', 'unsafe', 'invoker'),
+	('add_group_to_group', '"group" text, subgroup text', 'void', 'volatile', 'unsafe', 'definer'),
+	('add_member', 'principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('add_member', 'tenant text, principal text, role text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('add_member', 'tenant uuid, principal text, role text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('add_to_group', '"group" text, member text', 'void', 'volatile', 'unsafe', 'definer'),
+	('alter_principal', 'principal text, name text', 'void', 'volatile', 'unsafe', 'definer'),
+	('alter_role', 'role text, name text DEFAULT NULL::text, description text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('alter_role_template', 'template text, name text DEFAULT NULL::text, description text DEFAULT NULL::text, permissions text[] DEFAULT NULL::text[], inherits text[] DEFAULT NULL::text[]', 'void', 'volatile', 'unsafe', 'definer'),
+	('approve_access', 'request uuid, duration interval DEFAULT NULL::interval', 'void', 'volatile', 'unsafe', 'definer'),
+	('approve_break_glass', 'id uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('assign_operator', 'master uuid, principal text, tenant text, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void', 'volatile', 'unsafe', 'invoker'),
+	('assign_operator', 'master uuid, principal text, tenant uuid, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'void', 'volatile', 'unsafe', 'definer'),
+	('assign_role', 'principal text, role text, scope text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, reason text DEFAULT NULL::text', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('assign_role_to_group', 'group_name text, role text, scope text DEFAULT NULL::text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, reason text DEFAULT NULL::text', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('assign_system_role', 'principal text, role text, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('begin_supervised', 'tenant text, reason text, duration interval DEFAULT NULL::interval', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('begin_supervised', 'tenant uuid, reason text, duration interval DEFAULT NULL::interval', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('close_break_glass', 'id uuid DEFAULT NULL::uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('create_group', 'name text, description text DEFAULT NULL::text', 'text', 'volatile', 'unsafe', 'definer'),
+	('create_master_account', 'name text', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('create_permission', 'name text, description text', 'void', 'volatile', 'unsafe', 'definer'),
+	('create_principal', 'id text, name text DEFAULT NULL::text, kind text DEFAULT ''person''::text', 'text', 'volatile', 'unsafe', 'definer'),
+	('create_role', 'name text, description text DEFAULT NULL::text, permissions text[] DEFAULT ''{}''::text[], inherits text[] DEFAULT ''{}''::text[]', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('create_role_template', 'name text, description text DEFAULT NULL::text, permissions text[] DEFAULT ''{}''::text[], inherits text[] DEFAULT ''{}''::text[]', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('create_scope', 'id text, parent text DEFAULT NULL::text, kind text DEFAULT NULL::text, name text DEFAULT NULL::text', 'text', 'volatile', 'unsafe', 'definer'),
+	('decline_invitation', 'tenant text', 'void', 'volatile', 'unsafe', 'definer'),
+	('deny_access', 'request uuid, note text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('deny_break_glass', 'id uuid, note text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('disable_principal', 'principal text, reason text', 'void', 'volatile', 'unsafe', 'definer'),
+	('disinherit_role', 'role text, parent text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_break_glass', '', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_exclusion', 'role text, other text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_group', 'name text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_permission', 'name text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_purpose_rule', 'purpose text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_purpose_rule_for_all', 'purpose text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_role', 'role text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_role_template', 'template text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_scope', 'id text', 'void', 'volatile', 'unsafe', 'definer'),
+	('drop_template_exclusion', 'template text, other text', 'void', 'volatile', 'unsafe', 'definer'),
+	('enable_principal', 'principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('end_supervised', 'tenant text', 'void', 'volatile', 'unsafe', 'definer'),
+	('end_supervised', 'tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('exclude_role_templates', 'template text, other text', 'void', 'volatile', 'unsafe', 'definer'),
+	('exclude_roles', 'role text, other text', 'void', 'volatile', 'unsafe', 'definer'),
+	('explain_permission', 'permission text, scope text DEFAULT NULL::text, principal text DEFAULT NULL::text', 'TABLE(is_granted boolean, path text, scope_id text, expires_at timestamp with time zone, reason text)', 'stable', 'restricted', 'definer'),
+	('grant_permission', 'role text, permission text', 'void', 'volatile', 'unsafe', 'definer'),
+	('has_permission', 'permission text, scope text DEFAULT NULL::text', 'boolean', 'stable', 'safe', 'invoker'),
+	('has_permission_anywhere', 'permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('has_permission_of', 'principal text, permission text, scope text DEFAULT NULL::text', 'boolean', 'stable', 'safe', 'invoker'),
+	('has_system_permission', 'permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('in_scope', 'scope bigint, permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('in_scope', 'scope integer, permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('in_scope', 'scope text, permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('in_scope', 'scope uuid, permission text', 'boolean', 'stable', 'safe', 'invoker'),
+	('inherit_role', 'role text, parent text', 'void', 'volatile', 'unsafe', 'definer'),
+	('invite_member', 'principal text, expires_at timestamp with time zone DEFAULT (now() + ''7 days''::interval)', 'void', 'volatile', 'unsafe', 'definer'),
+	('leave_tenant', '', 'void', 'volatile', 'unsafe', 'definer'),
+	('link_tenant', 'master uuid, tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('link_tenant', 'master uuid, tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('list_accessible', 'permission text', 'TABLE(scope_id text, kind text, name text)', 'stable', 'safe', 'definer'),
+	('move_scope', 'id text, parent text', 'void', 'volatile', 'unsafe', 'definer'),
+	('open_break_glass', 'reason text, duration interval DEFAULT NULL::interval', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('protect', 'table_name regclass, tenant_column name DEFAULT ''tenant_id''::name, dry_run boolean DEFAULT false, permissions text DEFAULT NULL::text, scope_column name DEFAULT NULL::name', 'TABLE(step integer, command text, lock_level text, in_transaction boolean, note text)', 'volatile', 'unsafe', 'invoker'),
+	('remove_from_group', '"group" text, member text', 'void', 'volatile', 'unsafe', 'definer'),
+	('remove_group_from_group', '"group" text, subgroup text', 'void', 'volatile', 'unsafe', 'definer'),
+	('remove_member', 'principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('request_access', 'tenant text, reason text, duration interval', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('request_access', 'tenant uuid, reason text, duration interval', 'uuid', 'volatile', 'unsafe', 'definer'),
+	('require_permission', 'permission text, scope text DEFAULT NULL::text', 'void', 'stable', 'safe', 'invoker'),
+	('resume_member', 'principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('review_access', 'expiring interval DEFAULT ''30 days''::interval', 'TABLE(principal text, kind text, member_state text, role text, scope_id text, via_group text, assigned_by text, reason text, since timestamp with time zone, expires_at timestamp with time zone, is_expired boolean, is_expiring boolean, last_used date, excluded_with text[])', 'stable', 'restricted', 'definer'),
+	('review_break_glass', 'id uuid, finding text', 'void', 'volatile', 'unsafe', 'definer'),
+	('review_tenant_access', 'tenant text, expiring interval DEFAULT ''30 days''::interval, unused interval DEFAULT ''90 days''::interval', 'TABLE(template text, is_own boolean, members bigint, groups bigint, scoped bigint, without_end bigint, is_expiring bigint, unused_members bigint)', 'stable', 'restricted', 'invoker'),
+	('review_tenant_access', 'tenant uuid, expiring interval DEFAULT ''30 days''::interval, unused interval DEFAULT ''90 days''::interval', 'TABLE(template text, is_own boolean, members bigint, groups bigint, scoped bigint, without_end bigint, is_expiring bigint, unused_members bigint)', 'stable', 'restricted', 'definer'),
+	('revoke_approval', 'request uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('revoke_permission', 'role text, permission text', 'void', 'volatile', 'unsafe', 'definer'),
+	('set_break_glass', 'role text, maximum interval DEFAULT ''01:00:00''::interval, needs_approval boolean DEFAULT true', 'void', 'volatile', 'unsafe', 'definer'),
+	('set_membership_mode', 'mode text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('set_permissions', 'table_name regclass, permissions text, scope_column name DEFAULT NULL::name', 'void', 'volatile', 'unsafe', 'invoker'),
+	('set_purpose_rule', 'purpose text, decrypt_permission text DEFAULT ''secret:decrypt''::text, encrypt_permission text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('set_purpose_rule_for_all', 'purpose text, decrypt_permission text DEFAULT ''secret:decrypt''::text, encrypt_permission text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('set_visibility', 'tenant text, visibility text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('set_visibility', 'tenant uuid, visibility text', 'void', 'volatile', 'unsafe', 'definer'),
+	('set_visibility', 'visibility text', 'void', 'volatile', 'unsafe', 'definer'),
+	('suspend_member', 'principal text, reason text', 'void', 'volatile', 'unsafe', 'definer'),
+	('unassign_operator', 'principal text, tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('unassign_operator', 'principal text, tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('unassign_role', 'principal text, role text, scope text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('unassign_role_from_group', 'group_name text, role text, scope text DEFAULT NULL::text', 'void', 'volatile', 'unsafe', 'definer'),
+	('unassign_system_role', 'principal text, role text', 'void', 'volatile', 'unsafe', 'definer'),
+	('unlink_tenant', 'master uuid, tenant text', 'void', 'volatile', 'unsafe', 'invoker'),
+	('unlink_tenant', 'master uuid, tenant uuid', 'void', 'volatile', 'unsafe', 'definer'),
+	('use_tenant', 'tenant bigint, principal text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('use_tenant', 'tenant text, principal text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('use_tenant', 'tenant uuid, principal text', 'uuid', 'volatile', 'unsafe', 'invoker'),
+	('withdraw_invitation', 'principal text', 'void', 'volatile', 'unsafe', 'definer'),
+	('withdraw_request', 'id uuid', 'void', 'volatile', 'unsafe', 'definer') $$,
 	'the public functions are these, with these arguments, results and properties');
 
 SELECT set_eq(
@@ -186,10 +285,55 @@ SELECT set_eq(
 		('encryption_progress', 'column_name', 'name'), ('encryption_progress', 'direction', 'text'), ('encryption_progress', 'finished_at', 'timestamp with time zone'), ('encryption_progress', 'rows_done', 'bigint'), ('encryption_progress', 'rows_estimated', 'bigint'), ('encryption_progress', 'schema_name', 'name'), ('encryption_progress', 'started_at', 'timestamp with time zone'), ('encryption_progress', 'table_name', 'name'), ('encryption_progress', 'tenants_done', 'bigint'), ('encryption_progress', 'tenants_total', 'bigint'), ('encryption_progress', 'updated_at', 'timestamp with time zone'),
 		('secrets', 'changed_at', 'timestamp with time zone'), ('secrets', 'changed_by', 'name'), ('secrets', 'description', 'text'), ('secrets', 'name', 'text'), ('secrets', 'oldest_at', 'timestamp with time zone'), ('secrets', 'version', 'integer'), ('secrets', 'versions_kept', 'bigint'),
 		('shred_certificates', 'content', 'jsonb'), ('shred_certificates', 'id', 'uuid'), ('shred_certificates', 'signature', 'bytea'), ('shred_certificates', 'signed_text', 'text'), ('shred_certificates', 'signed_with', 'text'), ('shred_certificates', 'signer', 'bytea'), ('shred_certificates', 'tenant_id', 'uuid'),
-		('shred_status', 'certificate', 'uuid'), ('shred_status', 'is_final', 'boolean'), ('shred_status', 'master_keys', 'text[]'), ('shred_status', 'pending', 'text[]'), ('shred_status', 'shredded_at', 'timestamp with time zone'), ('shred_status', 'slug', 'text'), ('shred_status', 'tenant_id', 'uuid') $$,
+		('shred_status', 'certificate', 'uuid'), ('shred_status', 'is_final', 'boolean'), ('shred_status', 'master_keys', 'text[]'), ('shred_status', 'pending', 'text[]'), ('shred_status', 'shredded_at', 'timestamp with time zone'), ('shred_status', 'slug', 'text'), ('shred_status', 'tenant_id', 'uuid'),
+		('access_requests', 'id', 'uuid'), ('access_requests', 'tenant_id', 'uuid'), ('access_requests', 'tenant', 'text'),
+		('access_requests', 'principal', 'text'), ('access_requests', 'state', 'text'), ('access_requests', 'reason', 'text'),
+		('access_requests', 'duration', 'interval'), ('access_requests', 'requested_at', 'timestamp with time zone'),
+		('access_requests', 'ends_at', 'timestamp with time zone'), ('access_requests', 'decided_at', 'timestamp with time zone'),
+		('access_requests', 'note', 'text'), ('access_requests', 'decided_by', 'text'), ('assignments', 'id', 'uuid'),
+		('assignments', 'principal', 'text'), ('assignments', 'group_name', 'text'), ('assignments', 'role', 'text'), ('assignments', 'role_id', 'uuid'),
+		('assignments', 'scope_id', 'text'), ('assignments', 'expires_at', 'timestamp with time zone'), ('assignments', 'is_expired', 'boolean'),
+		('assignments', 'assigned_by', 'text'), ('assignments', 'reason', 'text'), ('assignments', 'since', 'timestamp with time zone'),
+		('audit_metadata', 'tenant_id', 'uuid'), ('audit_metadata', 'event_class', 'text'), ('audit_metadata', 'hour', 'timestamp with time zone'),
+		('audit_metadata', 'events', 'bigint'), ('break_glass_reviews', 'id', 'uuid'), ('break_glass_reviews', 'principal', 'text'),
+		('break_glass_reviews', 'role', 'text'), ('break_glass_reviews', 'reason', 'text'), ('break_glass_reviews', 'state', 'text'),
+		('break_glass_reviews', 'opened_at', 'timestamp with time zone'), ('break_glass_reviews', 'duration', 'interval'),
+		('break_glass_reviews', 'holds_from', 'timestamp with time zone'), ('break_glass_reviews', 'ends_at', 'timestamp with time zone'),
+		('break_glass_reviews', 'closed_at', 'timestamp with time zone'), ('break_glass_reviews', 'closed_by', 'text'),
+		('break_glass_reviews', 'approved_by', 'text'), ('break_glass_reviews', 'note', 'text'), ('break_glass_reviews', 'reviewed_by', 'text'),
+		('break_glass_reviews', 'reviewed_at', 'timestamp with time zone'), ('break_glass_reviews', 'review', 'text'),
+		('group_members', 'group_name', 'text'), ('group_members', 'member', 'text'), ('group_members', 'is_group', 'boolean'), ('groups', 'name', 'text'),
+		('groups', 'description', 'text'), 
+		
+		
+		
+		('members', 'principal', 'text'), ('members', 'state', 'text'), ('members', 'added_at', 'timestamp with time zone'),
+		('members', 'invited_by', 'text'), ('members', 'expires_at', 'timestamp with time zone'), ('memberships', 'id', 'uuid'),
+		('memberships', 'slug', 'text'), ('memberships', 'name', 'text'), ('memberships', 'state', 'text'),
+		('memberships', 'added_at', 'timestamp with time zone'), ('operators', 'tenant_id', 'uuid'), ('operators', 'tenant', 'text'),
+		('operators', 'master', 'text'), ('operators', 'principal', 'text'), ('operators', 'role', 'text'),
+		('operators', 'expires_at', 'timestamp with time zone'), ('operators', 'since', 'timestamp with time zone'),
+		('operators', 'is_current', 'boolean'), ('permissions', 'name', 'text'), ('permissions', 'description', 'text'),
+		('permissions', 'is_builtin', 'boolean'), ('purpose_rules', 'purpose', 'text'), ('purpose_rules', 'decrypt_permission', 'text'),
+		('purpose_rules', 'encrypt_permission', 'text'), ('purpose_rules', 'has_own_rule', 'boolean'), ('purpose_rules', 'has_rule_of_all', 'boolean'),
+		('role_exclusions', 'role', 'text'), ('role_exclusions', 'other', 'text'), ('role_exclusions', 'is_everywhere', 'boolean'),
+		('role_exclusions', 'since', 'timestamp with time zone'), ('role_permissions', 'role_id', 'uuid'), ('role_permissions', 'role', 'text'),
+		('role_permissions', 'permission', 'text'), ('role_permissions', 'inherited_from', 'text'), ('roles', 'id', 'uuid'), ('roles', 'name', 'text'),
+		('roles', 'description', 'text'), ('roles', 'is_template', 'boolean'), ('roles', 'is_builtin', 'boolean'),
+		('roles', 'since', 'timestamp with time zone'), ('scopes', 'id', 'text'), ('scopes', 'parent_id', 'text'), ('scopes', 'kind', 'text'),
+		('scopes', 'name', 'text'), ('scopes', 'since', 'timestamp with time zone'), ('supervisions', 'id', 'uuid'), ('supervisions', 'tenant_id', 'uuid'),
+		('supervisions', 'tenant', 'text'), ('supervisions', 'principal', 'text'), ('supervisions', 'reason', 'text'),
+		('supervisions', 'began_at', 'timestamp with time zone'), ('supervisions', 'ends_at', 'timestamp with time zone'),
+		('supervisions', 'ended_at', 'timestamp with time zone'), ('supervisions', 'is_open', 'boolean'), 
+		
+		
+		('tenant_overview', 'tenant_id', 'uuid'), ('tenant_overview', 'tenant', 'text'), ('tenant_overview', 'name', 'text'),
+		('tenant_overview', 'state', 'text'), ('tenant_overview', 'since', 'timestamp with time zone'), ('tenant_overview', 'visibility', 'text'),
+		('tenant_overview', 'members', 'bigint'), ('tenant_overview', 'pending_requests', 'bigint'), ('tenant_overview', 'open_supervisions', 'bigint'),
+		('tenant_overview', 'keys', 'text'), ('tenant_overview', 'events_of_a_day', 'bigint') $$,
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
-	'{table_name,class,tenant_column,column_type,mode,is_intact,finding}'::name[], 'the view of tables has these columns');
+	'{table_name,class,tenant_column,column_type,mode,is_intact,finding,permissions,scope_column}'::name[], 'the view of tables has these columns');
 SELECT columns_are('multitenant', 'isolations',
 	'{table_name,tenant_id,partition_name,phase,rows_copied,rows_expected,blocks_read,blocks_expected,started_at,updated_at}'::name[],
 	'the view of moves has these columns');
@@ -208,7 +352,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	-- each begins with multitenant._require()
 	('multitenant.tenant_id(text)'), ('multitenant.tenant_id(bigint)'), ('multitenant.create_tenant(text,text,bigint,uuid)'),
 	('multitenant.alter_tenant(uuid,text)'), ('multitenant.suspend_tenant(uuid,text,boolean)'), ('multitenant.resume_tenant(uuid)'),
-	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'), ('multitenant.add_member(uuid,text)'),
+	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'), 
 	('multitenant.remove_member(uuid,text)'),
 	('multitenant._access_profiles()'), ('multitenant._accepted_findings()'),
 	-- say only whether this database was copied, and how many findings are accepted
@@ -234,15 +378,52 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 		('multitenant.put_secret(text,text,text,integer)'),
 		('multitenant.shred_tenant(uuid,text,boolean)'),
 		('multitenant.verify_shred_certificate(uuid)'),
-		('multitenant._make_column_keys(uuid,text,boolean)') $$,
+		('multitenant._make_column_keys(uuid,text,boolean)'),
+		('multitenant._audit_metadata()'), ('multitenant._lint_break_glass()'), ('multitenant._lint_operators()'), ('multitenant._lint_orphans()'),
+		('multitenant._lint_rights()'), ('multitenant._own_tenant(text)'), ('multitenant._require_permission(text,text)'),
+		('multitenant._tenant_of_record()'), ('multitenant._tenant_overview()'), ('multitenant._tenant_permitting(text)'),
+		('multitenant._visible_tenants()'), ('multitenant.accept_invitation(text)'), ('multitenant.access_as_of(text,timestamp with time zone)'),
+		('multitenant.add_group_to_group(text,text)'), ('multitenant.add_member(text)'), ('multitenant.add_member(uuid,text,text)'),
+		('multitenant.add_to_group(text,text)'), ('multitenant.alter_principal(text,text)'), ('multitenant.alter_role(text,text,text)'),
+		('multitenant.alter_role_template(text,text,text,text[],text[])'), ('multitenant.approve_access(uuid,interval)'),
+		('multitenant.approve_break_glass(uuid)'), ('multitenant.assign_operator(uuid,text,uuid,text,timestamp with time zone)'),
+		('multitenant.assign_role(text,text,text,timestamp with time zone,text)'),
+		('multitenant.assign_role_to_group(text,text,text,timestamp with time zone,text)'),
+		('multitenant.assign_system_role(text,text,timestamp with time zone)'), ('multitenant.begin_supervised(text,text,interval)'),
+		('multitenant.begin_supervised(uuid,text,interval)'), ('multitenant.close_break_glass(uuid)'), ('multitenant.create_group(text,text)'),
+		('multitenant.create_master_account(text)'), ('multitenant.create_permission(text,text)'), ('multitenant.create_principal(text,text,text)'),
+		('multitenant.create_role(text,text,text[],text[])'), ('multitenant.create_role_template(text,text,text[],text[])'),
+		('multitenant.create_scope(text,text,text,text)'), ('multitenant.decline_invitation(text)'), ('multitenant.deny_access(uuid,text)'),
+		('multitenant.deny_break_glass(uuid,text)'), ('multitenant.disable_principal(text,text)'), ('multitenant.disinherit_role(text,text)'),
+		('multitenant.drop_break_glass()'), ('multitenant.drop_exclusion(text,text)'), ('multitenant.drop_group(text)'),
+		('multitenant.drop_permission(text)'), ('multitenant.drop_purpose_rule(text)'), ('multitenant.drop_purpose_rule_for_all(text)'),
+		('multitenant.drop_role(text)'), ('multitenant.drop_role_template(text)'), ('multitenant.drop_scope(text)'),
+		('multitenant.drop_template_exclusion(text,text)'), ('multitenant.enable_principal(text)'), ('multitenant.end_supervised(text)'),
+		('multitenant.end_supervised(uuid)'), ('multitenant.exclude_role_templates(text,text)'), ('multitenant.exclude_roles(text,text)'),
+		('multitenant.explain_permission(text,text,text)'), ('multitenant.grant_permission(text,text)'), ('multitenant.inherit_role(text,text)'),
+		('multitenant.invite_member(text,timestamp with time zone)'), ('multitenant.leave_tenant()'), ('multitenant.link_tenant(uuid,uuid)'),
+		('multitenant.list_accessible(text)'), ('multitenant.move_scope(text,text)'), ('multitenant.open_break_glass(text,interval)'),
+		('multitenant.remove_from_group(text,text)'), ('multitenant.remove_group_from_group(text,text)'), ('multitenant.remove_member(text)'),
+		('multitenant.request_access(text,text,interval)'), ('multitenant.request_access(uuid,text,interval)'), ('multitenant.resume_member(text)'),
+		('multitenant.review_access(interval)'), ('multitenant.review_break_glass(uuid,text)'),
+		('multitenant.review_tenant_access(uuid,interval,interval)'), ('multitenant.revoke_approval(uuid)'), ('multitenant.revoke_permission(text,text)'),
+		('multitenant.set_break_glass(text,interval,boolean)'), ('multitenant.set_purpose_rule(text,text,text)'),
+		('multitenant.set_purpose_rule_for_all(text,text,text)'), ('multitenant.set_visibility(text)'), ('multitenant.set_visibility(uuid,text)'),
+		('multitenant.suspend_member(text,text)'), ('multitenant.unassign_operator(text,uuid)'), ('multitenant.unassign_role(text,text,text)'),
+		('multitenant.unassign_role_from_group(text,text,text)'), ('multitenant.unassign_system_role(text,text)'),
+		('multitenant.unlink_tenant(uuid,uuid)'), ('multitenant.withdraw_invitation(text)'), ('multitenant.withdraw_request(uuid)') $$,
 	'definer functions are these and no others');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname <> 'sql'
 	AND NOT coalesce(proconfig @> '{"search_path=pg_catalog, pg_temp"}', false) $$, 'definer functions fix their search_path');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname = 'sql' AND prosrc <> '' AND proconfig IS NULL $$,
 	'definer functions without one are parsed at creation');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
-	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)'''
-	AND prosrc !~ 'multitenant\._require_own_context\(' $$,
+	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint|superuser|audit)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)'''
+	AND prosrc !~ 'multitenant\._require_own_context\('
+	-- or ask for the permission of a member, or who the principal is, themselves or in what they begin with
+	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_own_tenant|_require_own_principal|_begin_managing|_require_member|_change_principal|_assign|_unassign|has_permission|_request_access|_begin_supervised|_end_supervised|_require_outside_principal)\('
+	-- written as one expression
+	AND prosrc <> '' $$,
 	'public definer functions name the capability that they need, or act in the caller''s own context');
 
 -- Not even by mistake: C functions that crash or lie on NULL, or that trust their arguments.
@@ -268,7 +449,12 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE lanname = 'c' AND NOT prois
 		('multitenant.encrypt_deterministic(text,text,text)'),
 		('multitenant.try_decrypt_bytea(multitenant.encrypted,text)'),
 		('multitenant.try_decrypt_jsonb(multitenant.encrypted,text)'),
-		('multitenant.try_decrypt_text(multitenant.encrypted,text)') $$,
+		('multitenant.try_decrypt_text(multitenant.encrypted,text)'),
+		('multitenant._audit_durably(text,uuid,text,text,jsonb)'), ('multitenant.across_tenants(text,text)'), ('multitenant.has_permission(text,text)'),
+		('multitenant.has_permission_anywhere(text)'), ('multitenant.has_permission_of(text,text,text)'), ('multitenant.has_system_permission(text)'),
+		('multitenant.in_scope(bigint,text)'), ('multitenant.in_scope(integer,text)'), ('multitenant.in_scope(text,text)'),
+		('multitenant.in_scope(uuid,text)'), ('multitenant.require_permission(text,text)'), ('multitenant.use_tenant(bigint,text)'),
+		('multitenant.use_tenant(text,text)'), ('multitenant.use_tenant(uuid,text)') $$,
 	'C functions are strict, except these');
 -- A null must not look like something that was done (what only looks at a value aside).
 SELECT is_empty($$ SELECT signature FROM routine WHERE is_public AND proisstrict AND arguments <> '' AND proname !~ '^encrypted_' AND proname NOT IN ('key_id', 'is_current') $$,
@@ -291,14 +477,16 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 		('multitenant._make_key(uuid,text,text)'),
 		('multitenant._make_shared_tenant_key(uuid)'),
 		('multitenant._make_tenant_key(uuid)'),
-		('multitenant._sign_certificate(text)') $$,
+		('multitenant._sign_certificate(text)'),
+		('multitenant._audit_durably(text,uuid,text,text,jsonb)'), ('multitenant._enter_supervised(uuid)'), ('multitenant._require_purpose(text,text)'),
+		('multitenant._tenant_in(text)'), ('multitenant._visible_tenants()') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof AND prosrc !~ '^(bytea(eq|ne|lt|le|ge|gt|cmp)|hashvarlena)$' $$, 'no function claims to be leakproof but those that compare bytes, as in the server itself');
 
 -- ---- tables ----
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
-	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection,kek,cek,reencryption,encryption_job,secret,shred_certificate,shred_confirmation}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection,kek,cek,reencryption,encryption_job,secret,shred_certificate,shred_confirmation,access_request,break_glass,break_glass_rule,group_member,master_account,master_tenant,member_group,membership_rule,operator,permission,principal,purpose_rule,rights_history,rights_version,role,role_assignment,role_exclusion,role_parent,role_permission,scope,supervision}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
@@ -316,9 +504,19 @@ SELECT is_empty($$ SELECT relname FROM relation WHERE relkind = 'r' AND NOT relr
 SELECT is_empty($$ SELECT polname FROM pg_policy p JOIN relation r ON r.oid = p.polrelid $$, 'and no policy opens one');
 SELECT is_empty($$ SELECT relname FROM relation WHERE relkind IN ('r', 'S')
 	AND oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'multitenant') $$, 'every table and sequence is dumped');
-SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection', 'reencryption', 'encryption_job', 'secret', 'shred_certificate', 'shred_confirmation') AND NOT EXISTS (SELECT FROM pg_trigger t
+SELECT is_empty($$ SELECT r.relname FROM relation r WHERE r.relkind = 'r' AND r.relname NOT IN ('audit_event', 'accepted_finding', 'pending_protection', 'reencryption', 'encryption_job', 'secret', 'shred_certificate', 'shred_confirmation', 'membership_rule', 'rights_history')
+	-- what is compiled into rights: the version that its changes renew says it to all sessions
+	AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._rights_removed'::regproc)
+	AND NOT EXISTS (SELECT FROM pg_trigger t
 	WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._own_table_changed'::regproc AND t.tgtype = 4 + 8 + 16 + 32 AND t.tgenabled = 'O') $$,
 	'every change of a table that is cached reaches all sessions');
+SELECT is_empty($$ SELECT r.relname, w.type FROM relation r
+	-- a statement's inserts, updates, deletes; TRUNCATE, each update of a row
+	CROSS JOIN (VALUES (4), (16), (8), (34), (19)) AS w(type)
+	WHERE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgfoid = 'multitenant._rights_removed'::regproc)
+	AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.oid AND t.tgtype = w.type AND t.tgenabled = 'O'
+		AND t.tgfoid::regproc::text ~ '^multitenant\._(rights|principals|break_glass)_') $$,
+	'every change of a table of rights renews the version, and none gets past it');
 SELECT is_empty($$ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'multitenant.signing_key'::regclass AND a.attname IN ('public_key', 'secret_file', 'wrapped_secret')
 	AND a.attstattarget <> 0 $$, 'no statistics are kept on keys and their places');
 
