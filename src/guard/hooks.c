@@ -27,6 +27,7 @@
 #include "optimizer/planner.h"
 #include "parser/analyze.h"
 #include "policy/checks.h"
+#include "policy/conflict.h"
 #include "policy/folding.h"
 #include "policy/label.h"
 #include "policy/newtable.h"
@@ -63,6 +64,7 @@ plan_statement(MT_PLANNER_PARAMS)
 		return plan(MT_PLANNER_ARGS);
 	step = MtGuardEnterPlanning(parse);
 	MtChecksSimplify(parse);
+	MtConflictOrder(parse);
 	is_folded = MtGuardIsOn() && MtFoldQuery(parse, query_string, boundParams);
 	result = MtGuardPlanLifted(plan, is_folded, MT_PLANNER_ARGS);
 	MtGuardLeave(step);
