@@ -51,7 +51,8 @@ enum
 /* First words of event names that only the engine may use. */
 static const char *const reserved_prefixes[] = {
 	"access", "audit", "break_glass", "context", "credential", "isolation", "key",
-	"master", "multitenant", "operator", "supervised", "tenant"
+	"master", "member", "multitenant", "operator", "permission", "principal",
+	"purpose", "role", "scope", "supervised", "supervision", "tenant"
 };
 
 /* Bytes of an application event's detail: a record, not a store. */

@@ -50,6 +50,13 @@ SELECT multitenant.audit('tenant.create'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('Tenant'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('ACCESS.grant'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('audit.x'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('role.assign'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('scope.move'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('permission.create'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('supervision'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('member.add'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('principal.disable'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.audit('purpose.x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('context.x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('credential.x'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.audit('isolation.x'); \echo :LAST_ERROR_SQLSTATE
