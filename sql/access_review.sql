@@ -92,7 +92,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.access_as_of(text, timestamptz) IS
-'What a principal could do in the current tenant at a time: each permission, where (scope_id null: in the whole tenant), and by which role and group; a permission that came by two ways is there twice. No rows: nothing, or no active member then. Break-glass is not part of it; the view of its uses is. A change counts from the beginning of its transaction. Needs access:review, about oneself nothing. Errors: MT001; 42501; 22023 null or a time to come.';
+'What a principal could do in the current tenant at a time: each permission, where (scope_id null: in the whole tenant), and by which role and group; a permission that came by two ways is there twice. No rows: nothing, or no active member then. Break-glass is not part of it; the view of its uses is. A change counts from the moment on at which it was made; other sessions see it from its commit on. Needs access:review, about oneself nothing. Errors: MT001; 42501; 22023 null or a time to come.';
 
 CREATE FUNCTION multitenant.review_access(expiring interval DEFAULT '30 days')
 RETURNS TABLE(principal text, kind text, member_state text, role text, scope_id text, via_group text, assigned_by text,

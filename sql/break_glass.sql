@@ -10,7 +10,7 @@ CREATE TABLE multitenant.break_glass_rule (
 	role_id uuid NOT NULL,
 	needs_approval boolean NOT NULL DEFAULT true,
 	maximum interval NOT NULL,
-	since timestamptz NOT NULL DEFAULT now()
+	since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE multitenant.break_glass_rule IS
 'How break-glass works in a tenant; without a row it has none.';
@@ -35,7 +35,7 @@ CREATE TABLE multitenant.break_glass (
 	closed_by text,
 	-- Why it was denied.
 	note text,
-	since timestamptz NOT NULL DEFAULT now()
+	since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX break_glass_principal_idx ON multitenant.break_glass (tenant_id, principal);
 COMMENT ON TABLE multitenant.break_glass IS
@@ -49,7 +49,7 @@ BEGIN
 	FOREACH t IN ARRAY '{break_glass_rule,break_glass}'::name[] LOOP
 		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_inserted()', t);
-		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
+		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
 		EXECUTE format('CREATE TRIGGER rights_deleted AFTER DELETE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);

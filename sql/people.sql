@@ -13,7 +13,7 @@ CREATE TABLE multitenant.principal (
 	state text COLLATE "C" NOT NULL DEFAULT 'active',
 	kind text COLLATE "C" NOT NULL DEFAULT 'person',
 	name text,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT principal_id_check CHECK (octet_length(id) BETWEEN 1 AND 255),
 	CONSTRAINT principal_state_check CHECK (state IN ('active', 'disabled')),
 	CONSTRAINT principal_kind_check CHECK (kind IN ('person', 'machine'))
@@ -26,7 +26,7 @@ CREATE TABLE multitenant.member_group (
 	tenant_id uuid NOT NULL,
 	name text COLLATE "C" NOT NULL,
 	description text,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT member_group_pkey PRIMARY KEY (tenant_id, name),
 	CONSTRAINT member_group_name_check CHECK (octet_length(name) BETWEEN 1 AND 128 AND name !~ '[[:cntrl:]]')
 );
@@ -39,7 +39,7 @@ CREATE TABLE multitenant.group_member (
 	-- A principal, or the name of a group.
 	member text COLLATE "C" NOT NULL,
 	group_name text COLLATE "C" NOT NULL,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	-- Read upwards: the groups that contain a member.
 	CONSTRAINT group_member_pkey PRIMARY KEY (tenant_id, is_group, member, group_name)
 );

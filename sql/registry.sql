@@ -40,7 +40,7 @@ CREATE TABLE multitenant.member (
 	is_sole boolean NOT NULL DEFAULT false,
 	invited_by text,
 	expires_at timestamptz,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT member_pkey PRIMARY KEY (tenant_id, principal),
 	CONSTRAINT member_principal_check CHECK (octet_length(principal) BETWEEN 1 AND 255),
 	CONSTRAINT member_state_check CHECK (state IN ('invited', 'active', 'suspended'))

@@ -9,13 +9,16 @@
  *
  * Every change gives the tenant a new version (rights_version), under whose row lock changes of one tenant's rights take
  * turns; sessions keep what they have compiled as long as the version is the same. Old rows go to rights_history.
+ *
+ * since is the clock at the change, read behind that lock, and not the beginning of its transaction: a transaction that
+ * began earlier would otherwise remove rights before they were given, and leave no trace of them.
  */
 
 CREATE TABLE multitenant.permission (
 	name text COLLATE "C" NOT NULL CONSTRAINT permission_pkey PRIMARY KEY,
 	description text NOT NULL,
 	is_builtin boolean NOT NULL DEFAULT false,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT permission_name_check CHECK (octet_length(name) <= 128 AND name ~ '^[a-z][a-z0-9_.-]*:[a-z][a-z0-9_.-]*$')
 );
 COMMENT ON TABLE multitenant.permission IS
@@ -28,7 +31,7 @@ CREATE TABLE multitenant.role (
 	name text COLLATE "C" NOT NULL,
 	description text,
 	is_builtin boolean NOT NULL DEFAULT false,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT role_name_key UNIQUE (tenant_id, name),
 	CONSTRAINT role_name_check CHECK (octet_length(name) BETWEEN 1 AND 128 AND name !~ '[[:cntrl:]]')
 );
@@ -40,7 +43,7 @@ CREATE TABLE multitenant.role_parent (
 	parent_id uuid NOT NULL,
 	-- Of the role.
 	tenant_id uuid NOT NULL,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT role_parent_pkey PRIMARY KEY (role_id, parent_id)
 );
 COMMENT ON TABLE multitenant.role_parent IS
@@ -52,7 +55,7 @@ CREATE TABLE multitenant.role_permission (
 	permission text COLLATE "C" NOT NULL,
 	-- Of the role.
 	tenant_id uuid NOT NULL,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT role_permission_pkey PRIMARY KEY (role_id, permission),
 	CONSTRAINT role_permission_check CHECK (octet_length(permission) <= 128
 		AND permission ~ '^([a-z][a-z0-9_.-]*|[*]):([a-z][a-z0-9_.-]*|[*])$')
@@ -65,7 +68,7 @@ CREATE TABLE multitenant.role_exclusion (
 	role_id uuid NOT NULL,
 	excluded_id uuid NOT NULL,
 	tenant_id uuid NOT NULL,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT role_exclusion_pkey PRIMARY KEY (tenant_id, role_id, excluded_id)
 );
 COMMENT ON TABLE multitenant.role_exclusion IS
@@ -79,7 +82,7 @@ CREATE TABLE multitenant.scope (
 	parent_id text COLLATE "C",
 	kind text COLLATE "C",
 	name text,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT scope_pkey PRIMARY KEY (tenant_id, id),
 	CONSTRAINT scope_id_check CHECK (octet_length(id) BETWEEN 1 AND 255 AND id !~ '[[:cntrl:]]')
 );
@@ -100,7 +103,7 @@ CREATE TABLE multitenant.role_assignment (
 	expires_at timestamptz,
 	assigned_by text,
 	reason text,
-	since timestamptz NOT NULL DEFAULT now(),
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT role_assignment_key UNIQUE NULLS NOT DISTINCT (tenant_id, is_group, assignee, role_id, scope_id)
 );
 CREATE INDEX role_assignment_role_idx ON multitenant.role_assignment (role_id);
@@ -131,18 +134,37 @@ CREATE INDEX rights_history_idx ON multitenant.rights_history (tenant_id, table_
 COMMENT ON TABLE multitenant.rights_history IS
 'Rows of the tables of rights that were changed or removed, each with the time in which it held.';
 
+CREATE FUNCTION multitenant._latest_rights_version(tenant uuid)
+RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_latest_rights_version';
+COMMENT ON FUNCTION multitenant._latest_rights_version(uuid) IS
+'Internal: the version of the rights of a tenant that is committed now, whatever the transaction''s snapshot shows; 0 if there is none.';
+
 -- Security: the number comes from a sequence, so that a version whose transaction is rolled back is never met again
 -- with other rights.
 CREATE FUNCTION multitenant._renew_rights(tenants uuid[])
 RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-BEGIN ATOMIC
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
 	INSERT INTO multitenant.rights_version (tenant_id)
 		SELECT DISTINCT t.id FROM unnest($1) AS t(id) ORDER BY 1
 		ON CONFLICT (tenant_id) DO UPDATE SET version = nextval('multitenant.rights_version_seq');
-END;
+	-- Security: who may give what is read with the transaction's snapshot. The row of the tenant itself refuses an old
+	-- one; that of all tenants (templates, permissions, principals) is compared and not locked, or an idle transaction
+	-- of a tenant would keep the provider waiting.
+	IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
+	   AND coalesce((SELECT v.version FROM multitenant.rights_version v WHERE v.tenant_id = '00000000-0000-0000-0000-000000000000'), 0)
+		   <> multitenant._latest_rights_version('00000000-0000-0000-0000-000000000000') THEN
+		RAISE EXCEPTION 'could not serialize access: rights have changed since the snapshot of this transaction'
+			USING ERRCODE = '40001', HINT = 'Begin a new transaction and try again.';
+	END IF;
+END
+$$;
 COMMENT ON FUNCTION multitenant._renew_rights(uuid[]) IS
-'Internal: gives the tenants a new version of their rights, and makes other changes to them wait for this transaction.';
+'Internal: gives the tenants a new version of their rights, and makes other changes to them wait for this transaction. 40001 if the snapshot of the transaction shows rights that have changed since.';
 
 CREATE FUNCTION multitenant._rights_inserted()
 RETURNS trigger
@@ -163,14 +185,22 @@ RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	ended timestamptz;
 BEGIN
-	INSERT INTO multitenant.rights_history (table_name, tenant_id, row_data, valid_from, valid_to)
-		SELECT TG_TABLE_NAME, coalesce((r.row_data ->> 'tenant_id')::uuid, '00000000-0000-0000-0000-000000000000'),
-			r.row_data, (r.row_data ->> 'since')::timestamptz, now()
-		FROM (SELECT to_jsonb(o) AS row_data FROM old_rows o) r
-		WHERE (r.row_data ->> 'since')::timestamptz < now();
 	PERFORM multitenant._renew_rights(ARRAY(SELECT DISTINCT coalesce((to_jsonb(o) ->> 'tenant_id')::uuid,
 		'00000000-0000-0000-0000-000000000000') FROM old_rows o));
+	-- Behind the lock. What replaces a row holds from the moment on at which that one ends.
+	IF TG_OP = 'UPDATE' THEN
+		SELECT max((to_jsonb(n) ->> 'since')::timestamptz) INTO ended FROM new_rows n;
+	ELSE
+		ended := clock_timestamp();
+	END IF;
+	-- Security: what was made by this very transaction, too. It held in it, and could be used.
+	INSERT INTO multitenant.rights_history (table_name, tenant_id, row_data, valid_from, valid_to)
+		SELECT TG_TABLE_NAME, coalesce((r.row_data ->> 'tenant_id')::uuid, '00000000-0000-0000-0000-000000000000'),
+			r.row_data, (r.row_data ->> 'since')::timestamptz, greatest(ended, (r.row_data ->> 'since')::timestamptz)
+		FROM (SELECT to_jsonb(o) AS row_data FROM old_rows o) r;
 	RETURN NULL;
 END
 $$;
@@ -187,7 +217,7 @@ BEGIN
 		RAISE EXCEPTION 'rights cannot be moved to another tenant'
 			USING ERRCODE = '55000', HINT = 'Remove them from one tenant and give them in the other.';
 	END IF;
-	NEW.since := now();
+	NEW.since := clock_timestamp();
 	RETURN NEW;
 END
 $$;
@@ -230,7 +260,7 @@ BEGIN
 		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant.%I()', t,
 			CASE t WHEN 'principal' THEN '_principals_inserted' ELSE '_rights_inserted' END);
-		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
+		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
 		EXECUTE format('CREATE TRIGGER rights_deleted AFTER DELETE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
@@ -271,28 +301,30 @@ SELECT pg_catalog.pg_extension_config_dump('multitenant.rights_version_seq', '')
 -- What comes with the extension
 -- ---------------------------------------------------------------------------------------------------------------
 
--- What the extension's own functions ask for inside a tenant.
-INSERT INTO multitenant.permission (name, description, is_builtin) VALUES
-	('member:read', 'See the members, invitations and groups of the tenant.', true),
-	('member:manage', 'Invite, add, suspend and remove members, and change groups.', true),
-	('role:read', 'See roles, scopes and who has been assigned what.', true),
-	('role:manage', 'Create and change roles of the tenant.', true),
-	('role:assign', 'Assign roles that one holds oneself.', true),
-	('scope:manage', 'Create, move and drop scopes.', true),
-	('access:review', 'See who has what, since when, and when it was used last.', true),
-	('access:approve', 'Approve and deny requests of operators to look into the tenant.', true),
-	('visibility:manage', 'Decide what operators see of the tenant without asking.', true),
-	('audit:read', 'Read the audit record of the tenant.', true),
-	('break_glass:manage', 'Decide how break-glass works in the tenant.', true),
-	('break_glass:open', 'Open break-glass.', true),
-	('break_glass:approve', 'Approve break-glass that somebody else opened.', true),
-	('break_glass:review', 'Review what was done under break-glass.', true),
-	('secret:encrypt', 'Encrypt values of purposes that ask for it.', true),
-	('secret:decrypt', 'Decrypt values of purposes that ask for it.', true);
+-- What the extension's own functions ask for inside a tenant. It has always been there: a database that is restored
+-- later than its rights were used knows what they were.
+INSERT INTO multitenant.permission (name, description, is_builtin, since)
+	SELECT b.name, b.description, true, '-infinity' FROM (VALUES
+	('member:read', 'See the members, invitations and groups of the tenant.'),
+	('member:manage', 'Invite, add, suspend and remove members, and change groups.'),
+	('role:read', 'See roles, scopes and who has been assigned what.'),
+	('role:manage', 'Create and change roles of the tenant.'),
+	('role:assign', 'Assign roles that one holds oneself.'),
+	('scope:manage', 'Create, move and drop scopes.'),
+	('access:review', 'See who has what, since when, and when it was used last.'),
+	('access:approve', 'Approve and deny requests of operators to look into the tenant.'),
+	('visibility:manage', 'Decide what operators see of the tenant without asking.'),
+	('audit:read', 'Read the audit record of the tenant.'),
+	('break_glass:manage', 'Decide how break-glass works in the tenant.'),
+	('break_glass:open', 'Open break-glass.'),
+	('break_glass:approve', 'Approve break-glass that somebody else opened.'),
+	('break_glass:review', 'Review what was done under break-glass.'),
+	('secret:encrypt', 'Encrypt values of purposes that ask for it.'),
+	('secret:decrypt', 'Decrypt values of purposes that ask for it.')) AS b(name, description);
 
 -- A fixed id, so that assignments in dumps mean the same role in the next database.
-INSERT INTO multitenant.role (id, tenant_id, name, description, is_builtin) VALUES
+INSERT INTO multitenant.role (id, tenant_id, name, description, is_builtin, since) VALUES
 	('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000000', 'administrator',
-	 'Everything in the tenant.', true);
-INSERT INTO multitenant.role_permission (role_id, permission, tenant_id) VALUES
-	('00000000-0000-0000-0000-000000000001', '*:*', '00000000-0000-0000-0000-000000000000');
+	 'Everything in the tenant.', true, '-infinity');
+INSERT INTO multitenant.role_permission (role_id, permission, tenant_id, since) VALUES
+	('00000000-0000-0000-0000-000000000001', '*:*', '00000000-0000-0000-0000-000000000000', '-infinity');

@@ -10,17 +10,20 @@
 #include "base/settings.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "rbac/assignments.h"
 #include "rbac/catalogue.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(mt_has_permission);
 PG_FUNCTION_INFO_V1(mt_has_permission_anywhere);
 PG_FUNCTION_INFO_V1(mt_has_permission_of);
 PG_FUNCTION_INFO_V1(mt_has_system_permission);
+PG_FUNCTION_INFO_V1(mt_latest_rights_version);
 PG_FUNCTION_INFO_V1(mt_require_permission);
 
 /* What a call site has asked for last; most ask for the same again. */
@@ -238,4 +241,15 @@ mt_has_system_permission(PG_FUNCTION_ARGS)
 	require_principal_context();
 	rights = MtRightsOfSystem();
 	PG_RETURN_BOOL(MtRightsHave(rights, find_number(permission)));
+}
+
+/*
+ * multitenant._latest_rights_version(tenant uuid): for the extension's own
+ * functions, which read with the transaction's snapshot. Not executable by
+ * PUBLIC.
+ */
+Datum
+mt_latest_rights_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(MtAssignmentsVersion(PG_GETARG_UUID_P(0)));
 }

@@ -79,6 +79,24 @@ SELECT had('carol', :'t3');
 SELECT had('dora', :'t2');
 SELECT had('bert', :'t2');
 SELECT had('bob', '2020-01-01');
+-- what came and went in one transaction held in it
+BEGIN;
+SELECT try('rev-a', 'alice', $$SELECT multitenant.assign_role('carol', 'engineer') IS NOT NULL$$);
+SELECT clock_timestamp() AS within \gset
+SELECT try('rev-a', 'alice', $$SELECT multitenant.unassign_role('carol', 'engineer')$$);
+COMMIT;
+SELECT had('carol', :'within');
+SELECT had('carol', clock_timestamp());
+-- a database that was restored: rights are older than the extension that is there now
+RESET SESSION AUTHORIZATION;
+BEGIN;
+INSERT INTO multitenant.principal (id, since) VALUES ('old', '2020-01-01');
+INSERT INTO multitenant.member (tenant_id, principal, since) VALUES (:'a', 'old', '2020-01-01');
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id, since) VALUES (:'a', false, 'old', '00000000-0000-0000-0000-000000000001', '2020-01-01');
+SELECT regress_mt_tokens.enter('rev-a', 'alice');
+SELECT count(*) = (SELECT count(*) FROM multitenant.permission WHERE is_builtin), min(via) FROM multitenant.access_as_of('old', '2020-06-01');
+ROLLBACK;
+SET SESSION AUTHORIZATION regress_mt_app;
 -- one's own, without the permission
 SELECT try('rev-a', 'bob', format($$SELECT string_agg(permission, ',') FROM multitenant.access_as_of('bob', %L)$$, :'t1'));
 -- what could be done then is what was asked and granted then
