@@ -4,8 +4,9 @@
  *
  * It is the tenant's own. Everything here asks for a context of kind tenant, of a principal that is an active member:
  * who looks after a tenant from outside has none, whatever its profile and whatever its roles.
- * Three rules keep it from being a way to lasting power: what governs it cannot be changed under it, nobody approves or
- * reviews his own, and a record of the opening stays when the transaction is rolled back.
+ * Four rules keep it from being a way to lasting power: what governs it cannot be changed under it, nobody approves or
+ * reviews his own, a record of the opening stays when the transaction is rolled back, and what it permits is not enough
+ * for any function that changes people, rights or consent (_require_held_permission()).
  */
 
 -- Security: not the rights of the context but membership, which operators and what they supervise never have.
@@ -87,6 +88,7 @@ BEGIN
 	PERFORM multitenant._hold_role(its_role);
 	-- Security: who lets others have a role for a while gives it away as much as who assigns it.
 	PERFORM multitenant._require_grantable(its_role.id, NULL, NULL);
+	PERFORM multitenant._refuse_joined_duties(tenant, its_role.id);
 	INSERT INTO multitenant.break_glass_rule (tenant_id, role_id, needs_approval, maximum) VALUES (tenant, its_role.id, $3, $2)
 		ON CONFLICT ON CONSTRAINT break_glass_rule_pkey DO UPDATE
 		SET role_id = excluded.role_id, needs_approval = excluded.needs_approval, maximum = excluded.maximum;
@@ -95,7 +97,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_break_glass(text, interval, boolean) IS
-'Lets members of the current tenant open break-glass. role: what they get then, a role of the tenant or a template, which the caller must hold itself; maximum: how long at most, up to 24 hours; needs_approval: another member has to approve (dual control). What is open keeps the role and end that it has. For permission break_glass:manage. Errors: MT001; 42501 permission, role not held, under break-glass, or in contexts that are not of a member; 42704 no such role; 22023 maximum or null.';
+'Lets members of the current tenant open break-glass. role: what they get then, a role of the tenant or a template, which the caller must hold itself; maximum: how long at most, up to 24 hours; needs_approval: another member has to approve (dual control). What is open keeps the role and end that it has. For permission break_glass:manage. Errors: MT001; 42501 permission, role not held, under break-glass, or in contexts that are not of a member; 42704 no such role; 22023 maximum or null, or the role has roles that exclude each other.';
 
 CREATE FUNCTION multitenant.drop_break_glass()
 RETURNS void

@@ -321,11 +321,11 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM multitenant._change_visibility(multitenant._require_permission('visibility:manage'), $1, true);
+	PERFORM multitenant._change_visibility(multitenant._require_held_permission('visibility:manage'), $1, true);
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_visibility(text) IS
-'What operators see of the current tenant: none (that it exists), metadata (counts and times), supervised (they may look in without asking, read-only and recorded). Lowering it ends every supervision at once. Permission visibility:manage. Errors: MT001 without a tenant, 42501 permission, 22023.';
+'What operators see of the current tenant: none (that it exists), metadata (counts and times), supervised (they may look in without asking, read-only and recorded). Lowering it ends every supervision at once. Permission visibility:manage, held otherwise than under break-glass. Errors: MT001 without a tenant, 42501 permission, 22023.';
 
 CREATE FUNCTION multitenant.set_visibility(tenant uuid, visibility text)
 RETURNS void
@@ -460,7 +460,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_permission('access:approve');
+	tenant uuid := multitenant._require_held_permission('access:approve');
 	asked multitenant.access_request := multitenant._request_of(tenant, $1, 'pending');
 	approved interval := coalesce($2, asked.duration);
 	ending timestamptz := statement_timestamp() + approved;
@@ -481,7 +481,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.approve_access(uuid, interval) IS
-'Lets the operator who asked look into the current tenant, from now on for the duration (null: as asked; never longer). Permission access:approve. Errors: MT001, 42501 permission, or an own request; 42704 no such request, 55000 not pending, 22023.';
+'Lets the operator who asked look into the current tenant, from now on for the duration (null: as asked; never longer). Permission access:approve, held otherwise than under break-glass. Errors: MT001, 42501 permission, or an own request; 42704 no such request, 55000 not pending, 22023.';
 
 CREATE FUNCTION multitenant.deny_access(request uuid, note text DEFAULT NULL)
 RETURNS void

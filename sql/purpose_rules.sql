@@ -29,7 +29,7 @@ SELECT pg_catalog.pg_extension_config_dump('multitenant.purpose_rule', '');
 
 CREATE FUNCTION multitenant._check_purpose_rule(purpose text, permissions text[])
 RETURNS void
-LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -42,6 +42,8 @@ BEGIN
 		RAISE EXCEPTION 'a rule asks for one permission at least'
 			USING ERRCODE = '22023', HINT = 'Give decrypt_permission, encrypt_permission or both.';
 	END IF;
+	-- Held until the commit, so that drop_permission() sees what comes to need them.
+	PERFORM FROM multitenant.permission k WHERE k.name = ANY ($2) FOR KEY SHARE;
 	SELECT p.name INTO unknown FROM unnest($2) AS p(name)
 		WHERE p.name IS NOT NULL AND NOT EXISTS (SELECT FROM multitenant.permission k WHERE k.name = p.name) LIMIT 1;
 	IF unknown IS NOT NULL THEN
@@ -54,7 +56,8 @@ COMMENT ON FUNCTION multitenant._check_purpose_rule(text, text[]) IS
 'Internal: raises what is wrong with the arguments of a rule.';
 
 -- Security: who takes a permission out of a rule must hold it, or the rule would not keep it from him. What is held under
--- break-glass only ends with it, and so must what it makes possible.
+-- break-glass only ends with it, and so must what it makes possible. A permission that is gone nobody can hold; who may
+-- change rules replaces it.
 CREATE FUNCTION multitenant._require_replaceable_rule(tenant uuid, purpose text, decrypt_permission text, encrypt_permission text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -67,12 +70,11 @@ BEGIN
 		   max(r.decrypt_permission) FILTER (WHERE r.tenant_id <> $1) AS all_decrypt, max(r.encrypt_permission) FILTER (WHERE r.tenant_id <> $1) AS all_encrypt
 		INTO old FROM multitenant.purpose_rule r
 		WHERE r.purpose = $2 AND r.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000');
-	IF coalesce(old.own_decrypt, old.all_decrypt) IS DISTINCT FROM coalesce($3, old.all_decrypt) AND coalesce(old.own_decrypt, old.all_decrypt) IS NOT NULL THEN
-		PERFORM multitenant._require_permission(coalesce(old.own_decrypt, old.all_decrypt), NULL);
-	END IF;
-	IF coalesce(old.own_encrypt, old.all_encrypt) IS DISTINCT FROM coalesce($4, old.all_encrypt) AND coalesce(old.own_encrypt, old.all_encrypt) IS NOT NULL THEN
-		PERFORM multitenant._require_permission(coalesce(old.own_encrypt, old.all_encrypt), NULL);
-	END IF;
+	PERFORM multitenant._require_held_permission(k.name)
+		FROM (VALUES (coalesce(old.own_decrypt, old.all_decrypt), coalesce($3, old.all_decrypt)),
+					 (coalesce(old.own_encrypt, old.all_encrypt), coalesce($4, old.all_encrypt))) AS w(asked, asked_then)
+		JOIN multitenant.permission k ON k.name = w.asked
+		WHERE w.asked IS DISTINCT FROM w.asked_then;
 END
 $$;
 COMMENT ON FUNCTION multitenant._require_replaceable_rule(uuid, text, text, text) IS
@@ -100,7 +102,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_purpose_rule(text, text, text) IS
-'Says which permissions values of a purpose ask for in the current tenant, of everybody who has no more than the tenant''s context. decrypt_permission: for decrypt_text() and its like, and get_secret() for purpose "secret"; encrypt_permission: for encrypt(), encrypt_deterministic(), blind_index() and put_secret(). Null: what the rule of all tenants asks for, else nothing. For permission role:manage; who replaces a permission must hold it. Errors: MT001; 42501 permission, under break-glass, or in contexts that are not of a member; 22023 purpose, or no permission; 42704 no such permission.';
+'Says which permissions values of a purpose ask for in the current tenant, of everybody who has no more than the tenant''s context. decrypt_permission: for decrypt_text() and its like, and get_secret() for purpose "secret"; encrypt_permission: for encrypt(), encrypt_deterministic(), blind_index() and put_secret(). Null: what the rule of all tenants asks for, else nothing. Who may encrypt can test guesses: encrypt_deterministic() and blind_index() of a guess equal what is stored, so give encrypt_permission too where few values are possible. For permission role:manage; who replaces a permission must hold it. Errors: MT001; 42501 permission, under break-glass, or in contexts that are not of a member; 22023 purpose, or no permission; 42704 no such permission.';
 
 CREATE FUNCTION multitenant.drop_purpose_rule(purpose text)
 RETURNS void

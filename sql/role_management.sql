@@ -40,6 +40,31 @@ $$;
 COMMENT ON FUNCTION multitenant._require_permission(text, text) IS
 'Internal: the current tenant, if its principal holds the permission (scope null: in the whole tenant). MT001 without a tenant; 42501 otherwise, and in supervised and system contexts.';
 
+-- Security: what is there under break-glass only ends with it, so nothing may come of it that lasts, nor anybody be let in
+-- by it. Held is what is assigned (_holdings()); the compiled rights, which have break-glass in them, do not say.
+CREATE FUNCTION multitenant._require_held_permission(permission text, scope text DEFAULT NULL)
+RETURNS uuid
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant._require_permission($1, $2);
+BEGIN
+	IF NOT multitenant._is_unlimited() AND NOT EXISTS (
+		SELECT FROM multitenant._holdings(tenant, multitenant.current_principal()) h
+		WHERE multitenant._covers(h.pattern, $1)
+		AND (h.scope_id IS NULL OR h.scope_id IN (SELECT multitenant._scopes_above(tenant, $2)))) THEN
+		PERFORM multitenant._audit('role.require', tenant, $1, 'refused',
+			jsonb_strip_nulls(jsonb_build_object('scope', $2, 'held', false)));
+		RAISE EXCEPTION 'permission "%" is not enough under break-glass', $1
+			USING ERRCODE = '42501', HINT = 'What lasts longer than break-glass takes a role that has been assigned.';
+	END IF;
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._require_held_permission(text, text) IS
+'Internal: as _require_permission(), for what makes rights larger or lasting or lets somebody in: 42501 also where the permission comes from break-glass only.';
+
 CREATE FUNCTION multitenant._change_rights(permission text, scope text DEFAULT NULL)
 RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -48,11 +73,11 @@ AS $$
 BEGIN
 	PERFORM multitenant._renew_rights(ARRAY[multitenant._require_permission($1, $2)]);
 	-- Security: again, behind the lock: whoever changed rights before us has committed now.
-	RETURN multitenant._require_permission($1, $2);
+	RETURN multitenant._require_held_permission($1, $2);
 END
 $$;
 COMMENT ON FUNCTION multitenant._change_rights(text, text) IS
-'Internal: as _require_permission(), for whoever changes rights: other changes in the tenant wait for this transaction.';
+'Internal: as _require_held_permission(), for whoever changes rights: other changes in the tenant wait for this transaction. 40001 if its snapshot shows older rights.';
 
 -- Superusers act without a principal; what they do is recorded, not limited.
 CREATE FUNCTION multitenant._is_unlimited()
@@ -231,6 +256,39 @@ $$;
 COMMENT ON FUNCTION multitenant._add_role_permissions(multitenant.role, text[]) IS
 'Internal: lets a role permit more.';
 
+-- Security: separate duties must not come together in one role. Asked of the role, if there is one, and of what inherits
+-- it, in the tenant (nil: of templates); what a template brings together in tenants' roles is for lint() to say.
+CREATE FUNCTION multitenant._refuse_joined_duties(tenant uuid, role uuid)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	joined record;
+BEGIN
+	IF NOT EXISTS (SELECT FROM multitenant.role_exclusion e WHERE e.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')) THEN
+		RETURN;
+	END IF;
+	WITH RECURSIVE down(id) AS (
+		SELECT $2
+		UNION
+		SELECT p.role_id FROM down JOIN multitenant.role_parent p ON p.parent_id = down.id AND p.tenant_id = $1),
+	closed AS MATERIALIZED (
+		SELECT down.id, c.id AS has FROM down, LATERAL multitenant._role_closure(down.id) AS c(id))
+	SELECT w.name, least(r.name, o.name) AS role, greatest(r.name, o.name) AS other INTO joined
+		FROM multitenant.role_exclusion e JOIN closed a ON a.has = e.role_id JOIN closed b ON b.id = a.id AND b.has = e.excluded_id
+		JOIN multitenant.role w ON w.id = a.id JOIN multitenant.role r ON r.id = e.role_id JOIN multitenant.role o ON o.id = e.excluded_id
+		WHERE e.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
+		ORDER BY a.id <> $2, 1, 2, 3 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'the role "%" would have "%" and "%", which exclude each other', joined.name, joined.role, joined.other
+			USING ERRCODE = '22023', HINT = 'Nobody could hold it; the view role_exclusions lists what excludes what.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._refuse_joined_duties(uuid, uuid) IS
+'Internal: raises 22023 if the role, or one of the tenant (nil: a template) that inherits it, has two roles that exclude each other.';
+
 CREATE FUNCTION multitenant._add_role_parent(role multitenant.role, parent text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -253,13 +311,14 @@ BEGIN
 	END IF;
 	PERFORM multitenant._hold_role(above);
 	INSERT INTO multitenant.role_parent (role_id, parent_id, tenant_id) VALUES ($1.id, above.id, $1.tenant_id);
+	PERFORM multitenant._refuse_joined_duties($1.tenant_id, $1.id);
 	IF $1.tenant_id <> '00000000-0000-0000-0000-000000000000' THEN
 		PERFORM multitenant._require_separate_duties($1.tenant_id, NULL, ARRAY[above.id]);
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION multitenant._add_role_parent(multitenant.role, text) IS
-'Internal: lets a role inherit another. 22023 cycle.';
+'Internal: lets a role inherit another. 22023 a cycle, or roles that exclude each other.';
 
 CREATE FUNCTION multitenant._new_role(tenant uuid, name text, description text, permissions text[], inherits text[])
 RETURNS uuid
@@ -318,10 +377,20 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	having_both text;
 BEGIN
 	IF $2.id IN (SELECT multitenant._role_closure($3.id)) OR $3.id IN (SELECT multitenant._role_closure($2.id)) THEN
 		RAISE EXCEPTION 'a role and what it inherits cannot exclude each other'
 			USING ERRCODE = '22023', HINT = 'Nobody could hold the one that inherits.';
+	END IF;
+	-- Security: the other way round, as when a role comes to inherit both. Templates are not the tenant's to change.
+	SELECT r.name INTO having_both FROM multitenant.role r
+		WHERE r.tenant_id = $1 AND $2.id IN (SELECT multitenant._role_closure(r.id)) AND $3.id IN (SELECT multitenant._role_closure(r.id))
+		ORDER BY 1 LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'the role "%" has both', having_both
+			USING ERRCODE = '22023', HINT = 'Disinherit one of them there first.';
 	END IF;
 	INSERT INTO multitenant.role_exclusion (role_id, excluded_id, tenant_id)
 		VALUES (least($2.id, $3.id), greatest($2.id, $3.id), $1)
@@ -384,6 +453,8 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	asking regclass;
 BEGIN
 	PERFORM multitenant._require('manage_tenants', 'changing the catalogue of permissions');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
@@ -397,6 +468,20 @@ BEGIN
 		RAISE EXCEPTION 'permission "%" is part of roles', $1
 			USING ERRCODE = '55000', HINT = 'Revoke it from every role and template first.';
 	END IF;
+	-- Security: what asks for it would refuse everybody afterwards. Whose rule it is stays unsaid.
+	IF EXISTS (SELECT FROM multitenant.purpose_rule r WHERE $1 IN (r.decrypt_permission, r.encrypt_permission)) THEN
+		RAISE EXCEPTION 'permission "%" is asked for by the rule of a purpose', $1
+			USING ERRCODE = '55000', HINT = 'Change the rule first; tenants have rules of their own, and change them themselves.';
+	END IF;
+	SELECT s.objoid::regclass INTO asking FROM pg_catalog.pg_seclabel s
+		WHERE s.provider = 'multitenant' AND s.classoid = 'pg_catalog.pg_class'::regclass AND s.objsubid = 0
+		AND split_part($1, ':', 2) IN ('read', 'create', 'update', 'delete')
+		AND multitenant._label_json(s.objoid::regclass) ->> 'permissions' = split_part($1, ':', 1)
+		ORDER BY s.objoid LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'permission "%" is asked for by table %', $1, asking
+			USING ERRCODE = '55000', HINT = 'Protect the table with other permissions, or without, first.';
+	END IF;
 	DELETE FROM multitenant.permission p WHERE p.name = $1;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'there is no permission "%"', $1
@@ -406,7 +491,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.drop_permission(text) IS
-'Removes a permission from the catalogue; afterwards asking for it is 42704. Wildcards do not keep it. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 42704 no such permission, 55000 a role or template has it by name.';
+'Removes a permission from the catalogue; afterwards asking for it is 42704. Wildcards do not keep it. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 42704 no such permission, 55000 a role or template has it by name, or the rule of a purpose or a protected table asks for it.';
 
 CREATE FUNCTION multitenant.create_role_template(
 	name text, description text DEFAULT NULL, permissions text[] DEFAULT '{}', inherits text[] DEFAULT '{}')
@@ -425,7 +510,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.create_role_template(text, text, text[], text[]) IS
-'Makes a role that every tenant can assign and inherit and none can change, and returns its id. permissions: resource:action, either may be *; inherits: names or ids of templates. For profile provisioner. Errors: 42501 profile, 22023 name or form, 42704 no such permission or template, 42710 exists already.';
+'Makes a role that every tenant can assign and inherit and none can change, and returns its id. permissions: resource:action, either may be *; inherits: names or ids of templates. For profile provisioner. Errors: 42501 profile, 22023 name, form or templates that exclude each other, 42704 no such permission or template, 42710 exists already.';
 
 CREATE FUNCTION multitenant.alter_role_template(
 	template text, name text DEFAULT NULL, description text DEFAULT NULL, permissions text[] DEFAULT NULL, inherits text[] DEFAULT NULL)
@@ -444,8 +529,10 @@ BEGIN
 	changed := multitenant._find_own_role('00000000-0000-0000-0000-000000000000', $1);
 	IF $2 <> changed.name THEN
 		PERFORM multitenant._check_role_name('00000000-0000-0000-0000-000000000000', $2);
+		UPDATE multitenant.role r SET name = $2 WHERE r.id = changed.id;
 	END IF;
-	UPDATE multitenant.role r SET name = coalesce($2, r.name), description = coalesce($3, r.description) WHERE r.id = changed.id;
+	-- By itself: with the name, it would wait for every tenant that is just assigning the template (_hold_role()).
+	UPDATE multitenant.role r SET description = $3 WHERE r.id = changed.id AND $3 IS NOT NULL;
 	IF $4 IS NOT NULL THEN
 		DELETE FROM multitenant.role_permission p WHERE p.role_id = changed.id AND p.permission <> ALL ($4);
 		PERFORM multitenant._add_role_permissions(changed, $4);
@@ -464,7 +551,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.alter_role_template(text, text, text, text[], text[]) IS
-'Changes a template, for everybody who has it in any tenant, with their next statement. template: its name or id. Null leaves as it is; permissions and inherits replace what was there. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 22023 name, form or a cycle, 42704 no such template or permission, 42710 name exists already.';
+'Changes a template, for everybody who has it in any tenant, with their next statement. template: its name or id. Null leaves as it is; permissions and inherits replace what was there. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 22023 name, form, a cycle or templates that exclude each other, 42704 no such template or permission, 42710 name exists already.';
 
 CREATE FUNCTION multitenant.drop_role_template(template text)
 RETURNS void
@@ -502,7 +589,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.exclude_role_templates(text, text) IS
-'Separation of duties in every tenant: from now on nobody is given both templates, directly, by a group or by a role that inherits one. Who has both keeps them; lint() names them. For profile provisioner. Errors: 42501 profile, 42704 no such template, 42710 they exclude each other already, 22023 one inherits the other.';
+'Separation of duties in every tenant: from now on nobody is given both templates, directly, by a group or by a role that inherits one. Who has both keeps them; lint() names them. For profile provisioner. Errors: 42501 profile, 42704 no such template, 42710 they exclude each other already, 22023 one inherits the other, or a template has both.';
 
 CREATE FUNCTION multitenant.drop_template_exclusion(template text, other text)
 RETURNS void
@@ -540,7 +627,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.create_role(text, text, text[], text[]) IS
-'Makes a role of the current tenant and returns its id. permissions: resource:action, either may be *; inherits: names or ids of roles of the tenant and of templates, whose permissions it has too. All of that the caller must hold himself, in the whole tenant and without an end. Needs role:manage. Errors: MT001; 42501 permission, or not held; 22023 name or form; 42704 no such permission or role; 42710 exists already; 55000 separated duties.';
+'Makes a role of the current tenant and returns its id. permissions: resource:action, either may be *; inherits: names or ids of roles of the tenant and of templates, whose permissions it has too. All of that the caller must hold himself, in the whole tenant and without an end. Needs role:manage. Errors: MT001; 42501 permission, or not held; 22023 name, form, or roles that exclude each other; 42704 no such permission or role; 42710 exists already.';
 
 CREATE FUNCTION multitenant.alter_role(role text, name text DEFAULT NULL, description text DEFAULT NULL)
 RETURNS void
@@ -640,7 +727,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.inherit_role(text, text) IS
-'Lets a role of the current tenant have everything that another role of it, or a template, has. Both by name or id; the caller must hold what the parent permits, in the whole tenant and without an end. No error if it inherits it already. Needs role:manage. Errors: MT001; 42501 permission, not held, or a template; 42704 no such role; 22023 a cycle; 55000 separated duties.';
+'Lets a role of the current tenant have everything that another role of it, or a template, has. Both by name or id; the caller must hold what the parent permits, in the whole tenant and without an end. No error if it inherits it already. Needs role:manage. Errors: MT001; 42501 permission, not held, or a template; 42704 no such role; 22023 a cycle, or the role would have roles that exclude each other; 55000 somebody would.';
 
 CREATE FUNCTION multitenant.disinherit_role(role text, parent text)
 RETURNS void
@@ -682,7 +769,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.exclude_roles(text, text) IS
-'Separation of duties in the current tenant: from now on nobody is given both roles, directly, by a group or by a role that inherits one. Both by name or id, also templates. Who has both keeps them; review_access() and lint() name them. Needs role:manage. Errors: MT001; 42501 permission; 42704 no such role; 42710 they exclude each other already; 22023 one inherits the other.';
+'Separation of duties in the current tenant: from now on nobody is given both roles, directly, by a group or by a role that inherits one. Both by name or id, also templates. Who has both keeps them; review_access() and lint() name them. Needs role:manage. Errors: MT001; 42501 permission; 42704 no such role; 42710 they exclude each other already; 22023 one inherits the other, or a role of the tenant has both.';
 
 CREATE FUNCTION multitenant.drop_exclusion(role text, other text)
 RETURNS void

@@ -40,6 +40,14 @@ INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALU
 	('$acme', 'ops', 'c0000000-0000-4000-8000-0000000000c1', '00000000-0000-0000-0000-000000000001');
 UPDATE multitenant.tenant SET visibility = 'supervised' WHERE slug = 'acme';
 INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'ops', now() + interval '1 hour', 'test');
+INSERT INTO multitenant.principal (id) VALUES ('friend');
+INSERT INTO multitenant.member (tenant_id, principal, state) VALUES ('$acme', 'friend', 'suspended');
+INSERT INTO multitenant.member_group (tenant_id, name) VALUES ('$acme', 'team');
+INSERT INTO multitenant.scope (tenant_id, id) VALUES ('$acme', 'here');
+INSERT INTO multitenant.role_exclusion (tenant_id, role_id, excluded_id) VALUES
+	('$acme', 'a0000000-0000-4000-8000-0000000000e2', 'a0000000-0000-4000-8000-0000000000e3');
+INSERT INTO multitenant.access_request (id, tenant_id, principal, reason, duration) VALUES
+	('d0000000-0000-4000-8000-0000000000d1', '$acme', 'ops', 'test', '1 hour');
 CREATE TABLE sealed (value multitenant.encrypted);
 GRANT ALL ON sealed TO PUBLIC;
 SQL
@@ -126,6 +134,26 @@ $mt->refused($app, as('adam') . 'SELECT multitenant.drop_break_glass();', '42501
 $mt->refused($app, as('adam') . "SELECT multitenant.assign_role('adam', 'emergency');", '42501', 'nor give himself the role for good');
 $mt->refused($app, as('adam') . "SELECT multitenant.grant_permission('keeper', 'vault:open');", '42501', 'nor his own role what it permits');
 $mt->refused($app, as('adam') . "SELECT multitenant.set_purpose_rule('pii', 'break_glass:open');", '42501', 'nor say who decrypts');
+# Nothing that lasts comes of it, whatever its role permits: a friend who is resumed, somebody new, duties that are joined.
+is(by('adam', "SELECT bool_and(multitenant.has_permission(p)) FROM unnest('{member:manage,role:assign,role:manage,scope:manage,visibility:manage,access:approve}'::text[]) p"), 't',
+	'its role permits everything');
+my $everything = "SELECT string_agg(t.r::text, chr(10) ORDER BY t.r::text) FROM (SELECT to_jsonb(m) FROM multitenant.member m
+	UNION ALL SELECT to_jsonb(a) FROM multitenant.role_assignment a UNION ALL SELECT to_jsonb(r) FROM multitenant.role r
+	UNION ALL SELECT to_jsonb(p) FROM multitenant.role_permission p UNION ALL SELECT to_jsonb(e) FROM multitenant.role_exclusion e
+	UNION ALL SELECT to_jsonb(s) FROM multitenant.scope s UNION ALL SELECT to_jsonb(q) FROM multitenant.access_request q
+	UNION ALL SELECT to_jsonb(g) FROM multitenant.group_member g UNION ALL SELECT to_jsonb(n) FROM multitenant.tenant n) AS t(r)";
+my $before = $mt->superuser($everything);
+foreach my $lasting ("resume_member('friend')", "add_member('accomplice')", "invite_member('accomplice')", "suspend_member('ann', 'x')", "remove_member('ann')",
+	"create_group('crew')", "add_to_group('team', 'adam')", "unassign_role('ann', 'administrator')", "create_role('mine', permissions => '{vault:open}')",
+	"create_role('empty')", "alter_role('keeper', 'mine')", "drop_exclusion('keeper', 'staff')", "exclude_roles('keeper', 'emergency')", "revoke_permission('keeper', 'break_glass:open')",
+	"create_scope('s')", "move_scope('here', NULL)", "drop_scope('here')", "set_visibility('none')", "set_visibility('metadata')", "set_visibility('supervised')",
+	"approve_access('d0000000-0000-4000-8000-0000000000d1')")
+{
+	my (undef, $err) = $mt->run($app, as('adam') . "SELECT multitenant.$lasting; COMMIT;");
+	like($err, qr/ERROR:  42501: permission "[a-z:_]+" is not enough under break-glass/, "under break-glass: $lasting");
+}
+is($mt->superuser($everything), $before, 'under break-glass: nothing has changed');
+by('adam', "SELECT multitenant.deny_access('d0000000-0000-4000-8000-0000000000d1')");
 my $second = by('otto', "SELECT multitenant.open_break_glass('while the door is open')");
 $mt->refused($app, as('adam') . "SELECT multitenant.approve_break_glass('$second');", '42501', 'nor let others in');
 $mt->refused($app, as('adam', tenant => 'beta') . "SELECT multitenant.close_break_glass('$second');", '42501', 'it holds in its tenant only');

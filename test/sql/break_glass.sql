@@ -251,6 +251,17 @@ SELECT multitenant.drop_break_glass();
 SELECT state, closed_by FROM multitenant.break_glass_reviews WHERE id = :'id';
 SELECT multitenant.set_break_glass('emergency', '10 minutes', false);
 COMMIT;
+-- What governs it stays as it is also for who may change it otherwise.
+BEGIN;
+SELECT regress_mt_tokens.enter('bg-a', 'ann');
+SELECT multitenant.open_break_glass('drill') IS NOT NULL;
+SAVEPOINT s;
+SELECT multitenant.set_break_glass('emergency', '1 hour', false); \echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SELECT multitenant.drop_break_glass(); \echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SELECT multitenant.set_visibility('none');
+ROLLBACK;
 -- Read-only transactions cannot open it.
 BEGIN READ ONLY;
 SELECT regress_mt_tokens.enter('bg-a', 'otto');

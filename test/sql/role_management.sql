@@ -149,6 +149,61 @@ SELECT try('rol-a', 'alice', format('SELECT multitenant.alter_role(%L, ''leader'
 SELECT try('rol-a', 'alice', $$SELECT multitenant.drop_role('leader')$$);
 SELECT try('rol-a', 'alice', $$SELECT multitenant.drop_role('developer')$$);
 
+-- ---- separate duties are not joined in a role ----
+SET SESSION AUTHORIZATION regress_mt_provisioner;
+SELECT count(multitenant.create_role_template(n)) FROM unnest('{payer,booker,above}'::text[]) n;
+SELECT multitenant.exclude_role_templates('payer', 'booker');
+SELECT multitenant.create_role_template('both', inherits => '{payer,booker}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_role_template('above', inherits => '{payer,booker}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_role_template('above', inherits => '{payer}');
+SELECT multitenant.create_role_template('top', inherits => '{above}') IS NOT NULL;
+-- nor further up
+SELECT multitenant.create_role_template('side', inherits => '{booker}') IS NOT NULL;
+SELECT multitenant.alter_role_template('top', inherits => '{above,side}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.alter_role_template('side', inherits => '{}');
+SELECT multitenant.alter_role_template('top', inherits => '{above,side}');
+SELECT multitenant.alter_role_template('side', inherits => '{booker}'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.exclude_role_templates('above', 'side'); \echo :LAST_ERROR_SQLSTATE
+SET SESSION AUTHORIZATION regress_mt_app;
+SELECT try('rol-a', 'alice', $$SELECT multitenant.create_role('c3', inherits => '{payer,booker}')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.create_role('c1', inherits => '{payer}') IS NOT NULL$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.create_role('c2', inherits => '{c1}') IS NOT NULL$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.inherit_role('c1', 'booker')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.inherit_role('c2', 'booker')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.create_role('d1') IS NOT NULL$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.inherit_role('c2', 'd1')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.exclude_roles('d1', 'c1')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.disinherit_role('c2', 'd1')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.exclude_roles('d1', 'c1')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.inherit_role('c2', 'd1')$$);
+-- templates of which only this tenant says that they exclude each other: not as the role of break-glass either
+SELECT try('rol-a', 'alice', $$SELECT multitenant.exclude_roles('above', 'side')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.set_break_glass('top')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.set_break_glass('above')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.drop_break_glass()$$);
+
+-- ---- a permission that something asks for ----
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.create_permission(p, 'Test.') FROM unnest('{ledger:read,ledger:create,ledger:update,ledger:delete,ledger:lock,payroll:see}'::text[]) p;
+CREATE TABLE public.rol_ledger (tenant_id uuid NOT NULL, n int, CONSTRAINT rol_ledger_pkey PRIMARY KEY (tenant_id, n));
+SELECT count(*) > 0 FROM multitenant.protect('public.rol_ledger', permissions => 'ledger');
+SET SESSION AUTHORIZATION regress_mt_app;
+SELECT try('rol-a', 'alice', $$SELECT multitenant.set_purpose_rule('pay', 'payroll:see')$$);
+SET SESSION AUTHORIZATION regress_mt_provisioner;
+SELECT multitenant.drop_permission('payroll:see'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.drop_permission('ledger:read'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.drop_permission('ledger:lock');
+RESET SESSION AUTHORIZATION;
+DROP TABLE public.rol_ledger;
+-- gone all the same: then the tenant can still change its rule
+DELETE FROM multitenant.permission WHERE name = 'payroll:see';
+SET SESSION AUTHORIZATION regress_mt_app;
+SELECT try('rol-a', 'bob', $$SELECT multitenant.drop_purpose_rule('pay')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.set_purpose_rule('pay', 'secret:decrypt')$$);
+SELECT try('rol-a', 'alice', $$SELECT multitenant.drop_purpose_rule('pay')$$);
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.drop_permission('ledger:read');
+
 -- ---- a role that others need ----
 RESET SESSION AUTHORIZATION;
 SELECT multitenant.create_role_template('spare') AS spare \gset
