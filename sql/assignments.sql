@@ -364,7 +364,9 @@ DECLARE
 	old_parent text;
 BEGIN
 	SELECT s.parent_id INTO old_parent FROM multitenant.scope s WHERE s.tenant_id = tenant AND s.id = $1;
-	tenant := multitenant._change_rights('scope:manage', old_parent);
+	-- Security: '' is no scope, so only rights in the whole tenant cover it; and who is refused does not learn by another
+	-- answer whether there is such a scope.
+	tenant := multitenant._change_rights('scope:manage', coalesce(old_parent, ''));
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the scope');
 	-- Security: somewhere else, now that nobody moves it any more, another permission counts.
 	PERFORM FROM multitenant.scope s WHERE s.tenant_id = tenant AND s.id = $1 AND s.parent_id IS DISTINCT FROM old_parent;

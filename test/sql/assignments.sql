@@ -170,6 +170,10 @@ SELECT try('asg-a', 'carol', $$SELECT multitenant.create_scope('guessed', 'rome'
 SELECT try('asg-a', 'carol', $$SELECT multitenant.create_scope(NULL, 'paris')$$);
 SELECT try('asg-a', 'carol', $$SELECT multitenant.create_scope(NULL)$$);
 SELECT try('asg-a', 'carol', $$SELECT multitenant.move_scope('p-cluster', 'paris')$$);
+-- one answer for what is there, at the top or below, and what is not
+SELECT try('asg-a', 'eve', $$SELECT multitenant.drop_scope('rome')$$) = try('asg-a', 'eve', $$SELECT multitenant.drop_scope('nowhere')$$),
+	try('asg-a', 'eve', $$SELECT multitenant.drop_scope('p-cluster')$$) = try('asg-a', 'eve', $$SELECT multitenant.drop_scope('nowhere')$$),
+	try('asg-a', 'eve', $$SELECT multitenant.drop_scope('nowhere')$$);
 SELECT try('asg-a', 'carol', $$SELECT multitenant.drop_scope('rome')$$);
 SELECT try('asg-a', 'carol', $$SELECT multitenant.drop_scope('p-cluster')$$);
 
