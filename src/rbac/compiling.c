@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
+#include "base/moment.h"
 #include "miscadmin.h"
 #include "rbac/assignments.h"
 #include "rbac/catalogue.h"
@@ -127,7 +127,7 @@ read_assignments(const MtRightsOwner *owner, MtAssignments *out)
 MtRights *
 MtRightsCompile(const MtRightsOwner *owner, MtTenantRights *tenant)
 {
-	MtAssignments assignments = {.now = GetCurrentStatementStartTimestamp()};
+	MtAssignments assignments = {.now = MtMoment()};
 	MemoryContext here = CurrentMemoryContext;
 	MemoryContext scratch = AllocSetContextCreate(here, "multitenant assignments", ALLOCSET_DEFAULT_SIZES);
 	MtRights   *rights = palloc0(sizeof(MtRights));

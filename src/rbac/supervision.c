@@ -16,6 +16,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "base/extension.h"
+#include "base/moment.h"
 #include "base/tablescan.h"
 #include "fmgr.h"
 #include "rbac/supervision.h"
@@ -68,13 +69,6 @@ deny(MtDenial *denial)
 	return MtDeny(denial, MT_ERRCODE_NOT_A_MEMBER, "this principal may not look into this tenant", NULL,
 				  "It takes an operator of a service provider that the tenant is linked to, and the tenant's "
 				  "consent: visibility \"supervised\", or a request that it has approved and that has not ended.");
-}
-
-/* The moment that counts: a statement that runs goes on. */
-static TimestampTz
-this_moment(void)
-{
-	return GetCurrentStatementStartTimestamp();
 }
 
 static TimestampTz
@@ -191,9 +185,9 @@ MtSupervisionMay(const MtTenant *tenant, const char *principal, TimestampTz *unt
 	if (principal[0] == '\0' || MtPrincipalIsDisabled(principal))
 		return deny(denial);
 	*until = operates_until(&tenant->id, principal);
-	if (*until > this_moment())
+	if (*until > MtMoment())
 		*until = Min(*until, consents_until(tenant, principal));
-	return *until > this_moment() || deny(denial);
+	return *until > MtMoment() || deny(denial);
 }
 
 /* The same of who has a token of kind supervised, which says that he is an operator. */
@@ -201,7 +195,7 @@ static bool
 may_by_token(const MtTenant *tenant, const char *principal, TimestampTz *until, MtDenial *denial)
 {
 	*until = consents_until(tenant, principal);
-	return *until > this_moment() || deny(denial);
+	return *until > MtMoment() || deny(denial);
 }
 
 /*
@@ -228,7 +222,7 @@ validate(const MtContext *context, MtDenial *denial)
 	if (may && context->basis == MT_BASIS_SUPERVISION)
 	{
 		until = Min(until, supervises_until(&tenant.id, context->principal));
-		may = until > this_moment() || deny(denial);
+		may = until > MtMoment() || deny(denial);
 	}
 	if (may)
 		MtContextHoldsUntil(until);
@@ -244,7 +238,7 @@ visit(MtContext *context)
 {
 	TimestampTz until = supervises_until(&context->tenant, context->principal);
 
-	if (until <= this_moment())
+	if (until <= MtMoment())
 		return false;
 	context->kind = MT_KIND_SUPERVISED;
 	context->basis = MT_BASIS_SUPERVISION;

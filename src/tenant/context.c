@@ -19,6 +19,7 @@
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/moment.h"
 #include "base/settings.h"
 #include "base/slots.h"
 #include "base/transaction.h"
@@ -41,6 +42,7 @@
 typedef struct ContextLock
 {
 	LocalTransactionId lxid;
+	TimestampTz since;			/* when the context came */
 	MtContext	identity;
 	bool		is_used;		/* protected data was touched under it */
 } ContextLock;
@@ -306,6 +308,7 @@ take_lock(const MtContext *identity)
 	bool		was_used = lock_is_held() && lock.is_used;
 
 	lock.lxid = MtLocalTransactionId();
+	lock.since = MtMoment();
 	lock.identity = *identity;
 	lock.is_used = was_used;
 	last_context_lxid = lock.lxid;
@@ -430,7 +433,7 @@ is_validated(uint64 generation)
 		validated.basis == current_context->basis &&
 		memcmp(&validated.tenant, &current_context->tenant, UUID_LEN) == 0 &&
 		strcmp(validated.principal, current_context->principal) == 0 &&
-		(validated_until == DT_NOEND || validated_until > GetCurrentStatementStartTimestamp());
+		(validated_until == DT_NOEND || validated_until > MtMoment());
 }
 
 /* Is the tenant of the context active, and does nobody object to the context? */
@@ -494,6 +497,19 @@ MtContextIsReplaceable(void)
 		lock.identity.source != MT_SOURCE_BINDING;
 }
 
+/*
+ * The later of when the client's message began and when this transaction got its
+ * context. Security: one message can hold many transactions, each of which gets it anew
+ * from what the session keeps.
+ */
+static TimestampTz
+begun_at(void)
+{
+	TimestampTz at = lock_is_held() ? lock.since : GetCurrentTransactionStartTimestamp();
+
+	return Max(at, GetCurrentStatementStartTimestamp());
+}
+
 /* Is the context that of this transaction, and has its credential not expired? */
 static bool
 is_still_held(MtDenial *denial)
@@ -505,12 +521,11 @@ is_still_held(MtDenial *denial)
 					  "End this transaction and start a new one.");
 
 	/*
-	 * The time of the client's message, not the clock: exp ends new
-	 * statements, not one that is running.
+	 * Not the clock: exp ends new statements, not one that is running.
 	 */
 	if (current_context->expires != DT_NOEND &&
 		current_context->expires + mt_guc_clock_leeway * USECS_PER_SEC <=
-		GetCurrentStatementStartTimestamp())
+		begun_at())
 		return MtDeny(denial, MT_ERRCODE_CREDENTIAL_EXPIRED,
 					  "the credential of this context has expired", NULL,
 					  "Get a new credential and start a new transaction with it.");
@@ -557,6 +572,24 @@ MtContextCheckPrincipal(MtDenial *denial)
 	if (lock_is_held())
 		lock.is_used = true;
 	return true;
+}
+
+bool
+MtContextCheckAny(MtDenial *denial)
+{
+	switch (current_context->state)
+	{
+		case MT_STATE_TENANT:
+			return MtContextCheck(denial);
+		case MT_STATE_PRINCIPAL:
+			return MtContextCheckPrincipal(denial);
+		case MT_STATE_SYSTEM:
+			return is_still_held(denial) && is_principal_enabled(current_context, denial);
+		case MT_STATE_NONE:
+			break;
+	}
+	MtContextDenyMissing(denial);
+	return false;
 }
 
 /* ---- writing ---- */

@@ -135,6 +135,9 @@ extern bool MtContextCheck(MtDenial *denial);
  */
 extern bool MtContextCheckPrincipal(MtDenial *denial);
 
+/* The same of a context in whatever state: false if there is none, or it cannot act now. */
+extern bool MtContextCheckAny(MtDenial *denial);
+
 /*
  * Will the session itself bring another context than this one, maybe for the next
  * statement, or is it one that a rollback has brought back, under which nothing

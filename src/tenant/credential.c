@@ -10,13 +10,12 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include <openssl/crypto.h>
 
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/moment.h"
 #include "base/settings.h"
 #include "common/hashfn.h"
 #include "commands/dbcommands.h"
@@ -421,23 +420,6 @@ verify(const char *token, size_t length, MtContext *out)
 	return Min(out->expires, key_ends);
 }
 
-/*
- * The time to a few milliseconds, for a fifth of what the exact one costs where the
- * system keeps it.
- */
-static TimestampTz
-coarse_timestamp(void)
-{
-#ifdef CLOCK_REALTIME_COARSE
-	const int64 epoch = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
-	struct timespec now;
-
-	if (clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0)
-		return (now.tv_sec - epoch) * USECS_PER_SEC + now.tv_nsec / 1000;
-#endif
-	return GetCurrentTimestamp();
-}
-
 const MtContext *
 MtCredentialRecall(const char *token, size_t length)
 {
@@ -453,7 +435,7 @@ MtCredentialRecall(const char *token, size_t length)
 	if (length == 0 || length > MT_JWS_MAX_LENGTH)
 		return NULL;
 	entry = find_token(token, length, hash_token(token, length));
-	if (entry == NULL || entry->valid_until <= coarse_timestamp())
+	if (entry == NULL || entry->valid_until <= MtCoarseTimestamp())
 		return NULL;
 	return &entry->context;
 }

@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
+#include "base/moment.h"
 #include "base/settings.h"
 #include "base/tablescan.h"
 #include "common/hashfn.h"
@@ -144,7 +144,7 @@ static bool
 is_active_member(const Standing *standing)
 {
 	return standing->is_known && !standing->is_disabled && standing->is_member &&
-		standing->until > GetCurrentStatementStartTimestamp();
+		(standing->until == DT_NOEND || standing->until > MtMoment());
 }
 
 bool

@@ -56,6 +56,17 @@ foreach my $table (qw(operator supervision access_request master_tenant master_a
 	$mt->refused($_, "SELECT * FROM multitenant.$table;", '42501', "L1: $_ cannot read $table") foreach $app, $provisioner, 'regress_mt_operator', 'regress_mt_auditor';
 }
 
+# A supervision ends by itself, however long the message is that it is used in.
+my $olga = $mt->token(undef, sub => 'olga');
+my $stay = "PERFORM multitenant.authenticate('$olga'); PERFORM multitenant.switch_tenant('acme');";
+foreach my $next ('', "COMMIT; $stay")
+{
+	my $do = "DO \$x\$ BEGIN $stay PERFORM note FROM invoice; PERFORM pg_sleep(3.2); $next PERFORM note FROM invoice; END \$x\$;";
+	$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'short', '3 seconds'); COMMIT; $do", 'MT008',
+		'L1: it ends in a message that goes on' . ($next ? ', over a COMMIT' : ''));
+}
+$mt->allowed($app, "$begin COMMIT;", undef, 'L1: another one');
+
 # ---- L2: reading only ----
 my @escapes = ("INSERT INTO invoice (note) VALUES ('x')", 'DELETE FROM invoice', 'SELECT note FROM invoice FOR UPDATE', 'SELECT note FROM invoice FOR KEY SHARE',
 	'UPDATE plain SET n = 2', "SELECT definer_note()", "SELECT nextval('counter')", "SELECT setval('counter', 9)", "SELECT lo_import('/etc/hostname')", 'SELECT lo_create(0)',

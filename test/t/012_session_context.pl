@@ -124,6 +124,10 @@ $mt->steps('under a role that has not been granted it', $keep, {}, authenticate(
 $mt->steps('with its token', $keep, {}, authenticate('acme', exp => time + 2) => $id{acme}, $rows => $acme,
 	$until_expiry => '', $rows => 'MT003', 'BEGIN' => '', $rows => 'MT003', 'ROLLBACK' => '',
 	authenticate('acme') => $id{acme}, $rows => $acme);
+$mt->steps('not within a message that goes on', $keep, {}, authenticate('acme', exp => time + 2) => $id{acme},
+	"DO 'BEGIN PERFORM note FROM invoice; PERFORM pg_sleep_until(expires_at + ''1020 ms'') FROM multitenant.context; PERFORM note FROM invoice; END'" => '', $rows => 'MT003');
+$mt->steps('in one message with many transactions, too', $keep, {}, authenticate('acme', exp => time + 2) => $id{acme},
+	"DO 'BEGIN PERFORM pg_sleep_until(expires_at + ''1020 ms'') FROM multitenant.context; COMMIT; PERFORM note FROM invoice; END'" => 'MT003');
 $mt->steps('a later token of the same tenant goes on, in the transaction and after it', $keep, {}, authenticate('acme', exp => time + 2) => $id{acme},
 	$until_expiry => '', 'BEGIN' => '', authenticate('acme') => $id{acme},
 	$rows => $acme, 'COMMIT' => '', $rows => $acme);
