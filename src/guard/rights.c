@@ -25,6 +25,7 @@
 #include "policy/protection.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
+#include "tenant/registry.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/uuid.h"
@@ -74,12 +75,11 @@ static Allowed allowed[16];
 static const List *checked_last = NIL;
 static uint64 checked_stamp = 0;
 
-/* The entry of the table, empty unless it holds under the rights of now. */
+/* The entry of the table, empty unless it holds under the rights of that stamp. */
 static Allowed *
-allowed_of(const MtProtection *protection)
+allowed_under(const MtProtection *protection, uint64 stamp)
 {
 	Allowed    *entry = &allowed[protection->relid % lengthof(allowed)];
-	uint64		stamp = MtRightsStamp();
 
 	if (entry->relid == protection->relid && entry->stamp == stamp &&
 		entry->is_scoped == protection->is_scoped &&
@@ -94,7 +94,7 @@ allowed_of(const MtProtection *protection)
 }
 
 static bool
-check_action(Oid relid, const char *name, bool is_scoped, MtDenial *denial)
+check_action(Oid relid, const char *name, bool is_scoped, uint64 *stamp, MtDenial *denial)
 {
 	if (MtContextGet()->principal[0] == '\0')
 		return MtDeny(denial, ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -102,7 +102,7 @@ check_action(Oid relid, const char *name, bool is_scoped, MtDenial *denial)
 					  "The context of this transaction names no principal, and so has no permissions.",
 					  "Use a credential that says who is asking (claim \"sub\").");
 	denial->detail = NULL;
-	if (MtRightsCheck(name, is_scoped, denial))
+	if (MtRightsCheck(name, is_scoped, stamp, denial))
 		return true;
 	if (denial->detail == NULL)
 		denial->detail = psprintf("Table %s asks for it.", MtQualifiedName(relid));
@@ -116,20 +116,21 @@ check_action(Oid relid, const char *name, bool is_scoped, MtDenial *denial)
 static bool
 check_actions(const MtProtection *protection, AclMode required, MtDenial *denial)
 {
-	Allowed    *entry = allowed_of(protection);
+	Allowed    *entry = allowed_under(protection, MtRightsStamp());
 
 	for (size_t i = 0; i < lengthof(actions); i++)
 	{
+		uint64		stamp;
 		char	   *name;
 
 		if ((required & actions[i].rights) == 0 || (entry->actions & (1 << i)) != 0)
 			continue;
 		name = psprintf("%s:%s", protection->resource, actions[i].name);
-		if (!check_action(protection->relid, name, protection->is_scoped, denial))
+		if (!check_action(protection->relid, name, protection->is_scoped, &stamp, denial))
 			return false;
 		pfree(name);
-		/* Compiling the rights may have changed their stamp. */
-		entry = allowed_of(protection);
+		/* Security: of the rights that have answered, not of newer ones. */
+		entry = allowed_under(protection, stamp);
 		entry->actions |= 1 << i;
 	}
 	return true;
@@ -139,9 +140,10 @@ void
 MtGuardCheckRightsAgain(const PlannedStmt *statement)
 {
 	List	   *permissions = MtPermissionsOfPlan(statement);
+	uint64		stamp = MtRightsStamp();
 	ListCell   *cell;
 
-	if (permissions == checked_last && checked_stamp == MtRightsStamp())
+	if (permissions == checked_last && checked_stamp == stamp)
 		return;
 	foreach(cell, permissions)
 	{
@@ -158,8 +160,9 @@ MtGuardCheckRightsAgain(const PlannedStmt *statement)
 			!check_actions(protection, permission.required, &denial))
 			MtDenialRaise(&denial);
 	}
+	/* What has changed since is looked at the next time. */
 	checked_last = permissions;
-	checked_stamp = MtRightsStamp();
+	checked_stamp = stamp;
 }
 
 /* ---- what is recorded ---- */
@@ -265,7 +268,7 @@ record_use(const MtPermission *permission)
 		record("supervised.read", permission);
 		return;
 	}
-	if (has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext()))
+	if (has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext(NULL)))
 		record("break_glass.use", permission);
 }
 
@@ -306,6 +309,7 @@ mt_missing_permission(PG_FUNCTION_ARGS)
 
 	if (!MtIsActive())
 		PG_RETURN_NULL();
+	MtRegistryAccept();
 	protection = MtProtectionOf(PG_GETARG_OID(0));
 	if (protection->resource[0] == '\0')
 		PG_RETURN_NULL();
@@ -323,10 +327,8 @@ mt_is_permission(PG_FUNCTION_ARGS)
 	if (!MtIsActive())
 		PG_RETURN_BOOL(false);
 
-	/*
-	 * Numbers are those of the stamp: asking for it takes in what has
-	 * changed.
-	 */
+	/* Asking for the stamp reads the catalogue where it has changed. */
+	MtRegistryAccept();
 	(void) MtRightsStamp();
 	PG_RETURN_BOOL(MtPermissionNumber(text_to_cstring(PG_GETARG_TEXT_PP(0))) >= 0);
 }

@@ -87,13 +87,15 @@ deny_purpose(const char *purpose, MtKeyUse use, MtDenial *denial)
 static bool
 holds_permission(const char *purpose, MtKeyUse use, MtPurposeDecision *known)
 {
-	const MtRights *rights = MtRightsOfContext();
-	uint64		stamp = MtRightsStamp();
+	uint64		stamp;
+	const MtRights *rights = MtRightsOfContext(&stamp);
 
 	if (!known->is_numbered || known->stamp != stamp)
 	{
 		const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
 
+		/* The numbers are those of the rights that are asked. */
+		rights = MtRightsOfContext(&stamp);
 		for (int i = 0; i < MT_USE_COUNT; i++)
 			known->number[i] = rule->permission[i][0] == '\0' ? -1 :
 				MtPermissionNumber(rule->permission[i]);

@@ -62,13 +62,12 @@ find_number(const text *permission)
 	return number;
 }
 
-/* The same of rights of the current context, remembered for the next call. */
+/* The same under that stamp, remembered for the next call. */
 static int
-number_asked_for(FunctionCallInfo fcinfo, const text *permission)
+number_asked_for(FunctionCallInfo fcinfo, const text *permission, uint64 stamp)
 {
 	int			length = VARSIZE_ANY_EXHDR(permission);
 	Asked	   *asked = fcinfo->flinfo->fn_extra;
-	uint64		stamp = MtRightsStamp();
 
 	if (likely(asked != NULL && asked->stamp == stamp && asked->length == length &&
 			   memcmp(asked->name, VARDATA_ANY(permission), length) == 0))
@@ -120,25 +119,34 @@ is_held(FunctionCallInfo fcinfo, int argument, const MtRights *rights, int numbe
 Datum
 mt_has_permission(PG_FUNCTION_ARGS)
 {
-	int			number;
+	text	   *permission;
+	const MtRights *rights;
+	uint64		stamp;
 
 	require_context();
-	number = number_asked_for(fcinfo, permission_argument(fcinfo, 0));
-	PG_RETURN_BOOL(is_held(fcinfo, 1, MtRightsOfContext(), number));
+	permission = permission_argument(fcinfo, 0);
+	rights = MtRightsOfContext(&stamp);
+	PG_RETURN_BOOL(is_held(fcinfo, 1, rights, number_asked_for(fcinfo, permission, stamp)));
 }
 
 /* multitenant.has_permission_anywhere(permission text) */
 Datum
 mt_has_permission_anywhere(PG_FUNCTION_ARGS)
 {
-	int			number;
+	text	   *permission;
+	const MtRights *rights;
+	uint64		stamp;
 
 	require_context();
-	number = number_asked_for(fcinfo, permission_argument(fcinfo, 0));
-	PG_RETURN_BOOL(MtRightsHaveSomewhere(MtRightsOfContext(), number));
+	permission = permission_argument(fcinfo, 0);
+	rights = MtRightsOfContext(&stamp);
+	PG_RETURN_BOOL(MtRightsHaveSomewhere(rights, number_asked_for(fcinfo, permission, stamp)));
 }
 
-/* Records that somebody was denied what the application has asked for, and says so. */
+/*
+ * Says that somebody was denied what the application has asked for, and records it;
+ * the rights are asked first.
+ */
 MT_NORETURN static void refuse(const MtRights *rights, const char *permission, int number, const char *scope);
 
 static void
@@ -157,8 +165,8 @@ refuse(const MtRights *rights, const char *permission, int number, const char *s
 		appendStringInfoChar(&detail, '}');
 		event.detail = detail.data;
 	}
-	MtAuditEmit(&event);
 	(void) MtRightsDeny(rights, permission, number, scope != NULL, &denial);
+	MtAuditEmit(&event);
 	MtDenialRaise(&denial);
 }
 
@@ -168,11 +176,12 @@ mt_require_permission(PG_FUNCTION_ARGS)
 {
 	text	   *permission = permission_argument(fcinfo, 0);
 	const MtRights *rights;
+	uint64		stamp;
 	int			number;
 
 	require_context();
-	number = number_asked_for(fcinfo, permission);
-	rights = MtRightsOfContext();
+	rights = MtRightsOfContext(&stamp);
+	number = number_asked_for(fcinfo, permission, stamp);
 	if (!is_held(fcinfo, 1, rights, number))
 		refuse(rights, text_to_cstring(permission), number,
 			   PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
@@ -203,32 +212,10 @@ mt_has_permission_of(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("people and rights of a tenant are its own affair"),
 				errhint("Supervised contexts neither see nor change them."));
-	if (!MtRightsCheck("access:review", false, &denial))
+	if (!MtRightsCheck("access:review", false, NULL, &denial))
 		MtDenialRaise(&denial);
 	rights = MtRightsOfMember(&MtContextGet()->tenant, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_BOOL(is_held(fcinfo, 2, rights, find_number(permission)));
-}
-
-/* Throws unless there is a principal, or a system context that has none, and it has not expired. */
-static void
-require_principal_context(void)
-{
-	const MtContext *context = MtContextGet();
-	MtDenial	denial;
-
-	if (context->state == MT_STATE_TENANT)
-		require_context();
-	else if (context->state == MT_STATE_NONE)
-	{
-		MtContextDenyMissing(&denial);
-		MtDenialRaise(&denial);
-	}
-	else if (context->expires != DT_NOEND &&
-			 context->expires + mt_guc_clock_leeway * USECS_PER_SEC <= GetCurrentStatementStartTimestamp())
-		ereport(ERROR,
-				errcode(MT_ERRCODE_CREDENTIAL_EXPIRED),
-				errmsg("the credential of this context has expired"),
-				errhint("Get a new credential and start a new transaction with it."));
 }
 
 /* multitenant.has_system_permission(permission text) */
@@ -237,8 +224,14 @@ mt_has_system_permission(PG_FUNCTION_ARGS)
 {
 	text	   *permission = permission_argument(fcinfo, 0);
 	const MtRights *rights;
+	MtDenial	denial;
 
-	require_principal_context();
+	/*
+	 * Security: also takes in what others have committed, in whatever state
+	 * the context is.
+	 */
+	if (!MtContextCheckAny(&denial))
+		MtDenialRaise(&denial);
 	rights = MtRightsOfSystem();
 	PG_RETURN_BOOL(MtRightsHave(rights, find_number(permission)));
 }

@@ -6,15 +6,16 @@
  * of no tenant are those that they were compiled under, or if no change has been heard
  * of since that was seen; what is read between two looks at the versions that are the
  * same is as good as read at once. An invalidation callback only counts; memory goes
- * in MtRightsOfContext(), MtRightsOfMember(), MtRightsOfSystem() and MtRightsStamp()
- * alone.
+ * in MtRightsOfContext(), MtRightsOfMember(), MtRightsOfSystem(), MtRightsStamp() and
+ * MtRightsCheck() alone. Where assertions are on, each of them spoils what the one
+ * before has returned.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
+#include "base/moment.h"
 #include "base/settings.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
@@ -333,11 +334,15 @@ check_tenant(const pg_uuid_t *id)
 	return tenant;
 }
 
-static bool
+/* Security: by the clock, so that no message that goes on keeps what has ended. */
+static inline bool
 is_in_time(const MtRights *rights)
 {
-	TimestampTz now = GetCurrentStatementStartTimestamp();
+	TimestampTz now;
 
+	if (likely(rights->until == DT_NOEND))
+		return true;
+	now = MtMoment();
 	return now >= rights->from && now < rights->until;
 }
 
@@ -456,9 +461,9 @@ is_current(void)
 		is_in_time(current);
 }
 
-/* Finds the answer anew. */
-static pg_noinline void
-find_current(void)
+/* Finds the answer anew. What changes meanwhile, current_changes does not say. */
+static void
+find_once(void)
 {
 	MtRightsOwner owner;
 	const MtRights *found = &nobody;
@@ -482,28 +487,77 @@ find_current(void)
 	current_changes = seen;
 }
 
-const MtRights *
-MtRightsOfContext(void)
+/* Finds it until nothing has changed meanwhile, so that who asks again gets the same. */
+static pg_noinline void
+find_current(void)
 {
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		find_once();
+	} while (current_changes != changes && current_changes != 0);
+}
+
+/*
+ * What is returned is lent. Where assertions are on it is a copy, whose pointers lead
+ * nowhere from the next call on: whoever keeps it is found at once, and not only when
+ * somebody else changes rights at the wrong moment.
+ */
+#ifdef USE_ASSERT_CHECKING
+static MtRights lent[16];
+static int	lent_last = 0;
+
+static void
+take_back(void)
+{
+	memset(&lent[lent_last], 0x7f, sizeof(MtRights));
+}
+
+static const MtRights *
+lend(const MtRights *rights)
+{
+	lent_last = (lent_last + 1) % lengthof(lent);
+	lent[lent_last] = *rights;
+	return &lent[lent_last];
+}
+#else
+#define take_back() ((void) 0)
+#define lend(rights) (rights)
+#endif
+
+const MtRights *
+MtRightsOfContext(uint64 *its_stamp)
+{
+	take_back();
 	if (unlikely(!is_current()))
 		find_current();
-	return current;
+	if (its_stamp != NULL)
+		*its_stamp = stamp;
+	return lend(current);
 }
 
 uint64
 MtRightsStamp(void)
 {
+	take_back();
 	if (unlikely(!is_current()))
 		find_current();
 	return stamp;
 }
 
+/* Security: who cannot be a principal is not remembered, however often he is asked for. */
 const MtRights *
 MtRightsOfMember(const pg_uuid_t *tenant, const char *principal)
 {
 	MtRightsOwner owner = {.kind = MT_KIND_TENANT,.tenant = *tenant,.principal = principal};
 
-	return MtIsActive() ? look_up(&owner)->rights : &nobody;
+	take_back();
+	if (!MtIsActive())
+		return lend(&nobody);
+	if (strlen(principal) <= MT_PRINCIPAL_MAX)
+		return lend(look_up(&owner)->rights);
+	check_common();
+	return lend(&nobody);
 }
 
 const MtRights *
@@ -511,12 +565,13 @@ MtRightsOfSystem(void)
 {
 	MtRightsOwner owner = {.kind = MT_KIND_SYSTEM,.tenant = nil,.principal = MtContextGet()->principal};
 
+	take_back();
 	if (!MtIsActive())
-		return &nobody;
+		return lend(&nobody);
 	if (owner.principal[0] != '\0')
-		return look_up(&owner)->rights;
+		return lend(look_up(&owner)->rights);
 	check_common();
-	return &nobody;
+	return lend(&nobody);
 }
 
 /* ---- questions ---- */
@@ -524,13 +579,7 @@ MtRightsOfSystem(void)
 int
 MtPermissionNumber(const char *name)
 {
-	if (!MtCatalogueIsRead())
-	{
-		if (!MtIsActive())
-			return -1;
-		check_common();
-	}
-	return MtCatalogueNumber(name, strlen(name));
+	return MtCatalogueIsRead() ? MtCatalogueNumber(name, strlen(name)) : -1;
 }
 
 bool
@@ -580,9 +629,9 @@ MtRightsHaveInInt8(const MtRights *rights, int permission, int64 scope)
 }
 
 bool
-MtRightsCheck(const char *permission, bool is_anywhere, MtDenial *denial)
+MtRightsCheck(const char *permission, bool is_anywhere, uint64 *its_stamp, MtDenial *denial)
 {
-	const MtRights *rights = MtRightsOfContext();
+	const MtRights *rights = MtRightsOfContext(its_stamp);
 	int			number = MtPermissionNumber(permission);
 
 	if (is_anywhere ? MtRightsHaveSomewhere(rights, number) : MtRightsHave(rights, number))

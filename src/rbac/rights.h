@@ -17,17 +17,22 @@ extern void MtRightsInit(void);
 /*
  * The rights of the principal of the current context in its tenant: of a member in
  * a context of kind tenant, of an operator in a supervised one. Never NULL: nobody,
- * and who is neither, has none. Valid as long as MtRightsStamp() is the same; memory
- * goes only in the functions that yield rights, and in MtRightsStamp(). As of the
- * beginning of the statement; what others have committed since counts once its
+ * and who is neither, has none.
+ *
+ * Lent until the next call of one of these functions, MtRightsStamp() and
+ * MtRightsCheck() included, which may free it: ask what is to be asked, and keep the
+ * answer with the stamp that it goes with, which is stored where stamp points unless
+ * that is NULL. Numbers of permissions are those of the same stamp.
+ *
+ * As of this moment of the clock; what others have committed counts once its
  * invalidations have been taken in, as MtContextCheck() does. May throw what catalog
  * reads throw.
  */
-extern const MtRights *MtRightsOfContext(void);
+extern const MtRights *MtRightsOfContext(uint64 *stamp);
 
 /*
  * The same of a principal that is named, as a member; the caller decides who may
- * ask. Valid until the next call of one of these functions.
+ * ask.
  */
 extern const MtRights *MtRightsOfMember(const pg_uuid_t *tenant, const char *principal);
 
@@ -39,7 +44,7 @@ extern const MtRights *MtRightsOfSystem(void);
 
 /*
  * Changes whenever MtRightsOfContext() may have another answer than before, or a
- * permission another number.
+ * permission another number. For comparing with the stamp of an answer that was kept.
  */
 extern uint64 MtRightsStamp(void);
 
@@ -68,9 +73,9 @@ extern bool MtRightsHaveInInt8(const MtRights *rights, int permission, int64 sco
 /*
  * May the current context do what the permission "resource:action" names, in the
  * whole tenant, or (is_anywhere) at least in some scope of it? False with 42501 if not,
- * or if there is no such permission.
+ * or if there is no such permission. The stamp as of MtRightsOfContext().
  */
-extern bool MtRightsCheck(const char *permission, bool is_anywhere, MtDenial *denial);
+extern bool MtRightsCheck(const char *permission, bool is_anywhere, uint64 *stamp, MtDenial *denial);
 
 /* The denial of a permission that these rights do not hold, in a scope or in the whole tenant. */
 extern bool MtRightsDeny(const MtRights *rights, const char *permission, int number, bool is_scope,

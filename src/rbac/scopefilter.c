@@ -4,8 +4,8 @@
  *
  * multitenant.in_scope(scope column, permission) stands in the policies of tables
  * whose rows belong to scopes, and is called for each row. Owns what one expression
- * remembers between rows. Invariant: nothing is remembered beyond a change of
- * MtRightsStamp(), so the answer is that of the rights of now.
+ * remembers between rows. Invariant: what is remembered is an answer of rights with the
+ * same stamp as those of now, so it is theirs.
  *
  * Security: not leakproof. It tells of a scope only whether the caller's own
  * principal has the permission there; but what is not leakproof is tested after the
@@ -17,6 +17,8 @@
 #include "base/errors.h"
 #include "fmgr.h"
 #include "rbac/rights.h"
+#include "tenant/context.h"
+#include "tenant/registry.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
@@ -63,7 +65,7 @@ raise_no_permission(const char *name, int length)
  * one would hide rows silently, or show them where somebody negates the answer.
  */
 static pg_noinline void
-prepare(ScopeFilter *filter, const char *name, int length)
+prepare(ScopeFilter *filter, const MtRights *rights, uint64 stamp, const char *name, int length)
 {
 	char	   *permission;
 
@@ -71,11 +73,11 @@ prepare(ScopeFilter *filter, const char *name, int length)
 	if (length > PERMISSION_MAX)
 		raise_no_permission(name, length);
 	permission = pnstrdup(name, length);
-	filter->stamp = MtRightsStamp();
+	filter->stamp = stamp;
 	filter->permission = MtPermissionNumber(permission);
 	if (filter->permission < 0)
 		raise_no_permission(name, length);
-	filter->is_whole = MtRightsHave(MtRightsOfContext(), filter->permission);
+	filter->is_whole = MtRightsHave(rights, filter->permission);
 	filter->has_last = false;
 	memcpy(filter->name, name, length);
 	filter->name_length = length;
@@ -83,11 +85,29 @@ prepare(ScopeFilter *filter, const char *name, int length)
 	pfree(permission);
 }
 
-/* What is remembered of this call, asked anew where the rights have changed. */
+/*
+ * For the first row of an expression.
+ *
+ * Security: whoever calls it by hand, where no guard has looked, gets no answer of a
+ * context that has ended, and none that others have changed since.
+ */
+static pg_noinline ScopeFilter *
+make_filter(FunctionCallInfo fcinfo)
+{
+	MtDenial	denial;
+
+	MtRegistryAccept();
+	if (MtContextGet()->state == MT_STATE_TENANT && !MtContextCheck(&denial))
+		MtDenialRaise(&denial);
+	return MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ScopeFilter));
+}
+
+/* What is remembered of this call, asked anew where the rights have changed; and the rights. */
 static inline ScopeFilter *
-filter_of(FunctionCallInfo fcinfo)
+filter_of(FunctionCallInfo fcinfo, const MtRights **rights)
 {
 	ScopeFilter *filter = fcinfo->flinfo->fn_extra;
+	uint64		stamp;
 	text	   *permission;
 	char	   *name;
 	int			length;
@@ -98,16 +118,14 @@ filter_of(FunctionCallInfo fcinfo)
 				errmsg("no permission given"),
 				errhint("Name it as resource:action."));
 	if (unlikely(filter == NULL))
-	{
-		filter = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ScopeFilter));
-		fcinfo->flinfo->fn_extra = filter;
-	}
+		filter = fcinfo->flinfo->fn_extra = make_filter(fcinfo);
 	permission = PG_GETARG_TEXT_PP(1);
 	name = VARDATA_ANY(permission);
 	length = VARSIZE_ANY_EXHDR(permission);
-	if (unlikely(!filter->is_ready || filter->stamp != MtRightsStamp() ||
+	*rights = MtRightsOfContext(&stamp);
+	if (unlikely(!filter->is_ready || filter->stamp != stamp ||
 				 filter->name_length != length || memcmp(filter->name, name, length) != 0))
-		prepare(filter, name, length);
+		prepare(filter, *rights, stamp, name, length);
 	return filter;
 }
 
@@ -118,7 +136,8 @@ filter_of(FunctionCallInfo fcinfo)
 Datum
 mt_in_scope_uuid(PG_FUNCTION_ARGS)
 {
-	ScopeFilter *filter = filter_of(fcinfo);
+	const MtRights *rights;
+	ScopeFilter *filter = filter_of(fcinfo, &rights);
 	pg_uuid_t  *scope;
 
 	if (filter->is_whole || PG_ARGISNULL(0))
@@ -127,7 +146,7 @@ mt_in_scope_uuid(PG_FUNCTION_ARGS)
 	if (!filter->has_last || memcmp(&filter->last_uuid, scope, UUID_LEN) != 0)
 	{
 		filter->has_last = false;
-		filter->last_answer = MtRightsHaveInUuid(MtRightsOfContext(), filter->permission, scope);
+		filter->last_answer = MtRightsHaveInUuid(rights, filter->permission, scope);
 		filter->last_uuid = *scope;
 		filter->has_last = true;
 	}
@@ -135,12 +154,12 @@ mt_in_scope_uuid(PG_FUNCTION_ARGS)
 }
 
 static Datum
-in_scope_number(FunctionCallInfo fcinfo, ScopeFilter *filter, int64 scope)
+in_scope_number(const MtRights *rights, ScopeFilter *filter, int64 scope)
 {
 	if (!filter->has_last || filter->last_number != scope)
 	{
 		filter->has_last = false;
-		filter->last_answer = MtRightsHaveInInt8(MtRightsOfContext(), filter->permission, scope);
+		filter->last_answer = MtRightsHaveInInt8(rights, filter->permission, scope);
 		filter->last_number = scope;
 		filter->has_last = true;
 	}
@@ -150,21 +169,23 @@ in_scope_number(FunctionCallInfo fcinfo, ScopeFilter *filter, int64 scope)
 Datum
 mt_in_scope_int8(PG_FUNCTION_ARGS)
 {
-	ScopeFilter *filter = filter_of(fcinfo);
+	const MtRights *rights;
+	ScopeFilter *filter = filter_of(fcinfo, &rights);
 
 	if (filter->is_whole || PG_ARGISNULL(0))
 		PG_RETURN_BOOL(filter->is_whole);
-	return in_scope_number(fcinfo, filter, PG_GETARG_INT64(0));
+	return in_scope_number(rights, filter, PG_GETARG_INT64(0));
 }
 
 Datum
 mt_in_scope_int4(PG_FUNCTION_ARGS)
 {
-	ScopeFilter *filter = filter_of(fcinfo);
+	const MtRights *rights;
+	ScopeFilter *filter = filter_of(fcinfo, &rights);
 
 	if (filter->is_whole || PG_ARGISNULL(0))
 		PG_RETURN_BOOL(filter->is_whole);
-	return in_scope_number(fcinfo, filter, PG_GETARG_INT32(0));
+	return in_scope_number(rights, filter, PG_GETARG_INT32(0));
 }
 
 /*
@@ -174,7 +195,8 @@ mt_in_scope_int4(PG_FUNCTION_ARGS)
 Datum
 mt_in_scope_text(PG_FUNCTION_ARGS)
 {
-	ScopeFilter *filter = filter_of(fcinfo);
+	const MtRights *rights;
+	ScopeFilter *filter = filter_of(fcinfo, &rights);
 	text	   *scope;
 	char	   *data;
 	int			length;
@@ -191,7 +213,7 @@ mt_in_scope_text(PG_FUNCTION_ARGS)
 		memcmp(filter->last_text, data, length) != 0)
 	{
 		filter->has_last = false;
-		filter->last_answer = MtRightsHaveIn(MtRightsOfContext(), filter->permission, data, length);
+		filter->last_answer = MtRightsHaveIn(rights, filter->permission, data, length);
 		memcpy(filter->last_text, data, length);
 		filter->last_length = length;
 		filter->has_last = true;
