@@ -48,6 +48,7 @@ CREATE TABLE multitenant.role_parent (
 );
 COMMENT ON TABLE multitenant.role_parent IS
 'Which role has everything that another has.';
+CREATE INDEX role_parent_parent_idx ON multitenant.role_parent (parent_id);
 
 CREATE TABLE multitenant.role_permission (
 	role_id uuid NOT NULL,

@@ -361,6 +361,74 @@ SELECT count(*) FILTER (WHERE e.is_granted) > 0, count(*) FILTER (WHERE NOT e.is
 ;
 ROLLBACK;
 
+-- two ways on from each role and each group, 2^30 in all: the answer is one of them
+BEGIN;
+SET LOCAL statement_timeout = '1min';
+INSERT INTO multitenant.role (id, tenant_id, name)
+	SELECT ('00000000-0000-4000-8000-00000000' || lpad(l::text, 2, '0') || 'd' || k)::uuid, :a, format('layer %s-%s', l, k)
+	FROM generate_series(1, 30) l, generate_series(0, 1) k;
+INSERT INTO multitenant.role_parent (role_id, parent_id, tenant_id)
+	SELECT r.id, p.id, :a FROM multitenant.role r JOIN multitenant.role p
+		ON r.name LIKE 'layer %' AND p.name LIKE 'layer ' || substring(r.name, '([0-9]+)-')::int + 1 || '-_';
+INSERT INTO multitenant.role_permission (role_id, permission, tenant_id)
+	SELECT id, 'vm:read', :a FROM multitenant.role WHERE name LIKE 'layer 30-_';
+INSERT INTO multitenant.member_group (tenant_id, name) SELECT :a, format('g%s-%s', l, k) FROM generate_series(1, 30) l, generate_series(0, 1) k;
+INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name)
+	SELECT :a, true, format('g%s-%s', l, k), format('g%s-%s', l + 1, j) FROM generate_series(1, 29) l, generate_series(0, 1) k, generate_series(0, 1) j
+	UNION ALL SELECT :a, false, 'pc-hal', 'g1-0';
+-- long chains, too
+INSERT INTO multitenant.scope (tenant_id, id, parent_id) SELECT :a, 's' || i, nullif('s' || i - 1, 's0') FROM generate_series(1, 5000) i;
+SELECT regress_mt_tokens.enter('pc-a', 'pc-hal');
+SELECT * FROM multitenant.explain_permission('vm:read');
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id, scope_id)
+	SELECT :a, true, 'g30-1', id, 's1' FROM multitenant.role WHERE name = 'layer 1-0';
+SELECT is_granted, length(path), left(path, 40), right(path, 62), scope_id, reason FROM multitenant.explain_permission('vm:read', 's3');
+SELECT multitenant.has_permission('vm:read', 's5000'), length(path) FROM multitenant.explain_permission('vm:read', 's5000');
+-- a hundred rows at most
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id, scope_id)
+	SELECT :a, false, 'pc-hal', '00000000-0000-4000-8000-00000000f001', 's' || i FROM generate_series(1, 150) i;
+SELECT is_granted, count(*) FROM multitenant.explain_permission('vm:read', 's200') GROUP BY 1;
+SELECT is_granted, count(*), count(DISTINCT reason), min(reason) FROM multitenant.explain_permission('vm:read') GROUP BY 1;
+SELECT is_granted, count(*) FROM multitenant.explain_permission('disk:delete', 's200') GROUP BY 1;
+ROLLBACK;
+
+-- what ends in the middle of a message is over, in the same transaction and in the next
+CREATE FUNCTION regress_mt_tokens.until_over(permission text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 100 LOOP
+		EXIT WHEN NOT multitenant.has_permission($1);
+		PERFORM pg_sleep(0.1);
+	END LOOP;
+	RETURN multitenant.has_permission($1);
+END $$;
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id, expires_at)
+	VALUES (:a, false, 'pc-hal', '00000000-0000-4000-8000-00000000f001', clock_timestamp() + interval '1 second');
+DO $$
+BEGIN
+	PERFORM regress_mt_tokens.enter('pc-a', 'pc-hal');
+	RAISE NOTICE 'an assignment: %', regress_mt_tokens.until_over('vm:read');
+END $$;
+INSERT INTO multitenant.break_glass (tenant_id, principal, role_id, duration, holds_from, ends_at, reason) VALUES
+	(:a, 'pc-hal', '00000000-0000-4000-8000-00000000f001', '1 hour', now() - interval '1 minute', clock_timestamp() + interval '1 second', 'short');
+DO $$
+BEGIN
+	PERFORM regress_mt_tokens.enter('pc-a', 'pc-hal');
+	RAISE NOTICE 'break-glass: %', regress_mt_tokens.until_over('vm:read');
+	COMMIT;
+	PERFORM regress_mt_tokens.enter('pc-a', 'pc-hal');
+	RAISE NOTICE 'the next transaction: %', multitenant.has_permission('vm:read');
+END $$;
+DELETE FROM multitenant.break_glass;
+DELETE FROM multitenant.role_assignment WHERE assignee = 'pc-hal';
+
+-- who cannot be a principal is not remembered
+BEGIN;
+SELECT regress_mt_tokens.enter('pc-a', 'pc-ann');
+SELECT multitenant.has_permission_of(repeat('x', 1000000), 'vm:read');
+SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'multitenant rights%' AND total_bytes > 1000000;
+SELECT multitenant.has_permission_of(repeat('x', 1000000), 'vm:raed'); \echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+
 -- an application role asks, and reads no table
 SET SESSION AUTHORIZATION regress_mt_app;
 BEGIN;
