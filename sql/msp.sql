@@ -2,7 +2,7 @@
  * msp.sql
  *	  Who looks after tenants from outside: master accounts, operators, and what they ask a tenant for. The tables.
  *
- * C reads operator, supervision and access_request by column position (src/rbac/): new columns come last.
+ * C reads operator, supervision, access_request and access_withdrawal by column position (src/rbac/): new columns come last.
  */
 
 CREATE TABLE multitenant.master_account (
@@ -29,7 +29,8 @@ CREATE TABLE multitenant.operator (
 	role_id uuid NOT NULL,
 	expires_at timestamptz,
 	assigned_by text,
-	since timestamptz NOT NULL DEFAULT now(),
+	-- Supervisions that began before are those of an operator who was unassigned.
+	since timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT operator_pkey PRIMARY KEY (tenant_id, principal)
 );
 CREATE INDEX operator_principal_idx ON multitenant.operator (principal);
@@ -49,18 +50,26 @@ CREATE TABLE multitenant.access_request (
 	decided_by text,
 	decided_at timestamptz,
 	note text,
-	CONSTRAINT access_request_state_check CHECK (state IN ('pending', 'approved', 'denied', 'withdrawn')),
+	CONSTRAINT access_request_state_check CHECK (state IN ('pending', 'approved', 'denied')),
 	CONSTRAINT access_request_ends_check CHECK ((state = 'approved') = (ends_at IS NOT NULL))
 );
 CREATE INDEX access_request_principal_idx ON multitenant.access_request (tenant_id, principal);
 COMMENT ON TABLE multitenant.access_request IS
 'What operators have asked tenants for, and what these have answered.';
 
+-- Rows of their own: who decides for the tenant never waits for the operator.
+CREATE TABLE multitenant.access_withdrawal (
+	request_id uuid NOT NULL CONSTRAINT access_withdrawal_pkey PRIMARY KEY,
+	withdrawn_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE multitenant.access_withdrawal IS
+'Requests that operators have taken back, whatever tenants have answered.';
+
 CREATE TABLE multitenant.supervision (
 	id uuid NOT NULL DEFAULT gen_random_uuid() CONSTRAINT supervision_pkey PRIMARY KEY,
 	tenant_id uuid NOT NULL,
 	principal text COLLATE "C" NOT NULL,
-	began_at timestamptz NOT NULL DEFAULT now(),
+	began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	ends_at timestamptz NOT NULL,
 	ended_at timestamptz,
 	reason text NOT NULL,
@@ -74,7 +83,7 @@ DO $$
 DECLARE
 	t name;
 BEGIN
-	FOREACH t IN ARRAY '{master_account,master_tenant,operator,access_request,supervision}'::name[] LOOP
+	FOREACH t IN ARRAY '{master_account,master_tenant,operator,access_request,access_withdrawal,supervision}'::name[] LOOP
 		EXECUTE format('ALTER TABLE multitenant.%I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON multitenant.%I
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._own_table_changed()', t || '_changed', t);
@@ -86,4 +95,5 @@ SELECT pg_catalog.pg_extension_config_dump('multitenant.master_account', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.master_tenant', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.operator', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.access_request', '');
+SELECT pg_catalog.pg_extension_config_dump('multitenant.access_withdrawal', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.supervision', '');

@@ -166,7 +166,9 @@ $$;
 COMMENT ON FUNCTION multitenant.link_tenant(uuid, uuid) IS
 'Lets a master account look after a tenant; what it sees is decided by the tenant (set_visibility). For profile provisioner. Errors: 42501 profile, 42704 no such master account, MT008 unknown tenant.';
 
--- Security: whoever looks into the tenant at this moment does not go on when it consents again.
+-- Security: nobody who takes sight away waits for the operator, who may hold his rows locked. What is skipped counts no
+-- more all the same (src/rbac/supervision.c): it began before the tenant's decision (tenant.supervised_from) or the
+-- operator's assignment (operator.since), or its request is not approved.
 CREATE FUNCTION multitenant._end_supervisions(tenant uuid, principal text DEFAULT NULL, request uuid DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -176,8 +178,10 @@ DECLARE
 	ended integer;
 BEGIN
 	UPDATE multitenant.supervision s SET ended_at = clock_timestamp()
-		WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND s.ends_at > clock_timestamp()
-		AND ($2 IS NULL OR s.principal = $2) AND ($3 IS NULL OR s.request_id = $3);
+		WHERE s.id IN (SELECT o.id FROM multitenant.supervision o
+			WHERE o.tenant_id = $1 AND o.ended_at IS NULL AND o.ends_at > clock_timestamp()
+			AND ($2 IS NULL OR o.principal = $2) AND ($3 IS NULL OR o.request_id = $3)
+			FOR NO KEY UPDATE SKIP LOCKED);
 	GET DIAGNOSTICS ended = ROW_COUNT;
 	RETURN ended;
 END
@@ -246,7 +250,7 @@ BEGIN
 	INSERT INTO multitenant.operator AS o (tenant_id, principal, master_id, role_id, expires_at, assigned_by)
 		VALUES ($3, $2, $1, template, $5, session_user)
 		ON CONFLICT ON CONSTRAINT operator_pkey DO UPDATE
-		SET role_id = excluded.role_id, expires_at = excluded.expires_at, assigned_by = excluded.assigned_by, since = now()
+		SET role_id = excluded.role_id, expires_at = excluded.expires_at, assigned_by = excluded.assigned_by
 		WHERE o.master_id = excluded.master_id;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'this principal looks after the tenant for another master account'
@@ -305,8 +309,9 @@ BEGIN
 		RAISE EXCEPTION 'only the tenant itself can let others see more of it'
 			USING ERRCODE = '42501', HINT = 'Ask somebody of the tenant who has the permission visibility:manage.';
 	END IF;
-	UPDATE multitenant.tenant t SET visibility = $2 WHERE t.id = $1 AND t.visibility <> $2;
-	IF array_position(levels, $2) < array_position(levels, old_visibility) THEN
+	-- Raised as well: what began while it was being lowered does not come back.
+	IF $2 <> old_visibility THEN
+		UPDATE multitenant.tenant t SET visibility = $2, supervised_from = clock_timestamp() WHERE t.id = $1;
 		PERFORM multitenant._end_supervisions($1);
 	END IF;
 	PERFORM multitenant._audit('tenant.visibility', $1, $2, 'done', jsonb_build_object('before', old_visibility));
@@ -325,7 +330,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_visibility(text) IS
-'What operators see of the current tenant: none (that it exists), metadata (counts and times), supervised (they may look in without asking, read-only and recorded). Lowering it ends every supervision at once. Permission visibility:manage, held otherwise than under break-glass. Errors: MT001 without a tenant, 42501 permission, 22023.';
+'What operators see of the current tenant: none (that it exists), metadata (counts and times), supervised (they may look in without asking, read-only and recorded). Changing it ends every supervision at once. Permission visibility:manage, held otherwise than under break-glass. Errors: MT001 without a tenant, 42501 permission, 22023.';
 
 CREATE FUNCTION multitenant.set_visibility(tenant uuid, visibility text)
 RETURNS void
@@ -346,6 +351,23 @@ COMMENT ON FUNCTION multitenant.set_visibility(uuid, text) IS
 -- What operators ask for
 -- ---------------------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION multitenant._take_turn(tenant uuid, principal text)
+RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_take_turn';
+COMMENT ON FUNCTION multitenant._take_turn(uuid, text) IS
+'Internal: waits until no other transaction has the turn of this principal in this tenant, and keeps it to its end.';
+
+CREATE FUNCTION multitenant._request_state(request multitenant.access_request)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT CASE WHEN ($1).state <> 'denied' AND EXISTS (SELECT FROM multitenant.access_withdrawal w WHERE w.request_id = ($1).id)
+		THEN 'withdrawn' ELSE ($1).state END;
+END;
+COMMENT ON FUNCTION multitenant._request_state(multitenant.access_request) IS
+'Internal: pending, approved, denied or withdrawn.';
+
 CREATE FUNCTION multitenant._request_access(tenant uuid, reason text, duration interval)
 RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -360,17 +382,18 @@ BEGIN
 		RAISE EXCEPTION 'a request is for more than no time, and for 30 days at most'
 			USING ERRCODE = '22023', HINT = 'Ask for as long as the work takes, such as ''2 hours''.';
 	END IF;
-	-- The lock: requests of one operator take turns, so that they can be counted.
+	-- Requests of one operator take turns, so that they can be counted. Security: by no row, which whoever unassigns him
+	-- would wait for.
+	PERFORM multitenant._take_turn($1, asker);
 	PERFORM FROM multitenant.operator o
 		JOIN multitenant.master_tenant m ON m.tenant_id = o.tenant_id AND m.master_id = o.master_id
 		JOIN multitenant.tenant t ON t.id = o.tenant_id AND t.state = 'active' AND t.visibility <> 'none'
-		WHERE o.tenant_id = $1 AND o.principal = asker AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp())
-		FOR NO KEY UPDATE OF o;
+		WHERE o.tenant_id = $1 AND o.principal = asker AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp());
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_no_operator();
 	END IF;
 	IF (SELECT count(*) FROM multitenant.access_request r
-		WHERE r.tenant_id = $1 AND r.principal = asker AND r.state = 'pending') >= 10 THEN
+		WHERE r.tenant_id = $1 AND r.principal = asker AND multitenant._request_state(r) = 'pending') >= 10 THEN
 		RAISE EXCEPTION 'ten requests of this principal are waiting already'
 			USING ERRCODE = '55000', HINT = 'Withdraw one of them, or wait for the tenant''s answer.';
 	END IF;
@@ -416,13 +439,15 @@ DECLARE
 	asker text := multitenant._require_outside_principal();
 	tenant uuid;
 BEGIN
-	UPDATE multitenant.access_request r SET state = 'withdrawn', ends_at = NULL
-		WHERE r.id = $1 AND r.principal = asker AND r.state IN ('pending', 'approved')
-		RETURNING r.tenant_id INTO tenant;
+	-- Security: a row of his own. The request's is the tenant's, which must not wait for him.
+	INSERT INTO multitenant.access_withdrawal (request_id)
+		SELECT r.id FROM multitenant.access_request r WHERE r.id = $1 AND r.principal = asker AND r.state IN ('pending', 'approved')
+		ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'no such request of this principal is pending or approved'
 			USING ERRCODE = '42704', HINT = 'The view multitenant.access_requests lists them.';
 	END IF;
+	SELECT r.tenant_id INTO tenant FROM multitenant.access_request r WHERE r.id = $1;
 	PERFORM multitenant._end_supervisions(tenant, asker, $1);
 	PERFORM multitenant._audit('access.withdraw', tenant, $1::text, 'done', '{}');
 END
@@ -439,14 +464,14 @@ AS $$
 DECLARE
 	asked multitenant.access_request;
 BEGIN
-	SELECT r.* INTO asked FROM multitenant.access_request r WHERE r.id = $2 AND r.tenant_id = $1 FOR UPDATE;
+	SELECT r.* INTO asked FROM multitenant.access_request r WHERE r.id = $2 AND r.tenant_id = $1 FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'no such request'
 			USING ERRCODE = '42704', HINT = 'The view multitenant.access_requests lists them.';
 	END IF;
-	IF asked.state <> $3 THEN
+	IF multitenant._request_state(asked) <> $3 THEN
 		RAISE EXCEPTION 'the request is not %', $3
-			USING ERRCODE = '55000', HINT = format('It is %s.', asked.state);
+			USING ERRCODE = '55000', HINT = format('It is %s.', multitenant._request_state(asked));
 	END IF;
 	RETURN asked;
 END
@@ -541,12 +566,15 @@ COMMENT ON VIEW multitenant.operators IS
 -- Security: who decided is one of the tenant's people, whom an operator does not see.
 CREATE VIEW multitenant.access_requests WITH (security_barrier = true) AS
 	SELECT r.id, r.tenant_id, t.slug AS tenant, r.principal,
-		CASE WHEN r.state = 'approved' AND r.ends_at <= statement_timestamp() THEN 'ended' ELSE r.state END AS state,
-		r.reason, r.duration, r.requested_at, r.ends_at, r.decided_at, r.note,
+		CASE WHEN s.state = 'approved' AND r.ends_at <= statement_timestamp() THEN 'ended' ELSE s.state END AS state,
+		r.reason, r.duration, r.requested_at, CASE WHEN s.state = 'approved' THEN r.ends_at END AS ends_at, r.decided_at, r.note,
 		CASE WHEN r.tenant_id = own.tenant_id THEN r.decided_by END AS decided_by
 	FROM multitenant.access_request r
 	JOIN multitenant.tenant t ON t.id = r.tenant_id
 	CROSS JOIN (SELECT multitenant._tenant_permitting('access:approve'), multitenant._outside_principal()) AS own(tenant_id, principal)
+	-- As multitenant._request_state(), which the caller cannot execute.
+	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = r.id
+	CROSS JOIN LATERAL (SELECT CASE WHEN r.state <> 'denied' AND w.request_id IS NOT NULL THEN 'withdrawn' ELSE r.state END) AS s(state)
 	WHERE r.tenant_id = own.tenant_id OR r.principal = own.principal;
 COMMENT ON VIEW multitenant.access_requests IS
 'What operators have asked for, and what came of it: a tenant''s own to its principals with access:approve, an operator''s own to him.';

@@ -14,6 +14,8 @@ CREATE TABLE multitenant.tenant (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	-- What who looks after tenants may see of this one.
 	visibility text COLLATE "C" NOT NULL DEFAULT 'metadata',
+	-- Supervisions that began before count no more: when visibility was changed last.
+	supervised_from timestamptz,
 	CONSTRAINT tenant_visibility_check CHECK (visibility IN ('none', 'metadata', 'supervised')),
 	-- Rows of no tenant carry it.
 	CONSTRAINT tenant_id_check CHECK (id <> '00000000-0000-0000-0000-000000000000'),

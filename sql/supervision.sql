@@ -38,7 +38,7 @@ BEGIN
 	END IF;
 	SELECT r.id, r.ends_at INTO approved FROM multitenant.access_request r
 		WHERE operator.visibility <> 'supervised' AND r.tenant_id = $1 AND r.principal = looker
-		AND r.state = 'approved' AND r.ends_at > statement_timestamp()
+		AND multitenant._request_state(r) = 'approved' AND r.ends_at > statement_timestamp()
 		ORDER BY r.ends_at DESC LIMIT 1;
 	IF operator.visibility <> 'supervised' AND approved.id IS NULL THEN
 		PERFORM multitenant._raise_no_operator();
@@ -133,17 +133,37 @@ RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_across_tenants';
 COMMENT ON FUNCTION multitenant.across_tenants(text, text) IS
-'Runs one SELECT in each tenant that the operator may look into at this moment, one after the other by slug, reading only and with the caller''s rights, and returns the tenant''s id and the query''s columns: SELECT * FROM multitenant.across_tenants(''SELECT count(*) FROM orders'', ''monthly report'') AS t(tenant_id uuid, orders bigint). A tenant where it fails fails the whole. Recorded with the reason, even if the transaction is rolled back. In a context of a principal without a tenant. Errors: MT001, MT003, MT005 another context, or inside of itself; 22023 not one SELECT that reads, 42804 other columns, 25006 it would write; what the query itself raises.';
+'Runs one SELECT in each tenant that the operator may look into at this moment, one after the other by slug, reading only and with the caller''s rights, and returns the tenant''s id and the query''s columns: SELECT * FROM multitenant.across_tenants(''SELECT count(*) FROM orders'', ''monthly report'') AS t(tenant_id uuid, orders bigint). A tenant where it fails fails the whole. Recorded with the reason and the query''s beginning without literals, in the record of each tenant, before the first is read and even if the transaction is rolled back. In a context of a principal without a tenant, which enters no tenant afterwards in this transaction. Errors: MT001, MT003, MT005 another context, or inside of itself; MT008 there is no such tenant; 22023 not one SELECT that reads, 42804 other columns, 25006 it would write; 55000 the record cannot be written; what the query itself raises.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Who sees what without looking in
 -- ---------------------------------------------------------------------------------------------------------------
 
+-- Which supervisions count, as src/rbac/supervision.c says it, except for the consent of now: here, and in the view below.
+CREATE FUNCTION multitenant._open_supervisions(tenant uuid)
+RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT count(*) FROM multitenant.supervision s
+	JOIN multitenant.tenant t ON t.id = s.tenant_id AND s.began_at > coalesce(t.supervised_from, '-infinity')
+	JOIN multitenant.operator o ON o.tenant_id = s.tenant_id AND o.principal = s.principal AND o.since <= s.began_at
+	LEFT JOIN multitenant.access_request r ON r.id = s.request_id
+	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = s.request_id
+	WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND s.ends_at > statement_timestamp()
+		AND (s.request_id IS NULL OR (r.state = 'approved' AND w.request_id IS NULL));
+END;
+COMMENT ON FUNCTION multitenant._open_supervisions(uuid) IS
+'Internal: how many supervisions of a tenant are neither ended, nor over, nor of a decision of the tenant or an assignment that is.';
+
 CREATE VIEW multitenant.supervisions WITH (security_barrier = true) AS
 	SELECT s.id, s.tenant_id, t.slug AS tenant, s.principal, s.reason, s.began_at, s.ends_at, s.ended_at,
-		s.ended_at IS NULL AND s.ends_at > statement_timestamp() AS is_open
+		s.ended_at IS NULL AND s.ends_at > statement_timestamp() AND s.began_at > coalesce(t.supervised_from, '-infinity')
+			AND o.since IS NOT NULL AND (s.request_id IS NULL OR (r.state = 'approved' AND w.request_id IS NULL)) AS is_open
 	FROM multitenant.supervision s
 	JOIN multitenant.tenant t ON t.id = s.tenant_id
+	LEFT JOIN multitenant.operator o ON o.tenant_id = s.tenant_id AND o.principal = s.principal AND o.since <= s.began_at
+	LEFT JOIN multitenant.access_request r ON r.id = s.request_id
+	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = s.request_id
 	WHERE (SELECT multitenant._has('audit'))
 		OR s.tenant_id = (SELECT multitenant._tenant_permitting('access:approve'))
 		OR s.principal = (SELECT multitenant._outside_principal());
@@ -179,15 +199,16 @@ $$;
 COMMENT ON FUNCTION multitenant._visible_tenants() IS
 'Internal: the tenant of the context; without one, those that the principal looks after; without a principal, for profiles that see tenants, those that are linked.';
 
--- Security: no name that an application chose leaves the tenant.
+-- Security: no name that an application chose leaves the tenant, nor that somebody is under break-glass at this moment.
 CREATE FUNCTION multitenant._event_class(event text, source text)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
-	SELECT CASE WHEN $2 = 'engine' THEN split_part($1, '.', 1) ELSE 'application' END;
+	SELECT CASE WHEN $2 <> 'engine' THEN 'application' WHEN split_part($1, '.', 1) = 'break_glass' THEN 'access'
+		ELSE split_part($1, '.', 1) END;
 END;
 COMMENT ON FUNCTION multitenant._event_class(text, text) IS
-'Internal: the first word of an event of the engine; application for any other.';
+'Internal: the first word of an event of the engine, break-glass among access; application for any other.';
 
 CREATE FUNCTION multitenant._audit_metadata()
 RETURNS TABLE(tenant_id uuid, event_class text, hour timestamptz, events bigint)
@@ -225,9 +246,9 @@ BEGIN
 		JOIN multitenant.tenant t ON t.id = v.tenant_id
 		LEFT JOIN LATERAL (SELECT t.state_changed_at AS since, t.visibility,
 			(SELECT count(*) FROM multitenant.member m WHERE m.tenant_id = t.id AND m.state = 'active') AS members,
-			(SELECT count(*) FROM multitenant.access_request r WHERE r.tenant_id = t.id AND r.state = 'pending') AS requests,
-			(SELECT count(*) FROM multitenant.supervision s
-				WHERE s.tenant_id = t.id AND s.ended_at IS NULL AND s.ends_at > statement_timestamp()) AS supervisions,
+			(SELECT count(*) FROM multitenant.access_request r
+				WHERE r.tenant_id = t.id AND multitenant._request_state(r) = 'pending') AS requests,
+			multitenant._open_supervisions(t.id) AS supervisions,
 			coalesce((SELECT k.state FROM multitenant.kek k WHERE k.tenant_id = t.id AND k.state IN ('active', 'suspended')),
 				(SELECT min(k.state) FROM multitenant.kek k WHERE k.tenant_id = t.id), 'none') AS keys,
 			(SELECT count(*) FROM multitenant.audit_event e

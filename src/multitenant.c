@@ -25,6 +25,7 @@
 #include "policy/tenantindex.h"
 #include "rbac/rights.h"
 #include "rbac/supervision.h"
+#include "rbac/watch.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "tenant/lifecycle.h"
@@ -59,6 +60,7 @@ _PG_init(void)
 	MtLifecycleInit();
 	MtRightsInit();
 	MtSupervisionInit();
+	MtWatchInit();
 	MtKeyUsageInit();
 	MtPurposeRuleInit();
 	MtKeyCacheInit();

@@ -163,12 +163,11 @@ masked_text(const char *text)
 	return CStringGetTextDatum(copy);
 }
 
-void
-MtAuditWriteRow(const MtAuditRow *row)
+static void
+write_row(const MtAuditRow *row, Relation relation, CatalogIndexState indexes)
 {
 	Datum		values[AUDIT_COLUMN_COUNT];
 	bool		nulls[AUDIT_COLUMN_COUNT];
-	Relation	relation;
 	HeapTuple	tuple;
 	char	   *detail = pstrdup(row->detail);
 
@@ -189,10 +188,20 @@ MtAuditWriteRow(const MtAuditRow *row)
 	values[AUDIT_OBJECT - 1] = row->object ? masked_text(row->object) : (Datum) 0;
 	values[AUDIT_DETAIL - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(detail));
 
-	relation = table_open(MtTableOid(MT_TABLE_AUDIT), RowExclusiveLock);
 	tuple = heap_form_tuple(RelationGetDescr(relation), values, nulls);
-	CatalogTupleInsert(relation, tuple);
+	CatalogTupleInsertWithInfo(relation, tuple, indexes);
 	heap_freetuple(tuple);
+}
+
+void
+MtAuditWriteRows(const MtAuditRow *rows, int count)
+{
+	Relation	relation = table_open(MtTableOid(MT_TABLE_AUDIT), RowExclusiveLock);
+	CatalogIndexState indexes = CatalogOpenIndexes(relation);
+
+	for (int i = 0; i < count; i++)
+		write_row(&rows[i], relation, indexes);
+	CatalogCloseIndexes(indexes);
 	table_close(relation, RowExclusiveLock);
 }
 
@@ -242,7 +251,7 @@ MtAuditEmit(const MtAuditEvent *event)
 	complete(event, &row);
 	write_line(&row);
 	if (may_write())
-		MtAuditWriteRow(&row);
+		MtAuditWriteRows(&row, 1);
 }
 
 /*
@@ -250,23 +259,27 @@ MtAuditEmit(const MtAuditEvent *event)
  * cannot be.
  */
 void
-MtAuditEmitDurable(const MtAuditEvent *event)
+MtAuditEmitDurable(const MtAuditEvent *events, int count)
 {
-	MtAuditRow	row;
+	MtAuditRow *rows = MemoryContextAllocHuge(CurrentMemoryContext, count * sizeof(MtAuditRow));
 
-	complete(event, &row);
-	write_line(&row);
+	for (int i = 0; i < count; i++)
+	{
+		complete(&events[i], &rows[i]);
+		write_line(&rows[i]);
+	}
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				errmsg("this must be recorded, and a standby can record nothing"),
 				errhint("Do it on the primary server."));
-	if (durable_writer == NULL || !IsUnderPostmaster || IsInParallelMode() || !MtIsActive())
+	if (durable_writer == NULL || !IsUnderPostmaster || !MtIsActive())
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("this must be recorded, and no process can be started for it here"),
-				errhint("Do it in an ordinary session, outside of parallel operations."));
-	durable_writer(&row);
+				errhint("Do it in an ordinary session."));
+	durable_writer(rows, count);
+	pfree(rows);
 }
 
 /* ASCII letters, digits, dots, underscores and hyphens; no other name is read. */
@@ -346,6 +359,6 @@ mt_audit_durably(PG_FUNCTION_ARGS)
 	MtAuditEvent event = {0};
 
 	event_from_arguments(fcinfo, &event);
-	MtAuditEmitDurable(&event);
+	MtAuditEmitDurable(&event, 1);
 	PG_RETURN_VOID();
 }

@@ -46,11 +46,12 @@ extern void MtAuditSetIdentitySource(MtAuditIdentitySource source);
 extern void MtAuditEmit(const MtAuditEvent *event);
 
 /*
- * The same for what a rollback must not take away: when it returns, the row is
- * committed, by another process. Throws 55000 where nobody can write it, 25006 on a
- * standby; the line is in the log even then.
+ * The same for what a rollback must not take away: when it returns, the rows are
+ * committed, all at once, by another process. Throws 55000 where nobody can write
+ * them, 25006 on a standby; the lines are in the log even then. Takes some
+ * milliseconds, and one process for however many events. Also in parallel mode.
  */
-extern void MtAuditEmitDurable(const MtAuditEvent *event);
+extern void MtAuditEmitDurable(const MtAuditEvent *events, int count);
 
 /* An event with everything that is known of it: one row. */
 typedef struct MtAuditRow
@@ -68,11 +69,11 @@ typedef struct MtAuditRow
 	const char *detail;			/* JSON text */
 } MtAuditRow;
 
-/* Writes the row in the current transaction. For who writes it durably. */
-extern void MtAuditWriteRow(const MtAuditRow *row);
+/* Writes the rows in the current transaction. For who writes them durably. */
+extern void MtAuditWriteRows(const MtAuditRow *rows, int count);
 
 /* Who can write rows that outlast this transaction registers here; throws if it cannot. */
-typedef void (*MtAuditDurableWriter) (const MtAuditRow *row);
+typedef void (*MtAuditDurableWriter) (const MtAuditRow *rows, int count);
 extern void MtAuditSetDurableWriter(MtAuditDurableWriter writer);
 
 /* Event names that start so belong to the engine. */

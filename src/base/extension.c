@@ -37,7 +37,8 @@ static const char *const table_names[MT_TABLE_COUNT] = {
 	"new_table_rule", "pending_protection", "kek", "cek", "principal",
 	"group_member", "permission", "role", "role_parent", "role_permission",
 	"scope", "role_assignment", "rights_version", "master_tenant", "operator",
-	"access_request", "supervision", "break_glass", "purpose_rule"
+	"access_request", "supervision", "break_glass", "purpose_rule",
+	"access_withdrawal"
 };
 
 static const char *const accessor_names[MT_ACCESSOR_COUNT] = {

@@ -510,6 +510,12 @@ MtGuardReferenceText(void)
 		NULL : current_start.query->sourceText;
 }
 
+bool
+MtGuardIsInStatement(void)
+{
+	return current_frame.depth > 0;
+}
+
 /* Is COPY asking? It checks permissions without starting the executor. */
 bool
 MtGuardIsCopy(void)

@@ -35,22 +35,15 @@ extern bool MtGuardCheckPermissions(List *permissions, bool raise);
 extern void MtGuardPermissionInit(void);
 
 /*
- * Has this transaction recorded that event of that relation, reading or writing? From
- * now on it has. event is a constant.
- */
-extern bool MtGuardIsRecorded(const char *event, const MtPermission *permission);
-
-/*
  * rights.c: may the principal of the context do what the statement does with a table
  * of tenants? False with 42501 if the table asks for a permission that it has not.
- * Records what is done under break-glass and in supervised contexts.
+ * Notes what is to be recorded under break-glass and in supervised contexts, until
+ * RecordUses; Forget before the first.
  */
-extern void MtGuardRightsInit(void);
 extern bool MtGuardCheckUse(const MtPermission *permission, const MtProtection *protection,
 							MtDenial *denial);
-
-/* Is what this context does to be recorded? */
-extern bool MtGuardIsWatched(void);
+extern void MtGuardForgetUses(void);
+extern void MtGuardRecordUses(void);
 
 /*
  * Throws if the principal has lost a permission that the statement needs since it
@@ -74,6 +67,9 @@ extern void MtGuardLeave(int step);
 extern void MtGuardAfterAnalysis(void);
 extern void MtGuardNoteRead(void);
 extern bool MtGuardIsInHeldCursor(void);
+
+/* Does a statement run, so that what starts now is inside of it? */
+extern bool MtGuardIsInStatement(void);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);

@@ -28,6 +28,7 @@
 #include "policy/label.h"
 #include "policy/protection.h"
 #include "policy/reference.h"
+#include "rbac/watch.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "utils/acl.h"
@@ -43,19 +44,14 @@
 
 /* ---- what is recorded once for each table and transaction ---- */
 
-typedef struct Recorded
-{
-	const char *event;
-	MtPermission permission;
-} Recorded;
-
 /* What this transaction has recorded already; beyond 64 it records again. */
 static LocalTransactionId recorded_lxid = InvalidLocalTransactionId;
-static Recorded recorded[64];
+static MtPermission recorded[64];
 static int	recorded_count = 0;
 
-bool
-MtGuardIsRecorded(const char *event, const MtPermission *permission)
+/* Has this transaction recorded the bypass? From now on it has. */
+static bool
+is_recorded(const MtPermission *permission)
 {
 	AclMode		writes = permission->required & WRITE_RIGHTS;
 
@@ -65,15 +61,11 @@ MtGuardIsRecorded(const char *event, const MtPermission *permission)
 		recorded_count = 0;
 	}
 	for (int i = 0; i < recorded_count; i++)
-		if (recorded[i].permission.relid == permission->relid &&
-			(writes & ~recorded[i].permission.required) == 0 &&
-			strcmp(recorded[i].event, event) == 0)
+		if (recorded[i].relid == permission->relid &&
+			(writes & ~recorded[i].required) == 0)
 			return true;
 	if (recorded_count < (int) lengthof(recorded))
-	{
-		recorded[recorded_count].event = event;
-		recorded[recorded_count++].permission = *permission;
-	}
+		recorded[recorded_count++] = *permission;
 	return false;
 }
 
@@ -90,7 +82,6 @@ void
 MtGuardPermissionInit(void)
 {
 	MtTransactionOnSubEnd(subtransaction_ended);
-	MtGuardRightsInit();
 }
 
 static void
@@ -98,7 +89,7 @@ record_bypass(const MtPermission *permission)
 {
 	MtAuditEvent event = {.event = "access.bypass",.outcome = "allowed"};
 
-	if (MtGuardIsRecorded(event.event, permission))
+	if (is_recorded(permission))
 		return;
 	event.object = MtQualifiedName(permission->relid);
 	event.detail = psprintf("{\"profile\": \"%s\", \"write\": %s}",
@@ -287,7 +278,7 @@ check_tenant_table(const MtPermission *permission,
 	MtGuardNoteRead();
 	if (!MtContextCheck(denial))
 		return false;
-	if (likely(protection->resource[0] == '\0' && !MtGuardIsWatched()))
+	if (likely(protection->resource[0] == '\0' && !MtWatchIsOn()))
 		return true;
 	return MtGuardCheckUse(permission, protection, denial);
 }
@@ -512,6 +503,7 @@ check_permissions(List *permissions, bool raise)
 	if (raise && MtGuardIsCopy())
 		MtContextMaterialise();
 
+	MtGuardForgetUses();
 	foreach(cell, permissions)
 	{
 		MtPermission permission;
@@ -527,6 +519,7 @@ check_permissions(List *permissions, bool raise)
 		else if (!check_relation(&permission, is_referential, &counted, &denial))
 			MtDenialRaise(&denial);
 	}
+	MtGuardRecordUses();
 	return true;
 }
 

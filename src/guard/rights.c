@@ -5,42 +5,32 @@
  * Tables whose label names a resource ask for its permissions, once for each
  * statement: "vm:read" to read, and so on. Where rows belong to scopes the permission
  * has to be held somewhere, and policies say where (src/rbac/scopefilter.c). Owns what
- * was allowed lately, and the record of what is done under break-glass and in
- * supervised contexts. Invariant: nothing is allowed on the strength of rights that
+ * was allowed lately, and which tables are recorded under break-glass and in supervised
+ * contexts (src/rbac/watch.c). Invariant: nothing is allowed on the strength of rights that
  * have changed since.
  */
 #include "postgres.h"
 
 #include "access/parallel.h"
 #include "access/transam.h"
-#include "base/audit.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/names.h"
-#include "base/tablescan.h"
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "policy/protection.h"
 #include "rbac/rights.h"
+#include "rbac/watch.h"
 #include "tenant/context.h"
 #include "tenant/registry.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/uuid.h"
+#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(mt_missing_permission);
 PG_FUNCTION_INFO_V1(mt_is_permission);
 
 #define WRITE_RIGHTS (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
-
-/* Columns of multitenant.break_glass, by index. */
-enum
-{
-	BREAK_GLASS_TENANT_ID = 2,
-	BREAK_GLASS_PRINCIPAL
-};
 
 /* ---- the permissions that a table asks for ---- */
 
@@ -136,6 +126,73 @@ check_actions(const MtProtection *protection, AclMode required, MtDenial *denial
 	return true;
 }
 
+/* ---- what is recorded ---- */
+
+/* Tables of the statement that is being checked. */
+static MtWatched *uses = NULL;	/* in TopMemoryContext */
+static int	use_count = 0;
+static int	use_limit = 0;
+
+/*
+ * A worker that runs its part of a plan does what the leader has recorded; what
+ * functions do in it nobody else knows of.
+ */
+static bool
+is_leaders(void)
+{
+	return IsParallelWorker() && !MtGuardIsInStatement();
+}
+
+static void
+note_use(const MtPermission *permission)
+{
+	if (is_leaders() || !MtWatchApplies())
+		return;
+	if (use_count == use_limit)
+	{
+		int			limit = Max(16, 2 * use_limit);
+
+		uses = uses == NULL ? MemoryContextAlloc(TopMemoryContext, limit * sizeof(MtWatched)) :
+			repalloc(uses, limit * sizeof(MtWatched));
+		use_limit = limit;
+	}
+	uses[use_count].relid = permission->relid;
+	uses[use_count].writes = (permission->required & WRITE_RIGHTS) != 0;
+	uses[use_count++].purpose = NULL;
+}
+
+void
+MtGuardForgetUses(void)
+{
+	use_count = 0;
+}
+
+/*
+ * Security: recorded before the first row is seen, so that no crash of the client
+ * and no cancellation keeps it from the record.
+ */
+void
+MtGuardRecordUses(void)
+{
+	int			count = use_count;
+
+	use_count = 0;
+	if (unlikely(count > 0))
+		MtWatchRecord(uses, count);
+}
+
+bool
+MtGuardCheckUse(const MtPermission *permission, const MtProtection *protection,
+				MtDenial *denial)
+{
+	if (protection->resource[0] != '\0' &&
+		!check_actions(protection, permission->required, denial))
+		return false;
+	if (MtWatchIsOn())
+		note_use(permission);
+	return true;
+}
+
 void
 MtGuardCheckRightsAgain(const PlannedStmt *statement)
 {
@@ -145,6 +202,7 @@ MtGuardCheckRightsAgain(const PlannedStmt *statement)
 
 	if (permissions == checked_last && checked_stamp == stamp)
 		return;
+	MtGuardForgetUses();
 	foreach(cell, permissions)
 	{
 		MtPermission permission;
@@ -159,129 +217,14 @@ MtGuardCheckRightsAgain(const PlannedStmt *statement)
 			MtContextGet()->state == MT_STATE_TENANT &&
 			!check_actions(protection, permission.required, &denial))
 			MtDenialRaise(&denial);
+		/* A cursor from before break-glass was opened shows more from now on. */
+		if (MtWatchIsOn() && MtClassIsFiltered(protection->class) && !protection->is_paused)
+			note_use(&permission);
 	}
+	MtGuardRecordUses();
 	/* What has changed since is looked at the next time. */
 	checked_last = permissions;
 	checked_stamp = stamp;
-}
-
-/* ---- what is recorded ---- */
-
-/*
- * Has the principal of this context ever opened break-glass? Nobody does in most
- * databases, and to compile rights only to find that out would cost each context
- * dearly. So the table is asked first, and again after each change of rights.
- */
-typedef struct Glass
-{
-	bool		is_table_known;
-	bool		is_empty;		/* nobody has, in the whole database */
-	bool		is_known;		/* what follows */
-	bool		is_opened;		/* by this principal in this tenant */
-	pg_uuid_t	tenant;
-	char		principal[MT_PRINCIPAL_MAX + 1];
-} Glass;
-
-static Glass glass;
-
-static void
-relation_changed(Oid relid)
-{
-	if (!OidIsValid(relid) || relid == MtTableOid(MT_TABLE_BREAK_GLASS) ||
-		relid == MtTableOid(MT_TABLE_RIGHTS_VERSION))
-		glass.is_table_known = glass.is_empty = glass.is_known = false;
-}
-
-void
-MtGuardRightsInit(void)
-{
-	MtInvalidationOnRelation(relation_changed);
-}
-
-static void
-ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
-{
-}
-
-/* Has the principal of the context opened break-glass in its tenant? */
-static bool
-has_opened(const MtContext *context)
-{
-	static const int columns[] = {BREAK_GLASS_TENANT_ID, BREAK_GLASS_PRINCIPAL};
-	static const Oid equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[2];
-	pg_uuid_t	tenant = context->tenant;
-
-	if (!glass.is_table_known)
-	{
-		/* A change while it is read makes it unknown again. */
-		glass.is_table_known = true;
-		glass.is_empty = MtTableIsEmpty(MT_TABLE_BREAK_GLASS) && glass.is_table_known;
-	}
-	if (glass.is_empty || context->principal[0] == '\0')
-		return false;
-	if (glass.is_known && memcmp(&glass.tenant, &context->tenant, UUID_LEN) == 0 &&
-		strcmp(glass.principal, context->principal) == 0)
-		return glass.is_opened;
-	glass.tenant = context->tenant;
-	strlcpy(glass.principal, context->principal, sizeof(glass.principal));
-	glass.is_known = true;
-	keys[0] = UUIDPGetDatum(&tenant);
-	keys[1] = CStringGetTextDatum(context->principal);
-	glass.is_opened = MtTableScan(MT_TABLE_BREAK_GLASS, "break_glass_principal_idx", lengthof(keys),
-								  columns, equality, keys, ignore_row, NULL) > 0;
-	return glass.is_opened;
-}
-
-bool
-MtGuardIsWatched(void)
-{
-	return !glass.is_empty || MtContextGet()->kind == MT_KIND_SUPERVISED;
-}
-
-static void
-record(const char *name, const MtPermission *permission)
-{
-	MtAuditEvent event = {.event = name,.outcome = "allowed"};
-
-	if (MtGuardIsRecorded(name, permission))
-		return;
-	event.object = MtQualifiedName(permission->relid);
-	event.detail = psprintf("{\"write\": %s}",
-							(permission->required & WRITE_RIGHTS) ? "true" : "false");
-	MtAuditEmit(&event);
-}
-
-/*
- * Security: recorded before the first row is seen, so that no crash of the client
- * and no cancellation keeps it from the log.
- */
-static void
-record_use(const MtPermission *permission)
-{
-	const MtContext *context = MtContextGet();
-
-	if (IsParallelWorker())
-		return;
-	if (context->kind == MT_KIND_SUPERVISED)
-	{
-		record("supervised.read", permission);
-		return;
-	}
-	if (has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext(NULL)))
-		record("break_glass.use", permission);
-}
-
-bool
-MtGuardCheckUse(const MtPermission *permission, const MtProtection *protection,
-				MtDenial *denial)
-{
-	if (protection->resource[0] != '\0' &&
-		!check_actions(protection, permission->required, denial))
-		return false;
-	if (MtGuardIsWatched())
-		record_use(permission);
-	return true;
 }
 
 /* ---- SQL ---- */

@@ -4,7 +4,8 @@
  *
  * Invariant: nothing is sealed, opened or made a blind index of unless
  * MtKeysMayBeUsed() said so for the context at that moment, and
- * MtKeysMayBeUsedFor() for the purpose and the principal.
+ * MtKeysMayBeUsedFor() for the purpose and the principal. What is opened under
+ * break-glass is recorded first.
  */
 #include "postgres.h"
 
@@ -13,6 +14,7 @@
 #include "fmgr.h"
 #include "keys/decision.h"
 #include "rbac/rights.h"
+#include "rbac/watch.h"
 #include "tenant/access.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
@@ -128,13 +130,26 @@ ask_rule(const char *purpose, MtKeyUse use, MtPurposeDecision *known, MtDenial *
 	return deny_purpose(purpose, use, denial);
 }
 
+/* Security: recorded before the first value is opened, also in parallel workers. */
+static pg_noinline void
+record_decryption(const char *purpose)
+{
+	MtWatched	use = {.purpose = purpose};
+
+	if (MtWatchApplies())
+		MtWatchRecord(&use, 1);
+}
+
 bool
 MtKeysMayBeUsedFor(const char *purpose, MtKeyUse use, MtPurposeDecision *known,
 				   MtDenial *denial)
 {
-	if (likely(known->generation == MtPurposeRuleGeneration() && !known->is_asking[use]))
-		return true;
-	return ask_rule(purpose, use, known, denial);
+	if (unlikely(known->generation != MtPurposeRuleGeneration() || known->is_asking[use]) &&
+		!ask_rule(purpose, use, known, denial))
+		return false;
+	if (use == MT_USE_OPEN && unlikely(MtWatchIsOn()))
+		record_decryption(purpose);
+	return true;
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "base/audit.h"
 #include "base/errors.h"
+#include "base/wording.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -38,9 +39,9 @@
 
 PG_FUNCTION_INFO_V1(mt_across_tenants);
 
-/* Bytes of a reason, and of the query's beginning that is recorded. */
+/* Bytes of a reason, and of the query's wording that is recorded for each tenant. */
 #define REASON_MAX 1000
-#define RECORDED_QUERY 2000
+#define RECORDED_QUERY 500
 
 /* Is it running? A query of its own never calls it again. */
 static bool is_running = false;
@@ -164,20 +165,10 @@ prepare_receiver(Receiver *receiver, ReturnSetInfo *result)
 
 /* ---- the tenants ---- */
 
-static void
-record_tenant(const MtTenant *tenant, const char *reason)
-{
-	MtAuditEvent event = {.event = "supervised.query",.outcome = "allowed"};
-
-	event.tenant = &tenant->id;
-	event.object = reason;
-	MtAuditEmit(&event);
-}
-
 /* The steps inside the subtransaction. */
 static void
-run_in(const MtTenant *tenant, const MtContext *principal, const char *reason,
-	   Receiver *receiver, MtContextStack *stack)
+run_in(const MtTenant *tenant, const MtContext *principal, Receiver *receiver,
+	   MtContextStack *stack)
 {
 	MtContext	context = *principal;
 	SPIExecuteOptions options = {0};
@@ -194,7 +185,6 @@ run_in(const MtTenant *tenant, const MtContext *principal, const char *reason,
 	context.number = tenant->number;
 	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
 	MtContextPush(&context, stack);
-	record_tenant(tenant, reason);
 
 	/* Its own user, but kept from what outlives the subtransaction. */
 	GetUserIdAndSecContext(&user, &security);
@@ -214,8 +204,7 @@ run_in(const MtTenant *tenant, const MtContext *principal, const char *reason,
  * who catches it further up must find his own.
  */
 static void
-visit(const MtTenant *tenant, const MtContext *principal, const char *reason,
-	  Receiver *receiver)
+visit(const MtTenant *tenant, const MtContext *principal, Receiver *receiver)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -225,7 +214,7 @@ visit(const MtTenant *tenant, const MtContext *principal, const char *reason,
 	MemoryContextSwitchTo(memory);
 	PG_TRY();
 	{
-		run_in(tenant, principal, reason, receiver, &stack);
+		run_in(tenant, principal, receiver, &stack);
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(memory);
 		CurrentResourceOwner = owner;
@@ -246,20 +235,60 @@ visit(const MtTenant *tenant, const MtContext *principal, const char *reason,
 	PG_END_TRY();
 }
 
-static void
-record_query(const char *text, const char *reason, int count)
+/* The query's beginning without its literals, as JSON. */
+static char *
+wording_of(const char *text)
 {
-	MtAuditEvent event = {.event = "supervised.across",.outcome = "allowed"};
-	StringInfoData detail;
-	int			length = pg_mbcliplen(text, strlen(text), RECORDED_QUERY);
+	char		wording[RECORDED_QUERY + 1];
+	StringInfoData json;
 
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"tenants\": %d, \"query\": ", count);
-	escape_json(&detail, pnstrdup(text, length));
-	appendStringInfoChar(&detail, '}');
-	event.object = reason;
-	event.detail = detail.data;
-	MtAuditEmitDurable(&event);
+	(void) MtWordingOf(text, strlen(text), wording, sizeof(wording));
+	wording[pg_mbcliplen(wording, strlen(wording), RECORDED_QUERY)] = '\0';
+	initStringInfo(&json);
+	escape_json(&json, wording);
+	return json.data;
+}
+
+/*
+ * Once for the whole, and once for each tenant in its own record.
+ *
+ * Security: committed before the first tenant is read.
+ */
+static void
+record(const char *text, const char *reason, const MtTenant *tenants, int count)
+{
+	MtAuditEvent *events = MemoryContextAllocHuge(CurrentMemoryContext, (count + 1) * sizeof(MtAuditEvent));
+	const char *wording = wording_of(text);
+	const char *detail = psprintf("{\"query\": %s}", wording);
+
+	memset(events, 0, (count + 1) * sizeof(MtAuditEvent));
+	for (int i = 0; i <= count; i++)
+	{
+		events[i].event = "supervised.query";
+		events[i].outcome = "allowed";
+		events[i].object = reason;
+		events[i].detail = detail;
+		if (i > 0)
+			events[i].tenant = &tenants[i - 1].id;
+	}
+	events[0].event = "supervised.across";
+	events[0].detail = psprintf("{\"tenants\": %d, \"query\": %s}", count, wording);
+	MtAuditEmitDurable(events, count + 1);
+	pfree(events);
+}
+
+/* Security: who has nothing to look into fills no record and starts no process. */
+static MtTenant *
+tenants_of(const char *principal, int *count)
+{
+	MtTenant   *tenants = MtSupervisionTenants(principal, count);
+
+	if (*count == 0)
+		ereport(ERROR,
+				errcode(MT_ERRCODE_NOT_A_MEMBER),
+				errmsg("there is no tenant that this principal may look into"),
+				errhint("It takes an operator of a service provider that tenants are linked to, and a tenant's consent."));
+	return tenants;
 }
 
 static void
@@ -279,15 +308,21 @@ visit_all(const char *text, const char *reason, ReturnSetInfo *result)
 		elog(ERROR, "SPI_keepplan failed");
 	plan = prepared;
 	prepare_receiver(&receiver, result);
-	tenants = MtSupervisionTenants(principal.principal, &count);
-	record_query(text, reason, count);
+	tenants = tenants_of(principal.principal, &count);
+	record(text, reason, tenants, count);
+
+	/*
+	 * Security: a cursor over the rows of all of them must not go on under
+	 * the context of one.
+	 */
+	MtContextStayOutside();
 
 	/* Security: as where a supervised context begins (guard/supervised.c). */
 	ResetPlanCache();
 	for (int i = 0; i < count; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		visit(&tenants[i], &principal, reason, &receiver);
+		visit(&tenants[i], &principal, &receiver);
 	}
 	SPI_finish();
 }

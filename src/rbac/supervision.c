@@ -3,7 +3,7 @@
  *	  Who may look into a tenant from outside, and whether that still holds.
  *
  * Owns the answer, read from multitenant.operator, master_tenant, access_request,
- * supervision and the tenant's visibility, and what keeps a supervised context from
+ * access_withdrawal, supervision and the tenant's row, and what keeps a supervised context from
  * going on: it is asked when one begins, after each change of one of those tables,
  * and when a time in them has come.
  *
@@ -18,12 +18,14 @@
 #include "base/extension.h"
 #include "base/moment.h"
 #include "base/tablescan.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "rbac/supervision.h"
 #include "tenant/context.h"
 #include "tenant/membership.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -31,6 +33,7 @@
 PG_FUNCTION_INFO_V1(mt_enter_supervised);
 PG_FUNCTION_INFO_V1(mt_outside_principal);
 PG_FUNCTION_INFO_V1(mt_tenant_in);
+PG_FUNCTION_INFO_V1(mt_take_turn);
 
 /* Columns that are read here. */
 enum
@@ -38,7 +41,8 @@ enum
 	OPERATOR_TENANT_ID = 1,
 	OPERATOR_PRINCIPAL,
 	OPERATOR_MASTER_ID,
-	OPERATOR_EXPIRES_AT = 5
+	OPERATOR_EXPIRES_AT = 5,
+	OPERATOR_SINCE = 7
 };
 enum
 {
@@ -47,7 +51,8 @@ enum
 };
 enum
 {
-	REQUEST_TENANT_ID = 2,
+	REQUEST_ID = 1,
+	REQUEST_TENANT_ID,
 	REQUEST_PRINCIPAL,
 	REQUEST_STATE,
 	REQUEST_ENDS_AT
@@ -56,8 +61,14 @@ enum
 {
 	SUPERVISION_TENANT_ID = 2,
 	SUPERVISION_PRINCIPAL,
-	SUPERVISION_ENDS_AT = 5,
-	SUPERVISION_ENDED_AT
+	SUPERVISION_BEGAN_AT,
+	SUPERVISION_ENDS_AT,
+	SUPERVISION_ENDED_AT,
+	SUPERVISION_REQUEST_ID = 8
+};
+enum
+{
+	WITHDRAWAL_REQUEST_ID = 1
 };
 
 /* A time that has come: nothing holds. */
@@ -96,6 +107,7 @@ typedef struct Operator
 {
 	pg_uuid_t	master;
 	TimestampTz expires;
+	TimestampTz since;
 } Operator;
 
 static void
@@ -106,6 +118,7 @@ read_operator(HeapTuple tuple, TupleDesc desc, void *result)
 
 	row->master = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_MASTER_ID, desc, &is_null));
 	row->expires = column_time(tuple, desc, OPERATOR_EXPIRES_AT, DT_NOEND);
+	row->since = column_time(tuple, desc, OPERATOR_SINCE, DT_NOEND);
 }
 
 static void
@@ -113,29 +126,77 @@ ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
 {
 }
 
+/* The principal's row as an operator of the tenant; false: there is none. */
+static bool
+find_operator(const pg_uuid_t *tenant, const char *principal, Operator *row)
+{
+	static const int columns[] = {OPERATOR_TENANT_ID, OPERATOR_PRINCIPAL};
+
+	return scan_by_tenant(MT_TABLE_OPERATOR, "operator_pkey", columns, tenant,
+						  F_TEXTEQ, CStringGetTextDatum(principal), read_operator, row) > 0;
+}
+
 /* Until when the principal is an operator of a master account that the tenant is linked to. */
 static TimestampTz
 operates_until(const pg_uuid_t *tenant, const char *principal)
 {
-	static const int operator_columns[] = {OPERATOR_TENANT_ID, OPERATOR_PRINCIPAL};
 	static const int link_columns[] = {LINK_TENANT_ID, LINK_MASTER_ID};
 	Operator	row;
 
-	if (scan_by_tenant(MT_TABLE_OPERATOR, "operator_pkey", operator_columns, tenant,
-					   F_TEXTEQ, CStringGetTextDatum(principal), read_operator, &row) == 0 ||
+	if (!find_operator(tenant, principal, &row) ||
 		scan_by_tenant(MT_TABLE_MASTER_TENANT, "master_tenant_pkey", link_columns, tenant,
 					   F_UUID_EQ, UUIDPGetDatum(&row.master), ignore_row, NULL) == 0)
 		return NEVER;
 	return row.expires;
 }
 
+/* A request that the tenant has approved. */
+typedef struct Approval
+{
+	pg_uuid_t	request;
+	TimestampTz until;
+} Approval;
+
 static void
 read_request(HeapTuple tuple, TupleDesc desc, void *result)
 {
-	TimestampTz *until = result;
+	List	  **approvals = result;
+	Approval   *approval;
+	bool		is_null;
 
-	if (strcmp(MtColumnText(tuple, desc, REQUEST_STATE), "approved") == 0)
-		*until = Max(*until, column_time(tuple, desc, REQUEST_ENDS_AT, NEVER));
+	if (strcmp(MtColumnText(tuple, desc, REQUEST_STATE), "approved") != 0)
+		return;
+	approval = palloc(sizeof(Approval));
+	approval->request = *DatumGetUUIDP(heap_getattr(tuple, REQUEST_ID, desc, &is_null));
+	approval->until = column_time(tuple, desc, REQUEST_ENDS_AT, NEVER);
+	*approvals = lappend(*approvals, approval);
+}
+
+static bool
+is_withdrawn(const pg_uuid_t *request)
+{
+	int			column = WITHDRAWAL_REQUEST_ID;
+	Oid			equality = F_UUID_EQ;
+	Datum		key = UUIDPGetDatum(request);
+
+	return MtTableScan(MT_TABLE_ACCESS_WITHDRAWAL, "access_withdrawal_pkey", 1, &column, &equality, &key,
+					   ignore_row, NULL) > 0;
+}
+
+/* What the principal has asked the tenant for, was allowed, and has not taken back. */
+static List *
+approvals_of(const pg_uuid_t *tenant, const char *principal)
+{
+	static const int columns[] = {REQUEST_TENANT_ID, REQUEST_PRINCIPAL};
+	List	   *approvals = NIL;
+	ListCell   *cell;
+
+	(void) scan_by_tenant(MT_TABLE_ACCESS_REQUEST, "access_request_principal_idx", columns, tenant,
+						  F_TEXTEQ, CStringGetTextDatum(principal), read_request, &approvals);
+	foreach(cell, approvals)
+		if (is_withdrawn(&((Approval *) lfirst(cell))->request))
+		approvals = foreach_delete_current(approvals, cell);
+	return approvals;
 }
 
 /*
@@ -146,34 +207,91 @@ read_request(HeapTuple tuple, TupleDesc desc, void *result)
 static TimestampTz
 consents_until(const MtTenant *tenant, const char *principal)
 {
-	static const int columns[] = {REQUEST_TENANT_ID, REQUEST_PRINCIPAL};
 	TimestampTz until = NEVER;
+	ListCell   *cell;
 
 	if (tenant->visibility == MT_VISIBILITY_SUPERVISED)
 		return DT_NOEND;
 	if (tenant->visibility == MT_VISIBILITY_METADATA && principal[0] != '\0')
-		(void) scan_by_tenant(MT_TABLE_ACCESS_REQUEST, "access_request_principal_idx", columns, &tenant->id,
-							  F_TEXTEQ, CStringGetTextDatum(principal), read_request, &until);
+		foreach(cell, approvals_of(&tenant->id, principal))
+			until = Max(until, ((Approval *) lfirst(cell))->until);
 	return until;
 }
+
+/* A supervision that has not been ended in its row. */
+typedef struct Supervision
+{
+	TimestampTz began;
+	TimestampTz until;
+	bool		is_by_request;
+	pg_uuid_t	request;
+} Supervision;
 
 static void
 read_supervision(HeapTuple tuple, TupleDesc desc, void *result)
 {
-	TimestampTz *until = result;
+	List	  **supervisions = result;
+	Supervision *supervision;
+	bool		is_null;
+	Datum		request;
 
-	if (heap_attisnull(tuple, SUPERVISION_ENDED_AT, desc))
-		*until = Max(*until, column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER));
+	if (!heap_attisnull(tuple, SUPERVISION_ENDED_AT, desc) ||
+		column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER) <= MtMoment())
+		return;
+	supervision = palloc(sizeof(Supervision));
+	supervision->began = column_time(tuple, desc, SUPERVISION_BEGAN_AT, NEVER);
+	supervision->until = column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER);
+	request = heap_getattr(tuple, SUPERVISION_REQUEST_ID, desc, &is_null);
+	supervision->is_by_request = !is_null;
+	if (!is_null)
+		supervision->request = *DatumGetUUIDP(request);
+	*supervisions = lappend(*supervisions, supervision);
 }
 
+static bool
+is_approved(const Supervision *supervision, List *approvals)
+{
+	ListCell   *cell;
+
+	if (!supervision->is_by_request)
+		return true;
+	foreach(cell, approvals)
+		if (memcmp(&((Approval *) lfirst(cell))->request, &supervision->request, UUID_LEN) == 0)
+		return true;
+	return false;
+}
+
+/*
+ * Until when the principal supervises the tenant.
+ *
+ * Security: whoever takes sight away does not wait for rows that the operator may
+ * have locked. So what was begun before the tenant's last decision, or as the
+ * operator that was unassigned since, counts no more, whatever its row says; neither
+ * does one by a request that is not approved.
+ */
 static TimestampTz
-supervises_until(const pg_uuid_t *tenant, const char *principal)
+supervises_until(const MtTenant *tenant, const char *principal)
 {
 	static const int columns[] = {SUPERVISION_TENANT_ID, SUPERVISION_PRINCIPAL};
+	List	   *supervisions = NIL;
+	List	   *approvals;
+	Operator	operator;
 	TimestampTz until = NEVER;
+	ListCell   *cell;
 
-	(void) scan_by_tenant(MT_TABLE_SUPERVISION, "supervision_principal_idx", columns, tenant,
-						  F_TEXTEQ, CStringGetTextDatum(principal), read_supervision, &until);
+	(void) scan_by_tenant(MT_TABLE_SUPERVISION, "supervision_principal_idx", columns, &tenant->id,
+						  F_TEXTEQ, CStringGetTextDatum(principal), read_supervision, &supervisions);
+	if (supervisions == NIL || !find_operator(&tenant->id, principal, &operator))
+		return NEVER;
+	approvals = approvals_of(&tenant->id, principal);
+	foreach(cell, supervisions)
+	{
+		const Supervision *supervision = lfirst(cell);
+
+		if (supervision->began > tenant->supervised_from && supervision->began >= operator.since &&
+			is_approved(supervision, approvals))
+			until = Max(until, supervision->until);
+	}
 	return until;
 }
 
@@ -221,7 +339,7 @@ validate(const MtContext *context, MtDenial *denial)
 		may = MtSupervisionMay(&tenant, context->principal, &until, denial);
 	if (may && context->basis == MT_BASIS_SUPERVISION)
 	{
-		until = Min(until, supervises_until(&tenant.id, context->principal));
+		until = Min(until, supervises_until(&tenant, context->principal));
 		may = until > MtMoment() || deny(denial);
 	}
 	if (may)
@@ -236,8 +354,12 @@ validate(const MtContext *context, MtDenial *denial)
 static bool
 visit(MtContext *context)
 {
-	TimestampTz until = supervises_until(&context->tenant, context->principal);
+	MtTenant	tenant;
+	TimestampTz until;
 
+	if (!MtRegistryById(&context->tenant, &tenant))
+		return false;
+	until = supervises_until(&tenant, context->principal);
 	if (until <= MtMoment())
 		return false;
 	context->kind = MT_KIND_SUPERVISED;
@@ -353,4 +475,22 @@ mt_tenant_in(PG_FUNCTION_ARGS)
 	result = palloc(sizeof(pg_uuid_t));
 	*result = context->tenant;
 	PG_RETURN_UUID_P(result);
+}
+
+/*
+ * multitenant._take_turn(tenant uuid, principal text): by an advisory lock, as there is no
+ * row that nobody else needs. Not executable by PUBLIC. The guard keeps the server's own
+ * function from applications.
+ */
+Datum
+mt_take_turn(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t  *tenant = PG_GETARG_UUID_P(0);
+	text	   *principal = PG_GETARG_TEXT_PP(1);
+	uint64		key = hash_bytes_extended((const unsigned char *) VARDATA_ANY(principal),
+										  VARSIZE_ANY_EXHDR(principal),
+										  hash_bytes_extended(tenant->data, UUID_LEN, 0));
+
+	(void) DirectFunctionCall1(pg_advisory_xact_lock_int8, Int64GetDatum((int64) key));
+	PG_RETURN_VOID();
 }

@@ -47,6 +47,9 @@ typedef struct ContextLock
 	bool		is_used;		/* protected data was touched under it */
 } ContextLock;
 
+/* This transaction enters no tenant any more. */
+static LocalTransactionId outside_lxid = InvalidLocalTransactionId;
+
 static const MtContext no_context = {.state = MT_STATE_NONE};
 
 static const MtContext *current_context = &no_context;
@@ -761,6 +764,8 @@ MtContextEnterTenant(const MtTenant *tenant, bool is_member)
 		raise_conflict("A context lasts until the end of its transaction.");
 	}
 	Assert(current_context->state == MT_STATE_PRINCIPAL);
+	if (outside_lxid == MtLocalTransactionId())
+		raise_conflict("It has read in several tenants; start a new transaction.");
 
 	refuse_against_binding(&context);
 	/* The lock says principal, or a tenant entered before a ROLLBACK TO. */
@@ -770,6 +775,12 @@ MtContextEnterTenant(const MtTenant *tenant, bool is_member)
 					   "also after a rollback to a savepoint.");
 	adopt(&context);
 	return true;
+}
+
+void
+MtContextStayOutside(void)
+{
+	outside_lxid = MtLocalTransactionId();
 }
 
 void

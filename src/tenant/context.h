@@ -67,6 +67,9 @@ extern void MtContextEstablish(const MtContext *context);
  */
 extern bool MtContextEnterTenant(const MtTenant *tenant, bool is_member);
 
+/* From now on MtContextEnterTenant() throws in this transaction, whatever is rolled back. */
+extern void MtContextStayOutside(void);
+
 /*
  * Who can let somebody into a tenant who is no member registers here. *context is
  * the one that would begin: the visitor sets its kind, and may shorten expires. False

@@ -26,6 +26,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(mt_own_table_changed);
 
@@ -36,7 +37,8 @@ enum
 	TENANT_NUMBER,
 	TENANT_SLUG,
 	TENANT_STATE,
-	TENANT_VISIBILITY = 11
+	TENANT_VISIBILITY = 11,
+	TENANT_SUPERVISED_FROM
 };
 
 /* Tenants remembered in one backend: about 280 kB. */
@@ -78,6 +80,7 @@ relation_changed(Oid relid)
 		case MT_TABLE_MASTER_TENANT:
 		case MT_TABLE_OPERATOR:
 		case MT_TABLE_ACCESS_REQUEST:
+		case MT_TABLE_ACCESS_WITHDRAWAL:
 		case MT_TABLE_SUPERVISION:
 			generation++;
 			break;
@@ -198,6 +201,7 @@ read_tenant(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	MtTenant   *tenant = (MtTenant *) result;
 	bool		is_null;
+	Datum		since;
 	char	   *text;
 
 	tenant->id = *DatumGetUUIDP(heap_getattr(tuple, TENANT_ID, desc, &is_null));
@@ -211,6 +215,8 @@ read_tenant(HeapTuple tuple, TupleDesc desc, void *result)
 	text = MtColumnText(tuple, desc, TENANT_VISIBILITY);
 	tenant->visibility = visibility_from_text(text);
 	pfree(text);
+	since = heap_getattr(tuple, TENANT_SUPERVISED_FROM, desc, &is_null);
+	tenant->supervised_from = is_null ? DT_NOBEGIN : DatumGetTimestampTz(since);
 }
 
 /* Reads a tenant from its table and remembers it if nothing changed meanwhile. */

@@ -6,6 +6,7 @@
 #define MT_REGISTRY_H
 
 #include "postgres.h"
+#include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
 #define MT_SLUG_MAX 128			/* bytes; the table's CHECK says the same */
@@ -31,6 +32,7 @@ typedef struct MtTenant
 	int64		number;
 	MtTenantState state;
 	MtVisibility visibility;
+	TimestampTz supervised_from;	/* what began before counts no more */
 	char		slug[MT_SLUG_MAX + 1];
 } MtTenant;
 

@@ -1,14 +1,14 @@
 /*
  * auditwriter.c
- *	  A process for each event that must outlast the transaction that reports it.
+ *	  A process for events that must outlast the transaction that reports them.
  *
- * Owns the request - a dynamic shared memory segment with one row of
- * multitenant.audit_event - the process that inserts it in a transaction of its own,
- * and the wait for it. Needs no preloading, but a free place among
- * max_worker_processes. Invariant: who asks goes on only when the row is committed.
+ * Owns the request - a dynamic shared memory segment with rows of
+ * multitenant.audit_event - the process that inserts them in one transaction of its
+ * own, and the wait for it. Needs no preloading, but a free place among
+ * max_worker_processes. Invariant: who asks goes on only when all rows are committed.
  *
- * Security: a request is a row and nothing else. Whatever is in it, the process can
- * be made to do no more than to insert one row into the audit record.
+ * Security: a request is rows and nothing else. Whatever is in it, the process can
+ * be made to do no more than to insert rows into the audit record.
  */
 #include "postgres.h"
 
@@ -36,6 +36,13 @@ PGDLLEXPORT void mt_audit_writer_main(Datum argument);
 /* How long one who asks waits at most: far longer than a process takes to start. */
 #define PATIENCE_MS 30000
 
+/*
+ * How long one who asks waits for a free place at most, and how long between two
+ * looks. Sessions with parallel queries can take all places; they let them go, too.
+ */
+#define PLACE_PATIENCE_MS 5000
+#define PLACE_INTERVAL_MS 10
+
 /* How long the process waits for a lock on the record. */
 #define LOCK_TIMEOUT "10s"
 
@@ -44,13 +51,11 @@ PGDLLEXPORT void mt_audit_writer_main(Datum argument);
 /* The texts of a row, in their order in a request. */
 #define TEXTS 5
 
-/* A request. The texts follow, each with its zero byte. */
-typedef struct Request
+/* A row of a request. The texts follow, each with its zero byte. */
+typedef struct Row
 {
-	uint32		magic;
-	Oid			database;
-	pg_atomic_uint32 is_written;
 	TimestampTz at;
+	Size		size;			/* with the texts, up to the next row */
 	MtAuditSource source;
 	bool		has_tenant;
 	bool		has_object;
@@ -58,49 +63,118 @@ typedef struct Request
 	NameData	session_role;
 	NameData	current_role;
 	char		texts[FLEXIBLE_ARRAY_MEMBER];
+} Row;
+
+/* A request. The rows follow, from FIRST_ROW on. */
+typedef struct Request
+{
+	uint32		magic;
+	Oid			database;
+	pg_atomic_uint32 is_written;
+	int			count;
 } Request;
+
+#define FIRST_ROW MAXALIGN(sizeof(Request))
 
 /* ---- asking ---- */
 
-static dsm_segment *
-make_request(const MtAuditRow *row)
+static void
+texts_of(const MtAuditRow *row, const char *texts[TEXTS])
 {
-	const char *texts[TEXTS] = {row->event, row->outcome, row->principal,
-	row->object ? row->object : "", row->detail};
-	Size		size = offsetof(Request, texts);
-	dsm_segment *segment;
-	Request    *request;
-	char	   *p;
+	texts[0] = row->event;
+	texts[1] = row->outcome;
+	texts[2] = row->principal;
+	texts[3] = row->object ? row->object : "";
+	texts[4] = row->detail;
+}
 
+static Size
+size_of(const MtAuditRow *row)
+{
+	const char *texts[TEXTS];
+	Size		size = offsetof(Row, texts);
+
+	texts_of(row, texts);
 	for (int i = 0; i < TEXTS; i++)
 		size += strlen(texts[i]) + 1;
-	segment = dsm_create(size, 0);
-	request = dsm_segment_address(segment);
-	memset(request, 0, offsetof(Request, texts));
-	request->magic = MAGIC;
-	request->database = MyDatabaseId;
-	pg_atomic_init_u32(&request->is_written, 0);
-	request->at = row->at;
-	request->source = row->source;
-	request->has_tenant = row->has_tenant;
-	request->has_object = row->object != NULL;
-	request->tenant = row->tenant;
-	request->session_role = row->session_role;
-	request->current_role = row->current_role;
-	p = request->texts;
+	return MAXALIGN(size);
+}
+
+static void
+put_row(const MtAuditRow *from, Row *to)
+{
+	const char *texts[TEXTS];
+	char	   *p = to->texts;
+
+	memset(to, 0, offsetof(Row, texts));
+	to->at = from->at;
+	to->size = size_of(from);
+	to->source = from->source;
+	to->has_tenant = from->has_tenant;
+	to->has_object = from->object != NULL;
+	to->tenant = from->tenant;
+	to->session_role = from->session_role;
+	to->current_role = from->current_role;
+	texts_of(from, texts);
 	for (int i = 0; i < TEXTS; i++)
 	{
 		strcpy(p, texts[i]);
 		p += strlen(texts[i]) + 1;
 	}
+}
+
+static dsm_segment *
+make_request(const MtAuditRow *rows, int count)
+{
+	Size		size = FIRST_ROW;
+	dsm_segment *segment;
+	Request    *request;
+	char	   *p;
+
+	for (int i = 0; i < count; i++)
+		size += size_of(&rows[i]);
+	segment = dsm_create(size, 0);
+	request = dsm_segment_address(segment);
+	memset(request, 0, sizeof(*request));
+	request->magic = MAGIC;
+	request->database = MyDatabaseId;
+	pg_atomic_init_u32(&request->is_written, 0);
+	request->count = count;
+	p = (char *) request + FIRST_ROW;
+	for (int i = 0; i < count; i++)
+	{
+		put_row(&rows[i], (Row *) p);
+		p += ((Row *) p)->size;
+	}
 	return segment;
+}
+
+/* Registers the process as soon as there is a place for it. */
+static BackgroundWorkerHandle *
+take_place(BackgroundWorker *worker)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PLACE_PATIENCE_MS);
+	BackgroundWorkerHandle *handle;
+
+	while (!RegisterDynamicBackgroundWorker(worker, &handle))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (max_worker_processes == 0 || GetCurrentTimestamp() >= until)
+			ereport(ERROR,
+					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("this must be recorded, and no process can be started for it"),
+					errhint("Nothing was done; try again, and raise max_worker_processes above max_parallel_workers if this happens often."));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 PLACE_INTERVAL_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	return handle;
 }
 
 static BackgroundWorkerHandle *
 start_process(dsm_segment *segment)
 {
 	BackgroundWorker worker = {0};
-	BackgroundWorkerHandle *handle;
 
 	strlcpy(worker.bgw_name, "multitenant audit writer", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "multitenant audit writer", BGW_MAXLEN);
@@ -111,17 +185,12 @@ start_process(dsm_segment *segment)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(segment));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("this must be recorded, and no process can be started for it"),
-				errhint("Nothing was done; try again, and raise max_worker_processes if this happens often."));
-	return handle;
+	return take_place(&worker);
 }
 
 /*
- * Waits until the process has ended. Can be cancelled: then the row may be there
- * although nothing comes of it, never the other way round.
+ * Waits until the process has ended. Can be cancelled: then the rows may be
+ * there although nothing comes of it, never the other way round.
  */
 static void
 wait_for(BackgroundWorkerHandle *handle)
@@ -149,9 +218,9 @@ wait_for(BackgroundWorkerHandle *handle)
 }
 
 static void
-write_durably(const MtAuditRow *row)
+write_durably(const MtAuditRow *rows, int count)
 {
-	dsm_segment *segment = make_request(row);
+	dsm_segment *segment = make_request(rows, count);
 	Request    *request = dsm_segment_address(segment);
 	bool		is_written;
 
@@ -173,12 +242,12 @@ MtAuditWriterInit(void)
 
 /* ---- the process ---- */
 
-/* A row whose texts are this process's own. */
-static void
-copy_row(const Request *request, MtAuditRow *row)
+/* A row whose texts are this process's own; the next one. */
+static const Row *
+copy_row(const Row *from, MtAuditRow *row)
 {
 	const char *texts[TEXTS];
-	const char *p = request->texts;
+	const char *p = from->texts;
 
 	for (int i = 0; i < TEXTS; i++)
 	{
@@ -186,24 +255,36 @@ copy_row(const Request *request, MtAuditRow *row)
 		p += strlen(p) + 1;
 	}
 	memset(row, 0, sizeof(*row));
-	row->at = request->at;
-	row->source = request->source;
-	row->has_tenant = request->has_tenant;
-	row->tenant = request->tenant;
-	row->session_role = request->session_role;
-	row->current_role = request->current_role;
+	row->at = from->at;
+	row->source = from->source;
+	row->has_tenant = from->has_tenant;
+	row->tenant = from->tenant;
+	row->session_role = from->session_role;
+	row->current_role = from->current_role;
 	row->event = texts[0];
 	row->outcome = texts[1];
 	row->principal = texts[2];
-	row->object = request->has_object ? texts[3] : NULL;
+	row->object = from->has_object ? texts[3] : NULL;
 	row->detail = texts[4];
+	return (const Row *) ((const char *) from + from->size);
+}
+
+static MtAuditRow *
+copy_rows(const Request *request)
+{
+	MtAuditRow *rows = MemoryContextAllocHuge(TopMemoryContext, request->count * sizeof(MtAuditRow));
+	const Row  *from = (const Row *) ((const char *) request + FIRST_ROW);
+
+	for (int i = 0; i < request->count; i++)
+		from = copy_row(from, &rows[i]);
+	return rows;
 }
 
 static void
-write_row(const MtAuditRow *row)
+write_rows(const MtAuditRow *rows, int count)
 {
 	SetCurrentStatementStartTimestamp();
-	pgstat_report_activity(STATE_RUNNING, "writing an event");
+	pgstat_report_activity(STATE_RUNNING, "writing events");
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (!MtIsActive() || !OidIsValid(MtTableOid(MT_TABLE_AUDIT)))
@@ -211,7 +292,7 @@ write_row(const MtAuditRow *row)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("extension multitenant is not ready in this database"),
 				errhint("Run CREATE EXTENSION multitenant."));
-	MtAuditWriteRow(row);
+	MtAuditWriteRows(rows, count);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
@@ -221,7 +302,7 @@ mt_audit_writer_main(Datum argument)
 {
 	dsm_segment *segment;
 	Request    *request;
-	MtAuditRow	row;
+	MtAuditRow *rows;
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -233,7 +314,7 @@ mt_audit_writer_main(Datum argument)
 	request = dsm_segment_address(segment);
 	if (request->magic != MAGIC)
 		elog(ERROR, "not a request of the audit writer");
-	copy_row(request, &row);
+	rows = copy_rows(request);
 
 	BackgroundWorkerInitializeConnectionByOid(request->database, InvalidOid, 0);
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
@@ -242,7 +323,7 @@ mt_audit_writer_main(Datum argument)
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		SetConfigOption("synchronous_commit", "local", PGC_USERSET, PGC_S_OVERRIDE);
-	write_row(&row);
+	write_rows(rows, request->count);
 	pg_atomic_write_u32(&request->is_written, 1);
 	dsm_detach(segment);
 	proc_exit(0);

@@ -242,6 +242,7 @@ is($mt->node->safe_psql('again', "SELECT count(*) FROM multitenant.permission WH
 	$mt->superuser("INSERT INTO multitenant.master_account (id, name) VALUES ('$master', 'looker');
 		INSERT INTO multitenant.master_tenant (tenant_id, master_id) VALUES ('$acme', '$master');
 		INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES ('$acme', 'olga', '$master', '$reader');
+		UPDATE multitenant.tenant SET visibility = 'supervised' WHERE id = '$acme';
 		INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', now() + interval '1 hour', 'test')");
 	$mt->allowed($app, $mt->begin('acme', sub => 'olga', kind => 'supervised') . "SELECT 'sees ' || count(*) FROM vm; SELECT count(*) FROM disk; COMMIT", 'sees 5', 'an operator looks in');
 	is($mt->superuser("SELECT string_agg(object, ', ' ORDER BY object) FROM multitenant.audit_log WHERE event = 'supervised.read'"), 'public.disk, public.vm', 'and each table is recorded');

@@ -124,6 +124,29 @@ is($mt->superuser($events), $before + 2, 'L4: and not the event');
 	ask($session, 'ROLLBACK');
 	$session->quit;
 }
+# What was read stays, too: the server would roll it back, and a supervised context cannot write at all.
+{
+	my $reads = "SELECT count(*) FROM multitenant.audit_event WHERE event = 'supervised.read' AND tenant_id = '$acme' AND principal = 'olga' AND object = 'public.invoice'";
+	my $count = $mt->superuser($reads);
+	$mt->allowed($app, "$begin$see $see ROLLBACK;", 'SECRET-ACME', 'L4: read, and rolled back', tenant => 'acme');
+	is($mt->superuser($reads), $count + 1, 'L4: the table is in the record, once');
+	$mt->allowed($app, "$begin SAVEPOINT s; $see ROLLBACK TO s; $see ROLLBACK TO s; COMMIT;", 'SECRET-ACME', 'L4: in a savepoint', tenant => 'acme');
+	is($mt->superuser($reads), $count + 2, 'L4: once for all savepoints');
+	$mt->allowed($app, $mt->begin('acme', sub => 'olga', kind => 'supervised') . "$see ROLLBACK;", 'SECRET-ACME', 'L4: with a token', tenant => 'acme');
+	is($mt->superuser($reads), $count + 3, 'L4: also');
+	my $session = $mt->session($app);
+	ask($session, "$begin COMMIT;");
+	ask($session, $back);
+	ask($session, 'SELECT count(*) FROM invoice');
+	is($mt->superuser($reads), $count + 4, 'L4: while it is being read');
+	ask($session, 'ROLLBACK');
+	$session->quit;
+	# A function that only workers execute: no statement of the leader names the table.
+	$mt->superuser("CREATE FUNCTION count_invoices(n int) RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN RETURN (SELECT count(*) FROM invoice); END'");
+	my $parallel = $mt->parallel_setting;
+	$mt->allowed($app, "$back SET $parallel = on; SELECT 'seen ' || count_invoices(n) FROM plain; ROLLBACK;", 'seen 1', 'L4: in a worker', tenant => 'acme');
+	is($mt->superuser($reads), $count + 5, 'L4: as well');
+}
 # Fails closed: nobody can write the event.
 {
 	my $locker = $mt->node->background_psql('app');
@@ -206,6 +229,11 @@ $mt->superuser("CREATE FUNCTION leave() RETURNS text LANGUAGE plpgsql AS \$\$ DE
 	my ($out, $err) = $mt->run($app, across('SELECT leave()', 'n text') . " SELECT '<' || coalesce(current_setting('leak.note', true), '') || '>', (SELECT count(*) FROM pg_cursors);");
 	like($out, qr/0a\|nothing\n.*0b\|nothing\n<>\|0/, 'L6: no setting and no cursor of one tenant reaches the next, or stays') or diag($err);
 }
+# A cursor over all of them beside the context of one.
+$mt->refused($app, enter('olga') . "DECLARE c CURSOR FOR SELECT * FROM multitenant.across_tenants('SELECT note FROM invoice', 'report') AS t(tenant_id uuid, note text); MOVE 1 FROM c;
+	$_; FETCH 1 FROM c;", 'MT005', "L6: $_ with a cursor over several tenants") foreach "SELECT multitenant.begin_supervised('acme', 'x')", "SELECT multitenant.switch_tenant('acme')";
+$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT * FROM multitenant.across_tenants('SELECT 1', 'report') AS t(tenant_id uuid, n int); ROLLBACK TO s; SELECT multitenant.begin_supervised('acme', 'x');",
+	'MT005', 'L6: nor after a rollback to a savepoint');
 # Caught errors leave the transaction where it was: a principal without a tenant.
 $mt->superuser("CREATE FUNCTION catch() RETURNS text LANGUAGE plpgsql AS \$\$ BEGIN
 	PERFORM * FROM multitenant.across_tenants('SELECT 1 / (note <> ''SECRET-BETA'')::int FROM invoice', 'report') AS t(tenant_id uuid, n int); RETURN 'none';
@@ -214,20 +242,75 @@ $mt->allowed($app, enter('olga') . 'SELECT catch(); SELECT catch();', "principal
 $mt->refused($app, enter('olga') . 'SELECT catch(); SELECT note FROM invoice;', 'MT001', 'L6: and nothing is left of the context', tenant => undef);
 $mt->refused($app, across("SELECT 'x' FROM pg_sleep(60)", 'n text') =~ s/^BEGIN;/SET statement_timeout = '1s'; BEGIN;/r, '57014', 'L6: it can be interrupted');
 $mt->refused($app, inside('acme', 'ann') . "SELECT * FROM multitenant.across_tenants('SELECT 1', 'x') AS t(tenant_id uuid, n int);", 'MT005', 'L6: not from inside a tenant');
-{
-	my ($out) = $mt->run($app, across('SELECT note FROM invoice', 'note text', 'mole'));
-	unlike($out, qr/SECRET/, 'L6: nobody else sees anything');
-}
 my $asked = "SELECT count(*) FROM multitenant.audit_event WHERE event = 'supervised.across'";
 $before = $mt->superuser($asked);
+$mt->refused($app, across('SELECT note FROM invoice', 'note text', 'mole'), 'MT008', 'L6: nobody else sees anything', tenant => undef);
+is($mt->superuser($asked), $before, 'L6: nor fills the record');
+$before = $mt->superuser($asked);
 $mt->log_since;
-$mt->run($app, across('SELECT note FROM invoice', 'note text') . 'ROLLBACK;');
+$mt->run($app, across("SELECT note FROM invoice WHERE note <> 'IBAN 7'", 'note text') . 'ROLLBACK;');
 is($mt->superuser($asked), $before + 1, 'L6: what was rolled back is recorded');
+my $own = "SELECT concat_ws(' ', principal, object, detail ->> 'query') FROM multitenant.audit_log WHERE event = 'supervised.query' ORDER BY at DESC LIMIT 1;";
+$mt->allowed($app, inside(@$_) . $own, 'olga report SELECT note FROM invoice WHERE note <> ?', "L6: also in the record of $_->[0], without literals") foreach [qw(acme ann)], [qw(beta bert)];
 is(scalar(() = $mt->log_since =~ /event="supervised\.query".* tenant="[-0-9]+0[ab]".* principal="olga"/g), 2, 'L6: and each tenant in the log');
 $mt->superuser("SELECT multitenant.set_visibility('beta', 'metadata')");
 {
 	my ($out) = $mt->run($app, across('SELECT note FROM invoice', 'note text'));
 	is(join(' ', $out =~ /SECRET-(\w+)/g), 'ACME', 'L6: who consents no longer is not among them');
+}
+
+# ---- L8: nobody who takes sight away waits for the operator ----
+{
+	my $soon = "SET lock_timeout = '2s';";
+	my $session = $mt->session($app);
+	my $coming_back = $back . $see;
+	# The rows of two supervisions are the operator's: the old one that he ends, the new one that nobody sees yet.
+	sub hold { my ($s) = @_; ask($s, "$begin COMMIT;"); return ask($s, "${begin}SELECT count(*) FROM invoice"); }
+	like(hold($session), qr/\b1$/, 'L8: an operator holds his rows locked');
+	$mt->allowed($app, "$soon" . inside('acme', 'ann') . "SELECT multitenant.set_visibility('none'); COMMIT;", undef, 'L8: the tenant lowers its visibility at once');
+	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'L8: and he sees nothing any more');
+	$mt->allowed($app, inside('acme', 'ann') . "SELECT multitenant.set_visibility('supervised'); COMMIT;", undef, 'L8: raised again');
+	ask($session, 'ROLLBACK');
+	$mt->refused($app, $coming_back, 'MT008', 'L8: what was locked does not come back', tenant => undef);
+	is($mt->superuser("SELECT multitenant._open_supervisions('$acme')"), 0, 'L8: nor is it shown as open');
+	hold($session);
+	$mt->allowed($app, "$soon" . inside('acme', 'ann') . "SELECT multitenant.set_visibility('metadata'), multitenant.set_visibility('supervised'); COMMIT;", undef, 'L8: lowered and raised');
+	ask($session, 'COMMIT');
+	$mt->refused($app, $coming_back, 'MT008', 'L8: what was not committed does not come back either', tenant => undef);
+	# Unassigned, and assigned again.
+	hold($session);
+	$mt->allowed($provisioner, "$soon SELECT multitenant.unassign_operator('olga', 'acme');", undef, 'L8: a provisioner unassigns him at once');
+	is(ask($session, 'SELECT count(*) FROM invoice'), 'MT008', 'L8: and he sees nothing any more');
+	ask($session, 'ROLLBACK');
+	$mt->allowed($provisioner, "SELECT multitenant.assign_operator($master, 'olga', 'acme', 'watcher');", undef, 'L8: assigned again');
+	$mt->refused($app, $coming_back, 'MT008', 'L8: he begins anew', tenant => undef);
+	hold($session);
+	$mt->allowed($provisioner, "$soon SELECT multitenant.unlink_tenant($master, 'acme');", undef, 'L8: the tenant is unlinked at once');
+	ask($session, 'ROLLBACK');
+	$mt->superuser("SELECT multitenant.link_tenant($master, 'acme'), multitenant.assign_operator($master, 'olga', 'acme', 'watcher')");
+	# While he asks for something.
+	ask($session, enter('olga') . "SELECT multitenant.request_access('acme', 'x', '1 hour')");
+	$mt->allowed($provisioner, "$soon SELECT multitenant.unassign_operator('olga', 'acme');", undef, 'L8: unassigned while he asks');
+	ask($session, 'ROLLBACK');
+	$mt->superuser("SELECT multitenant.assign_operator($master, 'olga', 'acme', 'watcher')");
+	# An approval that he is just taking back.
+	$mt->superuser("SELECT multitenant.set_visibility('acme', 'metadata')");
+	my ($request) = ask($session, enter('olga') . "SELECT multitenant.request_access('acme', 'x', '1 hour'); COMMIT;") =~ /([0-9a-f-]{36})/;
+	$mt->allowed($app, inside('acme', 'ann') . "SELECT multitenant.approve_access('$request'); COMMIT;", undef, 'L8: approved');
+	$mt->allowed($app, "$begin$see COMMIT;", 'SECRET-ACME', 'L8: he looks in', tenant => 'acme');
+	ask($session, enter('olga') . "SELECT multitenant.withdraw_request('$request')");
+	$mt->allowed($app, "$soon" . inside('acme', 'ann') . "SELECT multitenant.revoke_approval('$request'); COMMIT;", undef, 'L8: an approval is revoked at once');
+	$mt->refused($app, $coming_back, 'MT008', 'L8: and ends', tenant => undef);
+	ask($session, 'ROLLBACK');
+	$mt->refused($app, $coming_back, 'MT008', 'L8: whatever he does', tenant => undef);
+	# What he has taken back is over, whatever the tenant answers.
+	($request) = ask($session, enter('olga') . "SELECT multitenant.request_access('acme', 'x', '1 hour'); COMMIT;") =~ /([0-9a-f-]{36})/;
+	ask($session, enter('olga') . "SELECT multitenant.withdraw_request('$request')");
+	$mt->allowed($app, "$soon" . inside('acme', 'ann') . "SELECT multitenant.approve_access('$request'); COMMIT;", undef, 'L8: approved while it is being withdrawn');
+	ask($session, 'COMMIT');
+	$mt->refused($app, "$begin$see", 'MT008', 'L8: it stays withdrawn', tenant => undef);
+	$session->quit;
+	$mt->superuser("SELECT multitenant.set_visibility('acme', 'supervised')");
 }
 
 # ---- L7: views show nothing else ----

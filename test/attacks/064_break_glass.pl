@@ -204,6 +204,49 @@ by('eve', "SELECT multitenant.review_break_glass('$id', 'was a drill')");
 $mt->refused($app, as('ann') . "SELECT multitenant.review_break_glass('$id', 'was no drill');", '55000', 'nor changes what was found');
 $mt->refused($app, as('ann') . 'DELETE FROM multitenant.break_glass;', '42501', 'nor removes it');
 
+# What was done under it stays in the record, by ROLLBACK, READ ONLY or in a savepoint.
+by('adam', "SELECT multitenant.open_break_glass('to look around')");
+my $uses = "SELECT string_agg(coalesce(object, detail ->> 'purpose') || coalesce(' ' || (detail ->> 'write'), ''), ', ' ORDER BY at, object, detail ->> 'write') FROM multitenant.audit_event
+	WHERE event = 'break_glass.use' AND principal = 'adam' AND tenant_id = '$acme' AND at > (SELECT max(at) FROM multitenant.audit_event WHERE event = 'test')";
+sub recorded
+{
+	my ($sql, $expected, $name) = @_;
+	$mt->superuser("INSERT INTO multitenant.audit_event (id, at, event, source, outcome, session_role, \"current_role\", detail) VALUES (gen_random_uuid(), clock_timestamp(), 'test', 'application', 'done', 'x', 'x', '{}')");
+	my ($out, $err) = $mt->run($app, as('adam') . $sql);
+	diag($err) if $err =~ /ERROR/;
+	return is($mt->superuser($uses), $expected, "recorded: $name");
+}
+recorded('SELECT note FROM invoice; ROLLBACK;', 'public.invoice false', 'what is rolled back');
+recorded('SELECT note FROM invoice; SELECT count(*) FROM invoice; COMMIT;', 'public.invoice false', 'once for a transaction');
+recorded('SET TRANSACTION READ ONLY; SELECT note FROM invoice; COMMIT;', 'public.invoice false', 'in a read-only transaction');
+recorded('SAVEPOINT s; SELECT note FROM invoice; ROLLBACK TO s; UPDATE invoice SET note = note; ROLLBACK TO s; SELECT note FROM invoice; COMMIT;',
+	'public.invoice false, public.invoice true', 'in savepoints');
+recorded('COPY invoice TO STDOUT; ROLLBACK;', 'public.invoice false', 'COPY');
+recorded('SELECT count(*) FROM invoice i, (SELECT note FROM invoice) j; ROLLBACK;', 'public.invoice false', 'a table that is named twice');
+recorded("SELECT multitenant.decrypt_text(multitenant.encrypt('x', 'pii')), multitenant.decrypt_text(multitenant.encrypt('x', 'pii')); ROLLBACK;", 'pii', 'which purpose is decrypted');
+{
+	my $parallel = $mt->parallel_setting;
+	$mt->superuser("CREATE FUNCTION seen(OUT n bigint) LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN n := (SELECT count(*) FROM invoice); END'; CREATE TABLE one (n int); INSERT INTO one VALUES (1); GRANT SELECT ON one TO PUBLIC");
+	recorded("SET $parallel = on; SELECT seen() FROM one; ROLLBACK;", 'public.invoice false', 'what a function reads in a worker');
+}
+by('adam', 'SELECT multitenant.close_break_glass()');
+# Nothing is read that cannot be recorded.
+by('adam', "SELECT multitenant.open_break_glass('without a trace')");
+{
+	my $locker = $mt->node->background_psql('app');
+	$locker->query('BEGIN; LOCK TABLE multitenant.audit_event IN SHARE MODE');
+	$mt->refused($app, "SET statement_timeout = '2s'; " . as('adam') . "SELECT note FROM invoice;", '57014', 'recorded: or not read', tenant => undef);
+	$locker->query('ROLLBACK');
+	$locker->quit;
+}
+# An operator counts events, and does not learn that there is break-glass.
+{
+	my ($out) = $mt->run($app, "BEGIN; SELECT multitenant.authenticate('" . $mt->token(undef, sub => 'ops') . "'); SELECT DISTINCT event_class FROM multitenant.audit_metadata ORDER BY 1;");
+	like($out, qr/^access$/m, 'an operator sees classes of events');
+	unlike($out, qr/glass/, 'and none of break-glass');
+}
+by('adam', 'SELECT multitenant.close_break_glass()');
+
 # ---- who decrypts ----
 by('ann', "INSERT INTO sealed VALUES (multitenant.encrypt('SECRET-ACME', 'pii')); SELECT multitenant.set_purpose_rule('pii')");
 my $decrypt = 'SELECT multitenant.decrypt_text(value) FROM sealed;';
@@ -253,6 +296,8 @@ entered($session, 'adam');
 ask($session, "SELECT multitenant.open_break_glass('the safe')");
 is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: under break-glass he does');
 ask($session, 'ROLLBACK');
+is($mt->superuser("SELECT detail ->> 'use' FROM multitenant.audit_event WHERE event = 'break_glass.use' AND detail ->> 'purpose' = 'pii' ORDER BY at DESC LIMIT 1"), 'decrypt',
+	'decrypting: which is recorded');
 $mt->intact('and everybody has what he had');
 $session->quit;
 $other->quit;

@@ -175,15 +175,20 @@ SELECT format('SELECT %1$L, across(%1$L, %2$L)', q, c) FROM (VALUES
 	('SELECT count(*) FROM multitenant.audit_log', 'tenant_id uuid, n bigint'),
 	('SELECT set_config(''myapp.seen'', coalesce(current_setting(''myapp.seen'', true), '''') || (SELECT max(note) FROM orders), false)', 'tenant_id uuid, n text')) v(q, c)
 \gexec
--- What follows in the same transaction: the principal may enter a tenant.
+-- What follows in the same transaction: the principal enters no tenant.
 BEGIN;
 SELECT regress_mt_tokens.enter(NULL, 'olga');
 SELECT * FROM multitenant.across_tenants('SELECT count(*) FROM orders', 'x') AS t(tenant_id uuid, n bigint);
 SELECT state FROM multitenant.context;
+SAVEPOINT s;
 SELECT count(*) FROM orders; \echo :LAST_ERROR_SQLSTATE
+ROLLBACK TO s;
+SELECT multitenant.begin_supervised('acme', 'x'); \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
 SELECT object, detail FROM multitenant.audit_event WHERE event = 'supervised.across' AND tenant_id IS NULL ORDER BY at LIMIT 2;
+SELECT t.slug, e.object, e.detail FROM multitenant.audit_event e LEFT JOIN multitenant.tenant t ON t.id = e.tenant_id
+	WHERE event = 'supervised.query' AND object = 'x' ORDER BY at, slug;
 
 -- ---- what is seen without looking in ----
 SET SESSION AUTHORIZATION regress_mt_app;

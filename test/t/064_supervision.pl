@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/../perl";
 use MtTest qw(ask);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 
 my ($app, $provisioner) = qw(regress_mt_app regress_mt_provisioner);
 my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -112,12 +113,33 @@ $mt->node->restart;
 is(outcome($app, "$begin SELECT note FROM invoice;"), 'SECRET-ACME', 'with one it is');
 is(outcome($app, "BEGIN ISOLATION LEVEL SERIALIZABLE; " . ($begin =~ s/^BEGIN;//r) . ' SELECT note FROM invoice;'), 'SECRET-ACME', 'also in a serializable transaction');
 is($mt->superuser($events), $before + 2, 'each time');
+# All places are taken for a while: the keeper, the launcher of replication, and a parallel query have one each.
+$mt->node->append_conf('postgresql.conf', "max_worker_processes = 3\nmax_parallel_workers = 3");
+$mt->node->restart;
+{
+	my $busy = $mt->session($app);
+	$busy->query('SET ' . $mt->parallel_setting . ' = on');
+	$busy->query_until(qr/begun/, "\\echo begun\nSELECT pg_sleep(2);\n");
+	$mt->node->poll_query_until('app', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker'") or die "no worker\n";
+	my $start = Time::HiRes::time();
+	is(outcome($app, "$begin SELECT note FROM invoice;"), 'SECRET-ACME', 'it waits until there is a place');
+	cmp_ok(Time::HiRes::time() - $start, '>', 0.5, 'which takes a while');
+	$busy->query('SELECT 1');
+	$busy->query_until(qr/begun/, "\\echo begun\nSELECT pg_sleep(9);\n");
+	$mt->node->poll_query_until('app', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'parallel worker'") or die "no worker\n";
+	is(outcome($app, "SET statement_timeout = '1s'; $begin SELECT note FROM invoice;"), '57014', 'and can be interrupted');
+	is(outcome($app, "$begin SELECT note FROM invoice;"), '55000', 'and does not wait for ever');
+	$busy->query('SELECT 1');
+	$busy->quit;
+}
+$mt->node->append_conf('postgresql.conf', "max_worker_processes = 8\nmax_parallel_workers = 8");
+$mt->node->restart;
 # A database whose sessions are read-only by default.
 $mt->superuser('ALTER DATABASE app SET default_transaction_read_only = on');
 is(outcome($app, 'BEGIN READ WRITE; ' . ($begin =~ s/^BEGIN;//r) . ' SELECT note FROM invoice;'), 'SECRET-ACME', 'the process writes where sessions do not by default');
 is(outcome($app, "$begin SELECT note FROM invoice;"), '25006', 'a read-only transaction cannot begin');
 $mt->node->safe_psql('app', "BEGIN READ WRITE; ALTER DATABASE app RESET default_transaction_read_only; COMMIT;");
-# On a standby: what has begun goes on there, nothing begins.
+# On a standby: nothing begins, and nothing is read, as nothing can be recorded.
 $mt->node->backup('b');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($mt->node, 'b', has_streaming => 1);
@@ -129,7 +151,7 @@ $mt->node->wait_for_catchup($standby, 'replay');
 	local $mt->{node} = $standby;
 	is(outcome($app, $begin), '25006', 'a standby records nothing, so nothing begins there');
 	is(outcome($app, enter('olga') . "SELECT * FROM multitenant.across_tenants('SELECT 1', 'x') AS t(tenant_id uuid, n int);"), '25006', 'nor does a query in all tenants');
-	is(outcome($app, enter('olga') . "SELECT multitenant.switch_tenant('acme'); SELECT note FROM invoice;"), 'SECRET-ACME', 'what has begun goes on');
+	is(outcome($app, enter('olga') . "SELECT multitenant.switch_tenant('acme'); SELECT note FROM invoice;"), '25006', 'nor is anything read of what has begun');
 	like(slurp_file($standby->logfile), qr/multitenant audit: event="supervised\.begin".* tenant="$acme"/, 'the attempt is in its log');
 }
 $standby->stop;

@@ -1,0 +1,244 @@
+/*
+ * watch.c
+ *	  Whose steps are recorded for good: break-glass and supervised contexts.
+ *
+ * Owns the answer for the current context, and what this transaction has recorded
+ * already. Invariant: what is listed here as recorded is committed in
+ * multitenant.audit_event, whatever becomes of this transaction.
+ *
+ * Security: an ordinary event would go with a ROLLBACK, and does not come about in a
+ * transaction that is read-only. Who opens break-glass or looks in from outside
+ * decides about both.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "base/audit.h"
+#include "base/compat.h"
+#include "base/extension.h"
+#include "base/invalidation.h"
+#include "base/names.h"
+#include "base/tablescan.h"
+#include "base/transaction.h"
+#include "crypto/ciphertext.h"
+#include "lib/stringinfo.h"
+#include "rbac/rights.h"
+#include "rbac/watch.h"
+#include "tenant/context.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+/* Columns of multitenant.break_glass, by index. */
+enum
+{
+	BREAK_GLASS_TENANT_ID = 2,
+	BREAK_GLASS_PRINCIPAL
+};
+
+/* ---- whose ---- */
+
+/*
+ * Has the principal of this context ever opened break-glass? Nobody does in most
+ * databases, and to compile rights only to find that out would cost each context
+ * dearly. So the table is asked first, and again after each change of rights.
+ */
+typedef struct Glass
+{
+	bool		is_table_known;
+	bool		is_empty;		/* nobody has, in the whole database */
+	bool		is_known;		/* what follows */
+	bool		is_opened;		/* by this principal in this tenant */
+	pg_uuid_t	tenant;
+	char		principal[MT_PRINCIPAL_MAX + 1];
+} Glass;
+
+static Glass glass;
+
+static void
+relation_changed(Oid relid)
+{
+	int			table = OidIsValid(relid) ? MtTableOfOid(relid) : -2;
+
+	if (table == -2 || table == MT_TABLE_BREAK_GLASS || table == MT_TABLE_RIGHTS_VERSION)
+		glass.is_table_known = glass.is_empty = glass.is_known = false;
+}
+
+void
+MtWatchInit(void)
+{
+	MtInvalidationOnRelation(relation_changed);
+}
+
+static void
+ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
+{
+}
+
+/* Has the principal of the context opened break-glass in its tenant? */
+static bool
+has_opened(const MtContext *context)
+{
+	static const int columns[] = {BREAK_GLASS_TENANT_ID, BREAK_GLASS_PRINCIPAL};
+	static const Oid equality[] = {F_UUID_EQ, F_TEXTEQ};
+	Datum		keys[2];
+	pg_uuid_t	tenant = context->tenant;
+
+	if (!glass.is_table_known)
+	{
+		/* A change while it is read makes it unknown again. */
+		glass.is_table_known = true;
+		glass.is_empty = MtTableIsEmpty(MT_TABLE_BREAK_GLASS) && glass.is_table_known;
+	}
+	if (glass.is_empty || context->principal[0] == '\0')
+		return false;
+	if (glass.is_known && memcmp(&glass.tenant, &context->tenant, UUID_LEN) == 0 &&
+		strcmp(glass.principal, context->principal) == 0)
+		return glass.is_opened;
+	glass.tenant = context->tenant;
+	strlcpy(glass.principal, context->principal, sizeof(glass.principal));
+	glass.is_known = true;
+	keys[0] = UUIDPGetDatum(&tenant);
+	keys[1] = CStringGetTextDatum(context->principal);
+	glass.is_opened = MtTableScan(MT_TABLE_BREAK_GLASS, "break_glass_principal_idx", lengthof(keys),
+								  columns, equality, keys, ignore_row, NULL) > 0;
+	return glass.is_opened;
+}
+
+static inline bool
+is_supervised(void)
+{
+	const MtContext *context = MtContextGet();
+
+	return context->kind == MT_KIND_SUPERVISED && context->state == MT_STATE_TENANT;
+}
+
+bool
+MtWatchIsOn(void)
+{
+	return !glass.is_empty || is_supervised();
+}
+
+bool
+MtWatchApplies(void)
+{
+	const MtContext *context = MtContextGet();
+
+	if (context->state != MT_STATE_TENANT)
+		return false;
+	/* across_tenants() records its query for each tenant itself. */
+	if (is_supervised())
+		return context->basis != MT_BASIS_OPERATOR;
+	return has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext(NULL));
+}
+
+/* ---- what ---- */
+
+typedef struct Recorded
+{
+	Oid			relid;
+	bool		writes;
+	char		purpose[MT_PURPOSE_MAX + 1];
+} Recorded;
+
+/* In the memory of the transaction, which has one context of a tenant at most. */
+static List *recorded = NIL;
+static LocalTransactionId recorded_lxid = InvalidLocalTransactionId;
+
+static bool
+is_recorded(const MtWatched *use)
+{
+	ListCell   *cell;
+
+	if (recorded_lxid != MtLocalTransactionId())
+	{
+		recorded = NIL;
+		recorded_lxid = MtLocalTransactionId();
+	}
+	foreach(cell, recorded)
+	{
+		const Recorded *entry = lfirst(cell);
+
+		if (use->purpose != NULL ? strcmp(entry->purpose, use->purpose) == 0 :
+			entry->relid == use->relid && (entry->writes || !use->writes))
+			return true;
+	}
+	return false;
+}
+
+static void
+remember(const MtWatched *use)
+{
+	MemoryContext memory = MemoryContextSwitchTo(TopTransactionContext);
+	Recorded   *entry = palloc0(sizeof(Recorded));
+
+	entry->relid = use->relid;
+	entry->writes = use->writes;
+	if (use->purpose != NULL)
+		strlcpy(entry->purpose, use->purpose, sizeof(entry->purpose));
+	recorded = lappend(recorded, entry);
+	MemoryContextSwitchTo(memory);
+}
+
+static void
+describe(const MtWatched *use, MtAuditEvent *event)
+{
+	StringInfoData detail;
+
+	memset(event, 0, sizeof(*event));
+	event->event = is_supervised() ? "supervised.read" : "break_glass.use";
+	event->outcome = "allowed";
+	initStringInfo(&detail);
+	if (use->purpose == NULL)
+	{
+		event->object = MtQualifiedName(use->relid);
+		appendStringInfo(&detail, "{\"write\": %s}", use->writes ? "true" : "false");
+	}
+	else
+	{
+		appendStringInfoString(&detail, "{\"use\": \"decrypt\", \"purpose\": ");
+		escape_json(&detail, use->purpose);
+		appendStringInfoChar(&detail, '}');
+	}
+	event->detail = detail.data;
+}
+
+static bool
+is_same(const MtWatched *a, const MtWatched *b)
+{
+	if (a->purpose != NULL || b->purpose != NULL)
+		return a->purpose != NULL && b->purpose != NULL && strcmp(a->purpose, b->purpose) == 0;
+	return a->relid == b->relid && a->writes == b->writes;
+}
+
+/* Is it new, also among those before it? A statement can name a table twice. */
+static bool
+is_news(const MtWatched *uses, int number)
+{
+	for (int i = 0; i < number; i++)
+		if (is_same(&uses[i], &uses[number]))
+			return false;
+	return !is_recorded(&uses[number]);
+}
+
+void
+MtWatchRecord(const MtWatched *uses, int count)
+{
+	MtAuditEvent *events = palloc(count * sizeof(MtAuditEvent));
+	int			news = 0;
+
+	for (int i = 0; i < count; i++)
+		if (is_news(uses, i))
+			describe(&uses[i], &events[news++]);
+	if (news > 0)
+	{
+		MtAuditEmitDurable(events, news);
+		/* Not before: who is refused has recorded nothing. */
+		for (int i = 0; i < count; i++)
+			if (!is_recorded(&uses[i]))
+				remember(&uses[i]);
+	}
+	pfree(events);
+}
