@@ -626,7 +626,7 @@ BEGIN
 		last_key := NULL;
 		LOOP
 			PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-			PERFORM multitenant.use_tenant(tenants[i]);
+			PERFORM multitenant._maintain_tenant(tenants[i]);
 			-- Deferred triggers would not fire as the owner, but at COMMIT as the caller; the server refuses that.
 			SET CONSTRAINTS ALL IMMEDIATE;
 			SELECT b.last_key, b.row_filter INTO last_key, row_filter

@@ -7,6 +7,13 @@ AS 'MODULE_PATHNAME', 'mt_authenticate';
 COMMENT ON FUNCTION multitenant.authenticate(text) IS
 'Sets the context of this transaction from a signed token and returns the tenant (null for a token that names only a principal). Valid until the transaction ends. Errors: MT002 invalid, MT003 expired, MT004 key revoked or not permitted, MT005 another context is set, MT006 tenant not active, MT008 unknown tenant.';
 
+CREATE FUNCTION multitenant._maintain_tenant(tenant uuid)
+RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_maintain_tenant';
+COMMENT ON FUNCTION multitenant._maintain_tenant(uuid) IS
+'Internal: as use_tenant(uuid), for procedures that go through tables: the permissions that tables ask for are not asked. For superusers and profile migrator.';
+
 CREATE FUNCTION multitenant.use_tenant(tenant text)
 RETURNS uuid
 LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER

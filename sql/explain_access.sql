@@ -25,12 +25,12 @@ CREATE TYPE multitenant._policy AS (
 );
 
 CREATE FUNCTION multitenant._try(
-	role name, tenant uuid, command text, keep boolean DEFAULT false,
+	role name, tenant uuid, command text, keep boolean DEFAULT false, unasked boolean DEFAULT false,
 	OUT sqlstate text, OUT message text, OUT rows bigint, OUT value text)
 LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_try';
-COMMENT ON FUNCTION multitenant._try(name, uuid, text, boolean) IS
-'Internal: what comes of a command when a role runs it under the context of a tenant, or of none; undone unless keep. Superusers only.';
+COMMENT ON FUNCTION multitenant._try(name, uuid, text, boolean, boolean) IS
+'Internal: what comes of a command when a role runs it under the context of a tenant, or of none; undone unless keep. unasked: permissions of tables are not asked. Superusers only.';
 
 CREATE FUNCTION multitenant._rows_by_key(
 	table_name regclass, key_columns text[], key_values text[], tenant_column text,

@@ -47,7 +47,7 @@ $$;
 
 -- C functions read the caller's own context, or check its profile themselves.
 GRANT EXECUTE ON FUNCTION
-	multitenant.authenticate(text),
+	multitenant.authenticate(text), multitenant._maintain_tenant(uuid),
 	multitenant.use_tenant(text), multitenant.use_tenant(uuid), multitenant.use_tenant(bigint),
 	multitenant.use_tenant(text, text), multitenant.use_tenant(uuid, text), multitenant.use_tenant(bigint, text),
 	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),

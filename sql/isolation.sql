@@ -591,7 +591,7 @@ BEGIN
 		RETURN;
 	END IF;
 	PERFORM multitenant._check_isolation(table_name, tenant_uuid);
-	PERFORM multitenant.use_tenant(tenant_uuid);
+	PERFORM multitenant._maintain_tenant(tenant_uuid);
 	-- Deferred keys would be checked at COMMIT, as the caller; the server refuses that.
 	SET CONSTRAINTS ALL IMMEDIATE;
 	shared := multitenant._shared_partition(table_name);
@@ -618,7 +618,7 @@ BEGIN
 		PERFORM multitenant._run_as_owner(copy, format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', copy));
 		EXIT WHEN multitenant._copy_of(table_name, tenant_uuid) IS DISTINCT FROM copy;
 		PERFORM multitenant._check_copy(table_name, copy);
-		PERFORM multitenant.use_tenant(tenant_uuid);
+		PERFORM multitenant._maintain_tenant(tenant_uuid);
 		SET CONSTRAINTS ALL IMMEDIATE;
 		SELECT i.phase, i.rows_copied, i.blocks_read, i.blocks_expected INTO progress FROM multitenant._isolation_of(copy) i;
 		IF progress.phase = 'ready' AND is_up_to_date THEN

@@ -96,6 +96,43 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	GROUP BY k.child, g.tgname, k.schema_name, g.tgfoid
 $$;
 
+-- Foreign keys whose actions change rows of a table that would ask for another permission, or look at the scope of each row. The
+-- server asks for neither: an action runs with the rights of the table's owner. Where the key contains the scope of both
+-- tables, the rows that it takes along are in the same scope.
+CREATE FUNCTION multitenant._lint_actions(s multitenant._lint_state) RETURNS SETOF multitenant._finding
+LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+	WITH k AS MATERIALIZED (
+		SELECT x.conname, x.confdeltype, x.confupdtype, c.name AS child, c.schema_name, p.name AS parent, cp.permissions AS wanted,
+			pp.permissions AS asked, EXISTS (SELECT FROM unnest(x.conkey, x.confkey) AS u(c, p)
+				JOIN pg_catalog.pg_attribute ca ON ca.attrelid = x.conrelid AND ca.attnum = u.c AND ca.attname = cp.scope_column
+				JOIN pg_catalog.pg_attribute pa ON pa.attrelid = x.confrelid AND pa.attnum = u.p AND pa.attname = pp.scope_column)
+				OR cp.scope_column IS NULL AS is_within_scope
+		FROM pg_catalog.pg_constraint x
+		JOIN unnest(s.tables) c ON c.id = x.conrelid JOIN unnest(s.tables) p ON p.id = x.confrelid
+		CROSS JOIN LATERAL multitenant._protection(x.conrelid) cp CROSS JOIN LATERAL multitenant._protection(x.confrelid) pp
+		WHERE x.contype = 'f' AND x.conparentid = 0 AND x.conname !~ '^multitenant_staged_'
+		  AND (x.confdeltype IN ('c', 'n', 'd') OR x.confupdtype IN ('c', 'n', 'd'))
+		  AND multitenant._is_enforced(x) AND c.class = 'tenant' AND cp.permissions IS NOT NULL
+	)
+	SELECT 'fk_action_without_permission', format('%s:%s', k.child, k.conname), k.schema_name, 'medium',
+		format('%s of %s %s rows of %s without asking for %s%s.', CASE e.on_event WHEN 'DELETE' THEN 'A DELETE' ELSE 'An UPDATE' END, k.parent,
+			   CASE WHEN e.action = 'c' AND e.on_event = 'DELETE' THEN 'deletes' ELSE 'changes' END, k.child, e.permission,
+			   CASE WHEN k.is_within_scope THEN '' ELSE ' in their scopes' END),
+		format('-- Make %s anew without ON %s %s, or let only those have %s whom that may happen to; then accept the finding.', k.conname, e.on_event,
+			   CASE e.action WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' ELSE 'SET DEFAULT' END,
+			   CASE WHEN k.asked IS NULL THEN format('the privilege to %s in %s', lower(e.on_event), k.parent) ELSE e.asked END),
+		jsonb_build_object('references', k.parent, 'permission', e.permission)
+	FROM k CROSS JOIN LATERAL (
+		-- One finding a key: deleting is the worse.
+		SELECT * FROM (
+			SELECT 'DELETE', k.confdeltype, k.wanted || CASE k.confdeltype WHEN 'c' THEN ':delete' ELSE ':update' END, k.asked || ':delete', 1
+			UNION ALL
+			SELECT 'UPDATE', k.confupdtype, k.wanted || ':update', k.asked || ':update', 2
+		) AS v(on_event, action, permission, asked, n)
+		WHERE v.action IN ('c', 'n', 'd') AND (v.permission IS DISTINCT FROM v.asked OR NOT k.is_within_scope)
+		ORDER BY v.n LIMIT 1) AS e
+$$;
+
 -- Indexes through which the server looks before it asks the policy. Where the table is partitioned by tenant it looks
 -- into one tenant's partition only. EXPLAIN and the counters of the transaction show what it found.
 CREATE FUNCTION multitenant._lint_indexes(s multitenant._lint_state) RETURNS SETOF multitenant._finding

@@ -82,6 +82,7 @@ BEGIN
 	RETURN QUERY SELECT * FROM multitenant._lint_policy_functions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_unique(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_foreign_keys(s);
+	RETURN QUERY SELECT * FROM multitenant._lint_actions(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_indexes(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_sequences(s);
 	RETURN QUERY SELECT * FROM multitenant._lint_views(s);

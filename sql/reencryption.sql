@@ -245,7 +245,7 @@ BEGIN
 			END IF;
 			failure := NULL;
 			BEGIN
-				PERFORM multitenant.use_tenant(tenants[i]);
+				PERFORM multitenant._maintain_tenant(tenants[i]);
 				-- Deferred triggers would not fire as the owner, but at COMMIT as the caller; the server refuses that.
 				SET CONSTRAINTS ALL IMMEDIATE;
 				SELECT b.last_key, b.done INTO step_key, step_done

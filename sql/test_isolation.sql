@@ -40,7 +40,7 @@ CREATE FUNCTION multitenant._attempt(
 RETURNS text[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	trial record := multitenant._try(role, tenant, command);
+	trial record := multitenant._try(role, tenant, command, unasked => true);
 BEGIN
 	IF trial.sqlstate = ANY ('{42501,MT001,MT007,MT010}' || allowed) THEN
 		RETURN multitenant._tap(true, format('%s (%s)', name, trial.sqlstate), NULL);
@@ -59,7 +59,7 @@ $$;
 CREATE FUNCTION multitenant._control(role name, tenant uuid, command text, allowed text) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-	trial record := multitenant._try(role, tenant, command);
+	trial record := multitenant._try(role, tenant, command, unasked => true);
 BEGIN
 	RETURN CASE
 		WHEN trial.sqlstate = '00000' AND trial.rows = 0 THEN 'the tenant''s own row cannot be reached either'
@@ -89,7 +89,7 @@ DECLARE
 BEGIN
 	trial := multitenant._try(role, sample.tenant, format(
 		'SELECT pg_catalog.jsonb_build_object(''row'', (t.*)::pg_catalog.text, ''key'', pg_catalog.jsonb_build_object(%s)) FROM %s AS t WHERE %s LIMIT 1',
-		(SELECT string_agg(format('%L, t.%1$I::pg_catalog.text', k), ', ') FROM unnest(key_columns) k), rel, is_own));
+		(SELECT string_agg(format('%L, t.%1$I::pg_catalog.text', k), ', ') FROM unnest(key_columns) k), rel, is_own), unasked => true);
 	IF trial.sqlstate <> '00000' THEN
 		sample.problem := format('role %s cannot read rows of %s: %s %s', role, sample.name, trial.sqlstate, trial.message);
 	ELSIF trial.value IS NULL THEN
@@ -128,7 +128,7 @@ BEGIN
 		END IF;
 	END LOOP;
 	trial := multitenant._try(role, sample.tenant, format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE VALUES (%s)', rel,
-							  array_to_string(columns, ', '), array_to_string(literals, ', ')), true);
+							  array_to_string(columns, ', '), array_to_string(literals, ', ')), true, true);
 	IF trial.sqlstate <> '00000' THEN
 		sample.problem := format('%s has no row, and none could be inserted: %s %s', sample.name, trial.sqlstate, trial.message);
 		RETURN;
@@ -311,7 +311,7 @@ BEGIN
 	trial := multitenant._try(role, other.tenant, format('SELECT pg_catalog.jsonb_agg(v.k) FROM (SELECT pg_catalog.jsonb_build_object(%s) FROM %s AS t WHERE %s LIMIT 100) AS v(k)',
 		(SELECT string_agg(format('%L, t.%I::pg_catalog.text', p.local, p.remote), ', ')
 		 FROM unnest(key.local_columns, key.remote_columns) AS p(local, remote)),
-		referenced, multitenant._is_tenants(referenced, referenced_column, multitenant._tenant_value(referenced, referenced_column, other.tenant))));
+		referenced, multitenant._is_tenants(referenced, referenced_column, multitenant._tenant_value(referenced, referenced_column, other.tenant))), unasked => true);
 	IF trial.sqlstate <> '00000' OR trial.value IS NULL THEN
 		RETURN multitenant._tap(NULL, name, CASE WHEN trial.sqlstate = '00000' THEN format('%s has no row in %s', other.name, referenced)
 											ELSE format('role %s cannot read %s: %s %s', role, referenced, trial.sqlstate, trial.message) END);
@@ -320,7 +320,7 @@ BEGIN
 	trial := multitenant._try(role, own.tenant, format('SELECT v.k FROM pg_catalog.jsonb_array_elements(%L) AS v(k) WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s AND %s) LIMIT 1',
 		trial.value, referenced, multitenant._is_tenants(referenced, referenced_column, multitenant._tenant_value(referenced, referenced_column, own.tenant)),
 		(SELECT string_agg(format('t.%I::pg_catalog.text OPERATOR(pg_catalog.=) (v.k OPERATOR(pg_catalog.->>) %L)', p.remote, p.local), ' AND ')
-		 FROM unnest(key.local_columns, key.remote_columns) AS p(local, remote))));
+		 FROM unnest(key.local_columns, key.remote_columns) AS p(local, remote))), unasked => true);
 	IF trial.sqlstate <> '00000' OR trial.value IS NULL THEN
 		RETURN multitenant._tap(NULL, name, format('%s has no row in %s with a key that %s has not', other.name, referenced, own.name));
 	END IF;

@@ -43,9 +43,12 @@ typedef struct Outcome
 	const char *value;			/* of the first column of the first row */
 } Outcome;
 
-/* The context of an application that has named the tenant; none for NULL. */
+/*
+ * The context of an application that has named the tenant; none for NULL. With
+ * is_maintenance nothing but isolation is asked in it, no permissions.
+ */
 static MtContext
-context_of(const pg_uuid_t *tenant_id)
+context_of(const pg_uuid_t *tenant_id, bool is_maintenance)
 {
 	MtContext	context = {.state = MT_STATE_NONE};
 	MtTenant	tenant;
@@ -61,6 +64,7 @@ context_of(const pg_uuid_t *tenant_id)
 	context.state = MT_STATE_TENANT;
 	context.kind = MT_KIND_TENANT;
 	context.source = MT_SOURCE_NAME;
+	context.basis = is_maintenance ? MT_BASIS_MAINTENANCE : MT_BASIS_TOKEN;
 	context.expires = DT_NOEND;
 	context.tenant = tenant.id;
 	context.number = tenant.number;
@@ -176,8 +180,9 @@ try(Oid role, const MtContext *context, const char *command, bool is_kept,
 }
 
 /*
- * multitenant._try(role name, tenant uuid, command text, keep boolean): runs the
- * command; without tenant there is no context. Columns: sqlstate, message, rows,
+ * multitenant._try(role name, tenant uuid, command text, keep boolean, unasked boolean):
+ * runs the command; without tenant there is no context, with unasked no permissions are
+ * asked. Columns: sqlstate, message, rows,
  * value.
  */
 Datum
@@ -196,7 +201,8 @@ mt_try(PG_FUNCTION_ARGS)
 	MtContextRequireNone();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	context = context_of(PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1));
+	context = context_of(PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1),
+						 !PG_ARGISNULL(4) && PG_GETARG_BOOL(4));
 	try(get_role_oid(NameStr(*PG_GETARG_NAME(0)), false), &context,
 		text_to_cstring(PG_GETARG_TEXT_PP(2)),
 		!PG_ARGISNULL(3) && PG_GETARG_BOOL(3), &stack, &outcome);

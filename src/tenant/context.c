@@ -1005,6 +1005,13 @@ MtContextMaterialise(void)
 }
 
 bool
+MtContextIsMaintenance(void)
+{
+	return current_context->state == MT_STATE_TENANT && current_context->basis == MT_BASIS_MAINTENANCE &&
+		current_context->kind == MT_KIND_TENANT && current_context->principal[0] == '\0';
+}
+
+bool
 MtContextIsOffered(void)
 {
 	return !nothing_to_offer() &&

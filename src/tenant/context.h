@@ -54,6 +54,13 @@ extern void MtContextHoldsUntil(TimestampTz until);
 extern bool MtContextIsOffered(void);
 
 /*
+ * Is this a tenant's context in which a procedure of the extension's goes through
+ * tables for whoever looks after them (MT_BASIS_MAINTENANCE)? Nobody's permissions are
+ * asked there; which tenant's rows are seen is as in any other context.
+ */
+extern bool MtContextIsMaintenance(void);
+
+/*
  * Makes *context the context of this transaction. Throws MT005 on a conflict
  * with what the transaction already is, 55000 while planning or in parallel
  * mode. The caller has decided that the session may have this context.

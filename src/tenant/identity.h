@@ -37,12 +37,15 @@ typedef enum MtSource
 	MT_SOURCE_SESSION
 } MtSource;
 
-/* What a supervised context rests on, besides the tenant's consent. */
+/* What a context rests on besides its source, a supervised one also besides the tenant's consent. */
 typedef enum MtBasis
 {
-	MT_BASIS_TOKEN,				/* a signed token says so */
+	MT_BASIS_TOKEN,				/* of kind supervised: a signed token says so;
+								 * else nothing */
 	MT_BASIS_OPERATOR,			/* the principal is an operator of the tenant */
-	MT_BASIS_SUPERVISION		/* it is, and has begun to supervise */
+	MT_BASIS_SUPERVISION,		/* it is, and has begun to supervise */
+	MT_BASIS_MAINTENANCE		/* a procedure of the extension's goes through
+								 * tables */
 } MtBasis;
 
 /* Flat, so that it can be a GUC's extra. */
@@ -52,7 +55,7 @@ typedef struct MtContext
 	MtKind		kind;
 	MtSource	source;
 	bool		by_membership;	/* entered as a member, and ends with that */
-	MtBasis		basis;			/* of kind supervised */
+	MtBasis		basis;
 	pg_uuid_t	tenant;			/* these three only in MT_STATE_TENANT */
 	int64		number;
 	char		slug[MT_SLUG_MAX + 1];

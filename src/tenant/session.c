@@ -25,6 +25,7 @@
 #include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(mt_authenticate);
+PG_FUNCTION_INFO_V1(mt_maintain_tenant);
 PG_FUNCTION_INFO_V1(mt_use_tenant_text);
 PG_FUNCTION_INFO_V1(mt_use_tenant_uuid);
 PG_FUNCTION_INFO_V1(mt_use_tenant_number);
@@ -147,6 +148,32 @@ prepare_use_tenant(void)
 	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_NAME_TENANT, "naming a tenant");
 	MtRegistryAccept();
+}
+
+/*
+ * multitenant._maintain_tenant(tenant uuid): as use_tenant(), for procedures that go
+ * through the tables of a tenant.
+ *
+ * Security: permissions of tables are not asked in it. Who may change isolation may take
+ * them off the tables, and the code of a table's owner that runs meanwhile runs in
+ * the sessions of the tenant's people, too.
+ */
+Datum
+mt_maintain_tenant(PG_FUNCTION_ARGS)
+{
+	MtContext	context = {.state = MT_STATE_TENANT,.kind = MT_KIND_TENANT,
+	.source = MT_SOURCE_NAME,.basis = MT_BASIS_MAINTENANCE,.expires = DT_NOEND};
+	MtTenant	tenant;
+
+	prepare_use_tenant();
+	MtAccessRequire(MT_MAY_CHANGE_ISOLATION, "maintaining tables of a tenant");
+	if (!MtRegistryById(PG_GETARG_UUID_P(0), &tenant))
+		MtContextRaiseNoSuchTenant();
+	context.tenant = tenant.id;
+	context.number = tenant.number;
+	strlcpy(context.slug, tenant.slug, sizeof(context.slug));
+	MtContextEstablish(&context);
+	return return_context_tenant(fcinfo);
 }
 
 /* multitenant.use_tenant(tenant text [, principal text]) */

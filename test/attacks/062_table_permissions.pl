@@ -246,6 +246,7 @@ is($mt->node->safe_psql('again', "SELECT count(*) FROM multitenant.permission WH
 		INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', now() + interval '1 hour', 'test')");
 	$mt->allowed($app, $mt->begin('acme', sub => 'olga', kind => 'supervised') . "SELECT 'sees ' || count(*) FROM vm; SELECT count(*) FROM disk; COMMIT", 'sees 5', 'an operator looks in');
 	is($mt->superuser("SELECT string_agg(object, ', ' ORDER BY object) FROM multitenant.audit_log WHERE event = 'supervised.read'"), 'public.disk, public.vm', 'and each table is recorded');
+	$mt->refused($app, $mt->begin('acme', sub => 'olga', kind => 'supervised') . "UPDATE vm SET note = ''", '25006', 'and changes nothing');
 }
 $mt->intact('nothing of others was changed');
 done_testing();

@@ -203,6 +203,58 @@ SELECT * FROM findings ORDER BY lint, level, detail;
 CALL multitenant.reencrypt('vault', 'value', context => '''vault:'' || id');
 SELECT multitenant.destroy_retired_keys(t, 'pii') FROM unnest('{rot-a,rot-b}'::text[]) t;
 
+-- ---- tables that ask for permissions, and filter by scopes: nobody's rights are asked, and no row is left out ----
+CREATE ROLE regress_mt_owner;
+GRANT regress_mt_owner TO regress_mt_migrator;
+GRANT CREATE ON SCHEMA public TO regress_mt_owner;
+INSERT INTO multitenant.permission (name, description) SELECT 'safe:' || a, '' FROM unnest('{read,create,update,delete}'::text[]) a;
+SET ROLE regress_mt_owner;
+CREATE TABLE safe (tenant_id uuid, id int PRIMARY KEY, scope text, value multitenant.encrypted);
+CREATE TABLE other_safe (tenant_id uuid, id int PRIMARY KEY);
+CREATE FUNCTION peek() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM FROM public.other_safe; RETURN NEW; END $$;
+SELECT count(*) > 0 FROM multitenant.protect('safe');
+SELECT count(*) > 0 FROM multitenant.protect('other_safe');
+GRANT ALL ON safe, other_safe TO regress_mt_trusted, regress_mt_migrator;
+RESET ROLE;
+SET SESSION AUTHORIZATION regress_mt_trusted;
+BEGIN;
+SELECT multitenant.use_tenant('rot-a') IS NOT NULL;
+INSERT INTO safe SELECT multitenant.current_tenant(), n, 'x' || n, multitenant.encrypt('s' || n, 'safe') FROM generate_series(1, 5) n;
+COMMIT;
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.set_permissions('safe', 'safe', 'scope');
+SELECT multitenant.rotate_cek('rot-a', 'safe') > 0;
+SET SESSION AUTHORIZATION regress_mt_migrator;
+BEGIN;
+SELECT multitenant.use_tenant('rot-a') IS NOT NULL;
+SELECT count(*) FROM safe; \echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+CALL multitenant.reencrypt('safe', 'value');
+SELECT purpose, rows_done, state, error FROM multitenant.reencrypt_progress WHERE table_name = 'public.safe';
+RESET SESSION AUTHORIZATION;
+-- .. nor those of a purpose; the code of others than the owner's is asked as ever
+SELECT multitenant.rotate_cek('rot-a', 'safe') > 0;
+INSERT INTO multitenant.purpose_rule (tenant_id, purpose, decrypt_permission, encrypt_permission) VALUES ('a0000000-0000-4000-8000-000000000001', 'safe', 'safe:read', 'safe:create');
+SELECT multitenant.set_permissions('other_safe', 'safe');
+ALTER TABLE other_safe OWNER TO regress_mt_provisioner;
+GRANT ALL ON other_safe TO regress_mt_owner;
+CREATE TRIGGER peek BEFORE UPDATE ON safe FOR EACH ROW EXECUTE FUNCTION peek();
+SET SESSION AUTHORIZATION regress_mt_migrator;
+CALL multitenant.reencrypt('safe', 'value');
+SELECT purpose, rows_done, state, error FROM multitenant.reencrypt_progress WHERE table_name = 'public.safe';
+RESET SESSION AUTHORIZATION;
+DROP TRIGGER peek ON safe;
+SET SESSION AUTHORIZATION regress_mt_migrator;
+CALL multitenant.reencrypt('safe', 'value');
+SELECT purpose, rows_done, state, error FROM multitenant.reencrypt_progress WHERE table_name = 'public.safe';
+RESET SESSION AUTHORIZATION;
+DELETE FROM multitenant.purpose_rule;
+DROP TABLE safe, other_safe;
+DROP FUNCTION peek();
+SELECT multitenant.destroy_retired_keys('rot-a', 'safe');
+REVOKE CREATE ON SCHEMA public FROM regress_mt_owner;
+DROP ROLE regress_mt_owner;
+
 -- ---- only where every key that was made is seen ----
 SET default_transaction_isolation = 'repeatable read';
 SELECT multitenant.rotate_cek('rot-a', 'pii'); \echo :LAST_ERROR_SQLSTATE

@@ -216,6 +216,8 @@ BEGIN; ALTER TABLE mt_shop.line ADD COLUMN other uuid REFERENCES mt_shop.orders;
 BEGIN; CREATE TABLE mt_lint.note (order_id uuid REFERENCES mt_shop.orders); SELECT multitenant.exempt('mt_lint.note', 'test'); SELECT * FROM mt_lint.found; GRANT INSERT ON mt_lint.note TO regress_mt_app; SELECT * FROM mt_lint.found; ROLLBACK;
 BEGIN; CREATE FUNCTION mt_lint.t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'; CREATE TRIGGER gone BEFORE DELETE ON mt_shop.line FOR EACH ROW EXECUTE FUNCTION mt_lint.t();
 	CREATE TRIGGER quiet BEFORE INSERT ON mt_shop.line FOR EACH ROW EXECUTE FUNCTION mt_lint.t(); SELECT * FROM mt_lint.found; ROLLBACK;
+BEGIN; INSERT INTO multitenant.permission (name, description) SELECT r || ':' || a, '' FROM unnest('{host,disk}'::text[]) r, unnest('{read,create,update,delete}'::text[]) a;
+	SELECT multitenant.set_permissions('mt_shop.line', 'disk'); SELECT * FROM mt_lint.found; SELECT multitenant.set_permissions('mt_shop.orders', 'disk'); SELECT * FROM mt_lint.found; ROLLBACK;
 BEGIN; CREATE INDEX orders_item ON mt_shop.orders (item DESC) WHERE item <> ''; SELECT * FROM mt_lint.found; SELECT multitenant.grant_access('regress_mt_app', 'application', allow => '{explain}');
 	SELECT * FROM mt_lint.found; SELECT * FROM mt_lint.mend(); SELECT pg_get_indexdef('mt_shop.orders_item'::regclass); ROLLBACK;
 -- partitioned by tenant, an index looks into one tenant's rows

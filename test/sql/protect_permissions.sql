@@ -499,6 +499,42 @@ SELECT is_intact, finding FROM multitenant._protection('mt_perm.plain');
 SELECT is_intact, finding FROM multitenant._protection('mt_perm.child');
 DROP TABLE mt_perm.child;
 
+-- foreign keys that change rows which ask for something else
+SET ROLE regress_mt_owner;
+CREATE TABLE mt_perm.host (tenant_id int, id int, cluster_id int, PRIMARY KEY (tenant_id, id), UNIQUE (tenant_id, id, cluster_id));
+CREATE TABLE mt_perm.disk (tenant_id int, host_id int, cluster_id int, above int, PRIMARY KEY (tenant_id, above));
+SELECT count(*) > 0 FROM multitenant.protect('mt_perm.host');
+SELECT count(*) > 0 FROM multitenant.protect('mt_perm.disk', permissions => 'disk');
+RESET ROLE;
+CREATE VIEW mt_perm.past AS SELECT level, cache_key, detail, remediation FROM multitenant.lint('mt_perm') WHERE name = 'fk_action_without_permission';
+-- who deletes a host needs no permission, and takes disks along
+ALTER TABLE mt_perm.disk ADD CONSTRAINT f FOREIGN KEY (tenant_id, host_id) REFERENCES mt_perm.host ON DELETE CASCADE;
+SELECT * FROM mt_perm.past;
+SELECT multitenant.set_permissions('mt_perm.host', 'vm');
+SELECT * FROM mt_perm.past;
+-- the same permissions
+SELECT multitenant.set_permissions('mt_perm.host', 'disk');
+SELECT * FROM mt_perm.past;
+-- .. but another action
+ALTER TABLE mt_perm.disk DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (tenant_id, host_id) REFERENCES mt_perm.host ON DELETE SET NULL (host_id);
+SELECT * FROM mt_perm.past;
+ALTER TABLE mt_perm.disk DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (tenant_id, host_id) REFERENCES mt_perm.host ON UPDATE CASCADE;
+SELECT * FROM mt_perm.past;
+-- .. but scopes, unless the key contains them
+SELECT multitenant.set_permissions('mt_perm.disk', 'disk', 'cluster_id');
+SELECT * FROM mt_perm.past;
+SELECT multitenant.set_permissions('mt_perm.host', 'disk', 'cluster_id');
+SELECT detail FROM mt_perm.past;
+ALTER TABLE mt_perm.disk DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (tenant_id, host_id, cluster_id) REFERENCES mt_perm.host (tenant_id, id, cluster_id) ON UPDATE CASCADE ON DELETE CASCADE;
+SELECT * FROM mt_perm.past;
+SELECT multitenant.set_permissions('mt_perm.host', 'vm', 'cluster_id');
+SELECT detail FROM mt_perm.past;
+-- without an action nothing is changed
+ALTER TABLE mt_perm.disk DROP CONSTRAINT f, ADD CONSTRAINT f FOREIGN KEY (tenant_id, host_id) REFERENCES mt_perm.host;
+SELECT * FROM mt_perm.past;
+DROP VIEW mt_perm.past;
+DROP TABLE mt_perm.disk, mt_perm.host;
+
 -- pausing, observing, giving back
 SELECT multitenant.pause_protection('mt_perm.vm', 'test', now() + interval '1 hour');
 \set who nora

@@ -57,6 +57,21 @@ SELECT mt_trial.rest('mt_trial.invoice', '{alpha,it''s # 3,beta}');
 -- who may less
 SELECT mt_trial.rest('mt_trial.invoice', role => 'regress_mt_reader');
 
+-- a table that asks for permissions: nobody's are asked here, or every attempt would be refused for the wrong reason
+INSERT INTO multitenant.permission (name, description) SELECT 'note:' || a, '' FROM unnest('{read,create,update,delete}'::text[]) a;
+SELECT multitenant.set_permissions('mt_trial.invoice', 'note', 'customer');
+SELECT mt_trial.rest('mt_trial.invoice');
+SET multitenant.guard_enabled = off;
+SELECT mt_trial.rest('mt_trial.invoice');
+SET SESSION AUTHORIZATION regress_mt_owner;
+SELECT multitenant._maintain_tenant('00000000-0000-0000-0000-0000000000a1');
+\echo :LAST_ERROR_SQLSTATE
+SELECT multitenant._try('regress_mt_app', '00000000-0000-0000-0000-0000000000a1', 'TABLE mt_trial.invoice', false, true);
+\echo :LAST_ERROR_SQLSTATE
+RESET SESSION AUTHORIZATION;
+RESET multitenant.guard_enabled;
+SELECT multitenant.set_permissions('mt_trial.invoice', NULL);
+
 -- what is broken is found, as a role that is no superuser: with the guard, because nothing can be read any more ..
 SET multitenant.guard_enabled = off;
 DROP POLICY multitenant_isolation ON mt_trial.invoice;
