@@ -90,7 +90,7 @@ SELECT multitenant._try('regress_mt_app', NULL, 'SELECT 1');
 ROLLBACK;
 RESET SESSION AUTHORIZATION;
 -- also where their functions are called by those who can
-GRANT EXECUTE ON FUNCTION multitenant._rows_by_key(regclass, text[], text[], text), multitenant._try(name, uuid, text, boolean) TO regress_mt_owner;
+GRANT EXECUTE ON FUNCTION multitenant._rows_by_key(regclass, text[], text[], text), multitenant._try(name, uuid, text, boolean, boolean) TO regress_mt_owner;
 SET ROLE regress_mt_owner;
 CREATE FUNCTION mt_explain.ask(OUT answer text) LANGUAGE sql SECURITY DEFINER AS $$ SELECT row_text FROM multitenant._rows_by_key('mt_explain.invoice', '{id}', '{4}', 'tenant_id') $$;
 CREATE FUNCTION mt_explain.act(OUT answer text) LANGUAGE sql SECURITY DEFINER AS $$ SELECT value FROM multitenant._try('postgres', NULL, 'SELECT current_user') $$;
