@@ -69,6 +69,30 @@ SQL
 	$mt->steps("$tier: a startup token", $app, { pgoptions => '-c multitenant.token=' . $mt->token('beta') },
 		$rows => $preloaded ? $beta : 'MT001', $rows => $beta);
 
+	# Permissions of a table are asked by the guard, which comes, late, with the first call of the library. A statement that brings both the
+	# library and a context finds none: policies are asked while it is planned.
+	$mt->superuser(<<"SQL");
+INSERT INTO multitenant.permission (name, description) SELECT 'vm:' || a, '' FROM unnest('{read,create,update,delete}'::text[]) a;
+INSERT INTO multitenant.principal (id) VALUES ('nora');
+INSERT INTO multitenant.member (tenant_id, principal) VALUES ('$id{acme}', 'nora');
+SET ROLE regress_mt_owner;
+CREATE TABLE vm AS SELECT '$id{acme}'::uuid AS tenant_id, 1 AS id, 'x' AS site UNION ALL SELECT '$id{beta}', 2, 'x';
+CREATE TABLE sited AS TABLE vm;
+SELECT multitenant.protect('vm', permissions => 'vm');
+SELECT multitenant.protect('sited', permissions => 'vm', scope_column => 'site');
+GRANT SELECT, INSERT ON vm, sited TO regress_mt_app;
+SQL
+	my $nora = "SELECT multitenant.authenticate('" . $mt->token('acme', sub => 'nora') . "')";
+	foreach my $table (qw(vm sited))
+	{
+		my $at_once = "SELECT 'rows ' || string_agg(v.id::text, ',') FROM multitenant.authenticate('" . $mt->token('acme', sub => 'nora')
+			. "') a(id), LATERAL (SELECT id FROM $table WHERE a.id IS NOT NULL OFFSET 0) v";
+		$mt->steps("$tier: without permission on $table", $app, {}, 'BEGIN' => '', $nora => $id{acme}, "SELECT id FROM $table" => '42501', 'ROLLBACK' => '');
+		$mt->steps("$tier: without permission on $table, with the first statement", $app, {}, $at_once => 'MT001',
+			'BEGIN' => '', $nora => $id{acme}, "SELECT id FROM $table" => '42501', 'ROLLBACK' => '');
+	}
+	is($mt->superuser("SELECT count(*) FROM multitenant.lint() WHERE name = 'table_permission_unasked'"), $preloaded ? 0 : 2, "$tier: lint() says so");
+
 	# Before the library is there, anybody can give its settings values; they must not count once it is.
 	my ($out, $err) = $mt->run($app, "SET multitenant.context = '1 2 0 3 1 9223372036854775807 x0000000000000000000000000000000a x61636d65 x x';
 		SET multitenant.guard_enabled = off; SET multitenant.audience = 'elsewhere'; SET multitenant.superuser_access = 'allow';
