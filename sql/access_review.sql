@@ -44,10 +44,11 @@ BEGIN
 		RAISE EXCEPTION 'the time has not come'
 			USING ERRCODE = '22023', HINT = 'has_permission_of() and review_access() tell what is now.';
 	END IF;
-	IF NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $1 AND p.state = 'active' AND p.since <= $2)
-	   AND NOT EXISTS (SELECT FROM multitenant.rights_history h
-					   WHERE h.table_name = 'principal' AND h.tenant_id = '00000000-0000-0000-0000-000000000000'
-					   AND h.row_data ->> 'id' = $1 AND h.row_data ->> 'state' = 'active' AND h.valid_from <= $2 AND h.valid_to > $2)
+	-- Who was not known was active.
+	IF EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $1 AND p.state <> 'active' AND p.since <= $2)
+	   OR EXISTS (SELECT FROM multitenant.rights_history h
+				  WHERE h.table_name = 'principal' AND h.tenant_id = '00000000-0000-0000-0000-000000000000'
+				  AND h.row_data ->> 'id' = $1 AND h.row_data ->> 'state' <> 'active' AND h.valid_from <= $2 AND h.valid_to > $2)
 	   OR NOT EXISTS (SELECT FROM multitenant._rights_as_of('member', tenant, $2) AS m(r)
 					  WHERE m.r ->> 'principal' = $1 AND m.r ->> 'state' = 'active'
 					  AND coalesce((m.r ->> 'expires_at')::timestamptz > $2, true)) THEN
@@ -123,7 +124,8 @@ BEGIN
 	used AS MATERIALIZED (
 		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e
 		WHERE e.tenant_id = tenant AND e.outcome IN ('done', 'allowed') GROUP BY e.principal)
-	SELECT m.principal, w.kind, m.state, r.name, h.scope_id, h.via, h.assigned_by, h.reason, h.since, h.expires_at,
+	-- Security: of whom a tenant has only invited it learns nothing that others know.
+	SELECT m.principal, CASE WHEN m.state <> 'invited' THEN coalesce(w.kind, 'person') END, m.state, r.name, h.scope_id, h.via, h.assigned_by, h.reason, h.since, h.expires_at,
 		coalesce(h.expires_at <= clock_timestamp(), false),
 		coalesce(h.expires_at > clock_timestamp() AND h.expires_at <= clock_timestamp() + $1, false), u.last_used,
 		CASE WHEN have_exclusions AND h.role_id IS NOT NULL THEN (
@@ -142,7 +144,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.review_access(interval) IS
-'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. is_expiring: ends within the interval; last_used: the day of the last thing that the audit record has the member do in the tenant, such as switch_tenant() or audit() (null: nothing; entering with a token of the tenant leaves no event); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
+'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. kind: person or machine, null while somebody is only invited; is_expiring: ends within the interval; last_used: the day of the last thing that the audit record has the member do in the tenant, such as switch_tenant() or audit() (null: nothing; entering with a token of the tenant leaves no event); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
 
 -- Security: neither a person nor a name that the tenant gave.
 CREATE FUNCTION multitenant.review_tenant_access(tenant uuid, expiring interval DEFAULT '30 days', unused interval DEFAULT '90 days')

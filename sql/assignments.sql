@@ -76,10 +76,10 @@ RETURNS TABLE(pattern text, scope_id text, expires_at timestamptz)
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT p.pattern, a.scope_id, least(a.expires_at, m.expires_at)
-	FROM multitenant.member m
-	JOIN multitenant.principal w ON w.id = m.principal AND w.state = 'active',
+	FROM multitenant.member m,
 	LATERAL multitenant._assignments_of($1, $2) a, LATERAL multitenant._role_patterns(a.role_id) AS p(pattern)
-	WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp());
+	WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
+	AND NOT EXISTS (SELECT FROM multitenant.principal w WHERE w.id = $2 AND w.state <> 'active');
 END;
 COMMENT ON FUNCTION multitenant._holdings(uuid, text) IS
 'Internal: what an active member holds, where and until when.';
@@ -199,8 +199,7 @@ BEGIN ATOMIC
 		WHERE h.is_group)
 	SELECT h.name FROM held h
 	JOIN multitenant.member m ON m.tenant_id = $1 AND m.principal = h.name AND m.state = 'active' AND m.expires_at IS NULL
-	JOIN multitenant.principal w ON w.id = h.name AND w.state = 'active'
-	WHERE NOT h.is_group
+	WHERE NOT h.is_group AND NOT EXISTS (SELECT FROM multitenant.principal w WHERE w.id = h.name AND w.state <> 'active')
 	GROUP BY h.name HAVING count(DISTINCT h.permission) = 2;
 END;
 COMMENT ON FUNCTION multitenant._administrators(uuid) IS
@@ -436,7 +435,9 @@ DECLARE
 	new_id uuid;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'the principal or group, and the role');
-	IF NOT $1 AND NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = tenant AND m.principal = $2) THEN
+	-- The lock: whoever is just leaving, without the turn, must not come to be the administrator that is counted on.
+	PERFORM FROM multitenant.member m WHERE NOT $1 AND m.tenant_id = tenant AND m.principal = $2 FOR UPDATE;
+	IF NOT $1 AND NOT FOUND THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Invite it first; only members have roles.';
 	ELSIF $1 AND NOT EXISTS (SELECT FROM multitenant.member_group g WHERE g.tenant_id = tenant AND g.name = $2) THEN
@@ -495,8 +496,14 @@ DECLARE
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'the principal or group, and the role');
 	taken := multitenant._find_role(tenant, $3);
+	IF NOT $1 THEN
+		PERFORM multitenant._claim_member(tenant, $2);
+	END IF;
+	-- Security: a role and a template of one name go together; else whoever took the one would think both gone.
 	DELETE FROM multitenant.role_assignment a
-		WHERE a.tenant_id = tenant AND a.is_group = $1 AND a.assignee = $2 AND a.role_id = taken.id
+		WHERE a.tenant_id = tenant AND a.is_group = $1 AND a.assignee = $2
+		AND a.role_id IN (SELECT r.id FROM multitenant.role r
+						  WHERE r.tenant_id IN (tenant, '00000000-0000-0000-0000-000000000000') AND (r.name = $3 OR r.id::text = lower($3)))
 		AND a.scope_id IS NOT DISTINCT FROM $4;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the role "%" is not assigned to "%" there', taken.name, $2
@@ -520,7 +527,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.unassign_role(text, text, text) IS
-'Takes a role from a principal of the current tenant where it was assigned (scope null: in the whole tenant); it counts for the next statement of every session. Needs role:assign in the scope; what the role permits, the caller need not hold. Errors: MT001; 42501 permission; 42704 no such role, or not assigned there; 55000 the tenant would be left without an administrator.';
+'Takes a role from a principal of the current tenant where it was assigned (scope null: in the whole tenant), by a name that a role and a template share both; it counts for the next statement of every session. Needs role:assign in the scope; what the role permits, the caller need not hold. Errors: MT001; 42501 permission; 42704 no such role, or not assigned there; 55000 the tenant would be left without an administrator.';
 
 CREATE FUNCTION multitenant.unassign_role_from_group(group_name text, role text, scope text DEFAULT NULL)
 RETURNS void

@@ -62,5 +62,10 @@ BEGIN
 END
 $$;
 
+-- Whoever closes his own renews no version.
+CREATE TRIGGER break_glass_changed
+	AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON multitenant.break_glass
+	FOR EACH STATEMENT EXECUTE FUNCTION multitenant._own_table_changed();
+
 SELECT pg_catalog.pg_extension_config_dump('multitenant.break_glass_rule', '');
 SELECT pg_catalog.pg_extension_config_dump('multitenant.break_glass', '');

@@ -251,14 +251,18 @@ DECLARE
 	tenant uuid := multitenant._require_member('closing break-glass');
 	closing multitenant.break_glass;
 BEGIN
-	PERFORM multitenant._renew_rights(ARRAY[tenant]);
+	-- Security: whoever closes his own takes no turn, with which he could hold up the tenant; who closes another's does
+	-- not wait for him (membership.sql).
+	IF $1 IS NULL OR EXISTS (SELECT FROM multitenant.break_glass g
+							 WHERE g.tenant_id = tenant AND g.id = $1 AND g.principal = multitenant.current_principal()) THEN
+		PERFORM FROM multitenant.member m WHERE m.tenant_id = tenant AND m.principal = multitenant.current_principal() FOR UPDATE;
+	ELSE
+		PERFORM multitenant._change_rights('break_glass:approve');
+		PERFORM multitenant._claim_member(tenant, g.principal) FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1;
+	END IF;
 	SELECT * INTO closing FROM multitenant.break_glass g
 		WHERE g.tenant_id = tenant AND CASE WHEN $1 IS NULL THEN g.principal = multitenant.current_principal() AND multitenant._is_break_glass_open(g)
 			ELSE g.id = $1 END;
-	-- Security: who may not close it does not learn whether it is there.
-	IF closing.principal IS DISTINCT FROM multitenant.current_principal() AND $1 IS NOT NULL THEN
-		PERFORM multitenant._require_permission('break_glass:approve', NULL);
-	END IF;
 	IF closing.id IS NULL THEN
 		RAISE EXCEPTION 'there is no such break-glass'
 			USING ERRCODE = '42704', HINT = 'See the view multitenant.break_glass_reviews.';

@@ -61,6 +61,8 @@ BEGIN
 		RAISE EXCEPTION 'the group has been assigned roles'
 			USING ERRCODE = '55000', HINT = 'Unassign them first.';
 	END IF;
+	PERFORM multitenant._claim_member(own_tenant, g.member) FROM multitenant.group_member g
+		WHERE g.tenant_id = own_tenant AND g.group_name = $1 AND NOT g.is_group;
 	DELETE FROM multitenant.group_member m
 		WHERE m.tenant_id = own_tenant AND (m.group_name = $1 OR m.is_group AND m.member = $1);
 	DELETE FROM multitenant.member_group g WHERE g.tenant_id = own_tenant AND g.name = $1;
@@ -105,6 +107,9 @@ DECLARE
 	managed integer := multitenant._managed($1);
 BEGIN
 	PERFORM multitenant._require_group($1, $2);
+	IF NOT $4 THEN
+		PERFORM multitenant._claim_member($1, $3);
+	END IF;
 	DELETE FROM multitenant.group_member m
 		WHERE m.tenant_id = $1 AND m.is_group = $4 AND m.member = $3 AND m.group_name = $2;
 	IF NOT FOUND THEN
@@ -129,8 +134,10 @@ DECLARE
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and member');
 	PERFORM multitenant._require_group(own_tenant, $1);
-	IF NOT EXISTS (SELECT FROM multitenant.member m
-				   WHERE m.tenant_id = own_tenant AND m.principal = $2 AND m.state <> 'invited') THEN
+	-- The lock: as in _assign().
+	PERFORM FROM multitenant.member m
+		WHERE m.tenant_id = own_tenant AND m.principal = $2 AND m.state <> 'invited' FOR UPDATE;
+	IF NOT FOUND THEN
 		PERFORM multitenant._raise_unknown_member();
 	END IF;
 	PERFORM multitenant._put_into_group(own_tenant, $1, $2, false);

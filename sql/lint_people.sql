@@ -70,8 +70,7 @@ BEGIN
 	), administered AS (
 		SELECT h.tenant_id FROM held h
 		JOIN multitenant.member m ON m.tenant_id = h.tenant_id AND m.principal = h.name AND m.state = 'active' AND m.expires_at IS NULL
-		JOIN multitenant.principal p ON p.id = h.name AND p.state = 'active'
-		WHERE NOT h.is_group GROUP BY h.tenant_id, h.name HAVING count(DISTINCT h.permission) = 2
+		WHERE NOT h.is_group AND NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = h.name AND p.state <> 'active') GROUP BY h.tenant_id, h.name HAVING count(DISTINCT h.permission) = 2
 	)
 	SELECT 'tenant_without_administrator', t.id::text, NULL::name, 'medium',
 		format('Tenant %s has assigned roles, and no active member holds role:assign and member:manage in all of it without an end.', t.id),

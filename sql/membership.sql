@@ -3,7 +3,9 @@
  *	  Who belongs to a tenant: from outside, inside, and by the principals themselves.
  *
  * What changes members takes the tenant's turn first (_renew_rights), so that two sessions cannot each remove the other
- * administrator. Nothing here tells a tenant anything of a principal that is not its own doing: neither whether it is
+ * administrator. But whoever has no rights to manage takes no turn, with which he could hold up that his rights are taken:
+ * what somebody takes back of his own he does under the lock of his row in member alone, and who takes it away from him,
+ * under the turn, ends the transaction that has that lock (_claim_member()). Nothing here tells a tenant anything of a principal that is not its own doing: neither whether it is
  * known, nor whether it is disabled, nor whether it is a member elsewhere.
  */
 
@@ -11,9 +13,8 @@
 -- What the functions share
 -- ---------------------------------------------------------------------------------------------------------------
 
--- Who holds one of the permissions in the tenant. Without anybody_assigned: in all of it, and can use it now. With it,
--- anybody who has been assigned it, also in a scope, also while suspended or disabled.
-CREATE FUNCTION multitenant._holders(tenant uuid, permissions text[], anybody_assigned boolean)
+-- In all of the tenant, and can use it now.
+CREATE FUNCTION multitenant._holders(tenant uuid, permissions text[])
 RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
@@ -27,7 +28,7 @@ BEGIN ATOMIC
 		WHERE p.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
 	), holding(is_group, name) AS (
 		SELECT a.is_group, a.assignee FROM multitenant.role_assignment a JOIN granting g ON g.id = a.role_id
-		WHERE a.tenant_id = $1 AND (a.scope_id IS NULL OR $3)
+		WHERE a.tenant_id = $1 AND a.scope_id IS NULL
 			AND (a.expires_at IS NULL OR a.expires_at > statement_timestamp())
 		UNION
 		SELECT m.is_group, m.member FROM multitenant.group_member m JOIN holding h ON h.is_group AND h.name = m.group_name
@@ -35,12 +36,10 @@ BEGIN ATOMIC
 	)
 	SELECT DISTINCT h.name FROM holding h
 		JOIN multitenant.member m ON m.tenant_id = $1 AND m.principal = h.name
-		LEFT JOIN multitenant.principal p ON p.id = m.principal
-	WHERE NOT h.is_group
-		AND ($3 OR m.state = 'active' AND p.state = 'active'
-			AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp()));
+	WHERE NOT h.is_group AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+		AND NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = m.principal AND p.state <> 'active');
 END;
-COMMENT ON FUNCTION multitenant._holders(uuid, text[], boolean) IS
+COMMENT ON FUNCTION multitenant._holders(uuid, text[]) IS
 'Internal: the members that hold one of the permissions.';
 
 -- 2: it has an administrator; 1: somebody who manages its members.
@@ -51,7 +50,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	RETURN CASE WHEN multitenant._has_administrator($1) THEN 2
-		WHEN EXISTS (SELECT FROM multitenant._holders($1, '{member:manage}', false)) THEN 1
+		WHEN EXISTS (SELECT FROM multitenant._holders($1, '{member:manage}')) THEN 1
 		ELSE 0 END;
 END
 $$;
@@ -75,20 +74,45 @@ $$;
 COMMENT ON FUNCTION multitenant._keep_managed(uuid, integer) IS
 'Internal: raises 55000 if a change has taken away the last administrator, or the last who manages members; superusers may do that.';
 
-CREATE FUNCTION multitenant._register_principal(principal text)
+-- Whose transaction has the lock of a member's row.
+CREATE FUNCTION multitenant._session_of_member(tenant uuid, principal text)
+RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_session_of_member';
+COMMENT ON FUNCTION multitenant._session_of_member(uuid, text) IS
+'Internal: the process whose open transaction has changed or locked the row of this member; null if none has.';
+
+-- Security: the caller has the tenant's turn, so whoever has this lock takes something of his own back - leaving, an
+-- invitation, break-glass - and has not ended his transaction. He must not hold up that it is taken away from him. What
+-- a superuser locks by hand is waited for.
+CREATE FUNCTION multitenant._claim_member(tenant uuid, principal text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	holder integer;
 BEGIN
-	-- The statement alone would make every session look at everything again.
-	IF NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $1) THEN
-		INSERT INTO multitenant.principal (id) VALUES ($1) ON CONFLICT DO NOTHING;
-	END IF;
+	FOR try IN 1..3 LOOP
+		BEGIN
+			PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE NOWAIT;
+			RETURN;
+		EXCEPTION WHEN lock_not_available THEN
+			holder := multitenant._session_of_member($1, $2);
+		END;
+		-- Who is just committing needs no help.
+		PERFORM pg_sleep(0.2);
+		IF holder = multitenant._session_of_member($1, $2) THEN
+			PERFORM multitenant._audit('tenant.end_transaction', $1, $2, 'done', '{}');
+			PERFORM pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+				WHERE a.pid = holder AND NOT r.rolsuper;
+		END IF;
+	END LOOP;
+	PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
 END
 $$;
-COMMENT ON FUNCTION multitenant._register_principal(text) IS
-'Internal: makes a principal known that is not.';
+COMMENT ON FUNCTION multitenant._claim_member(uuid, text) IS
+'Internal: locks the row of a member, or of an invitation, and ends the session that has it locked.';
 
 -- The lock: the mode does not change while members are added.
 CREATE FUNCTION multitenant._is_single_membership()
@@ -117,6 +141,56 @@ $$;
 COMMENT ON FUNCTION multitenant._raise_other_membership() IS
 'Internal: raises 55000 in membership mode single.';
 
+-- What was given to somebody must not be there again when he comes back.
+CREATE FUNCTION multitenant._strip_member(tenant uuid, principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM multitenant.group_member g WHERE g.tenant_id = $1 AND NOT g.is_group AND g.member = $2;
+	DELETE FROM multitenant.role_assignment a WHERE a.tenant_id = $1 AND NOT a.is_group AND a.assignee = $2;
+	UPDATE multitenant.break_glass b SET closed_at = now()
+		WHERE b.tenant_id = $1 AND b.principal = $2 AND b.closed_at IS NULL AND b.ends_at > now();
+END
+$$;
+COMMENT ON FUNCTION multitenant._strip_member(uuid, text) IS
+'Internal: takes away what a principal has in a tenant.';
+
+-- Of invitations and memberships alike. The row goes first: what goes after it needs no turn.
+CREATE FUNCTION multitenant._part(tenant uuid, principal text)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM multitenant._strip_member($1, $2);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION multitenant._part(uuid, text) IS
+'Internal: removes a member and what it has in the tenant; false if it is none.';
+
+-- Security: a membership or invitation that has expired is none, and neither is one that was removed by hand.
+CREATE FUNCTION multitenant._forget_former_member(tenant uuid, principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2
+				   AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())) THEN
+		PERFORM multitenant._strip_member($1, $2);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._forget_former_member(uuid, text) IS
+'Internal: whoever comes into the tenant anew finds nothing of what he had.';
+
 -- Makes an active member; an invitation that is there becomes a membership.
 CREATE FUNCTION multitenant._join(tenant uuid, principal text, invited_by text)
 RETURNS void
@@ -127,7 +201,7 @@ DECLARE
 	is_single boolean := multitenant._is_single_membership();
 	found_state text;
 BEGIN
-	PERFORM multitenant._register_principal($2);
+	PERFORM multitenant._forget_former_member($1, $2);
 	SELECT m.state INTO found_state FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
 	IF found_state = 'suspended' THEN
 		RAISE EXCEPTION 'the member is suspended'
@@ -147,33 +221,28 @@ $$;
 COMMENT ON FUNCTION multitenant._join(uuid, text, text) IS
 'Internal: makes a principal an active member.';
 
--- What was given to somebody must not be there again when he comes back.
-CREATE FUNCTION multitenant._part(tenant uuid, principal text)
-RETURNS boolean
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	DELETE FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2;
-	IF NOT FOUND THEN
-		RETURN false;
-	END IF;
-	DELETE FROM multitenant.group_member g WHERE g.tenant_id = $1 AND NOT g.is_group AND g.member = $2;
-	DELETE FROM multitenant.role_assignment a WHERE a.tenant_id = $1 AND NOT a.is_group AND a.assignee = $2;
-	UPDATE multitenant.break_glass b SET closed_at = now()
-		WHERE b.tenant_id = $1 AND b.principal = $2 AND b.closed_at IS NULL AND b.ends_at > now();
-	RETURN true;
-END
-$$;
-COMMENT ON FUNCTION multitenant._part(uuid, text) IS
-'Internal: removes a member and what it has in the tenant; false if it is none.';
-
 -- ---------------------------------------------------------------------------------------------------------------
 -- From outside
 -- ---------------------------------------------------------------------------------------------------------------
 
--- Security: from outside rights are given only where nobody inside could. Whoever has been assigned such a right counts,
--- also while he is suspended or disabled: else disabling the administrators of a tenant would open it.
+-- Security: members and rights are given from outside only as long as the tenant has never given any itself. The mark
+-- stays, whatever becomes of whoever was given the first role: else taking that away would open the tenant again. Asked
+-- under the turn, which whoever gives a role has.
+CREATE FUNCTION multitenant._refuse_self_governed(tenant uuid)
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF EXISTS (SELECT FROM multitenant.tenant t WHERE t.id = $1 AND t.is_self_governed) AND NOT multitenant._has('superuser') THEN
+		RAISE EXCEPTION 'permission denied: the tenant decides itself who is a member'
+			USING ERRCODE = '42501', HINT = 'One of its administrators calls multitenant.invite_member() and multitenant.assign_role().';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._refuse_self_governed(uuid) IS
+'Internal: raises 42501 where a role has been given in the tenant, but for superusers.';
+
 CREATE FUNCTION multitenant._assign_first_role(tenant uuid, principal text, role text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
@@ -189,11 +258,6 @@ BEGIN
 		RAISE EXCEPTION 'there is no template of a role called "%"', $3
 			USING ERRCODE = '42704', HINT = 'The extension brings "administrator".';
 	END IF;
-	IF NOT multitenant._has('superuser')
-	   AND EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true)) THEN
-		RAISE EXCEPTION 'permission denied: the tenant has administrators of its own'
-			USING ERRCODE = '42501', HINT = 'Rights are the tenant''s own affair; one of its administrators assigns them.';
-	END IF;
 	-- Who assigned it stays null: the tenant reads that column.
 	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ($1, false, $2, template)
 		ON CONFLICT ON CONSTRAINT role_assignment_key DO UPDATE SET expires_at = NULL;
@@ -201,7 +265,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant._assign_first_role(uuid, text, text) IS
-'Internal: gives a tenant that has no administrator its first one.';
+'Internal: gives a role from outside; the caller has asked whether it may.';
 
 CREATE FUNCTION multitenant.add_member(tenant uuid, principal text, role text DEFAULT NULL)
 RETURNS void
@@ -214,45 +278,45 @@ BEGIN
 	PERFORM multitenant._require_tenant($1);
 	PERFORM multitenant._check_principal($2);
 	PERFORM multitenant._renew_rights(ARRAY[$1]);
+	PERFORM multitenant._refuse_self_governed($1);
 	PERFORM multitenant._join($1, $2, NULL);
 	PERFORM multitenant._assign_first_role($1, $2, $3);
 	PERFORM multitenant._audit('tenant.add_member', $1, $2, 'done', jsonb_strip_nulls(jsonb_build_object('role', $3)));
 END
 $$;
 COMMENT ON FUNCTION multitenant.add_member(uuid, text, text) IS
-'Makes a principal a member of a tenant, which it can then switch to. principal: the "sub" of its tokens; it is known from now on. role: a template, such as administrator, that it gets in the whole tenant; only as long as nobody there has been assigned role:assign or member:manage (superusers: always). Somebody who is a member already stays one. For profile provisioner. Errors: 42501 profile, or the tenant has administrators; MT008 unknown tenant, 22023 invalid principal, 42704 no such template, 55000 the member is suspended, or a member of another tenant in membership mode single.';
+'Makes a principal a member of a tenant, which it can then switch to. principal: the "sub" of its tokens. role: a template, such as administrator, that it gets in the whole tenant. Only as long as nobody there has ever been given a role: from then on the tenant invites its members itself, and only superusers may. Somebody who is a member already stays one. For profile provisioner. Errors: 42501 profile, or somebody has been given a role; MT008 unknown tenant, 22023 invalid principal, 42704 no such template, 55000 the member is suspended, or a member of another tenant in membership mode single.';
 
--- Security: as with the first role. Removing the administrators of a tenant from outside would open it.
 CREATE FUNCTION multitenant.remove_member(tenant uuid, principal text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	had_administrator boolean;
+	managed integer;
 	is_removed boolean;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'tenant and principal');
 	PERFORM multitenant._require('manage_tenants', 'removing a member');
 	IF EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2) THEN
 		PERFORM multitenant._renew_rights(ARRAY[$1]);
-		had_administrator := EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true));
+		PERFORM multitenant._claim_member($1, $2);
+		managed := multitenant._managed($1);
 		is_removed := multitenant._part($1, $2);
 	END IF;
 	IF is_removed IS NOT TRUE THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; check tenant and principal.';
 	END IF;
-	IF had_administrator AND NOT multitenant._has('superuser')
-	   AND NOT EXISTS (SELECT FROM multitenant._holders($1, '{role:assign,member:manage}', true)) THEN
-		RAISE EXCEPTION 'the last administrator of a tenant cannot be removed from outside'
-			USING ERRCODE = '55000', HINT = 'The tenant gives the permission member:manage to another member first; superusers may remove it.';
+	-- Security: the question that is asked inside, so that no member opens the tenant to who takes the others away.
+	IF NOT multitenant._has('superuser') THEN
+		PERFORM multitenant._keep_managed($1, managed);
 	END IF;
 	PERFORM multitenant._audit('tenant.remove_member', $1, $2, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.remove_member(uuid, text) IS
-'Takes a principal, or its invitation, out of a tenant, with its groups and assignments there. For profile provisioner. Errors: 42501 profile, MT008 not a member, 55000 the tenant''s last administrator (superusers may).';
+'Takes a principal, or its invitation, out of a tenant, with its groups and assignments there. For profile provisioner. Errors: 42501 profile, MT008 not a member, 55000 nobody would be left who manages the tenant (superusers may).';
 
 CREATE FUNCTION multitenant.add_member(tenant text, principal text, role text DEFAULT NULL)
 RETURNS void
@@ -324,6 +388,7 @@ BEGIN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future.';
 	END IF;
+	PERFORM multitenant._forget_former_member(own_tenant, $1);
 	INSERT INTO multitenant.member AS m (tenant_id, principal, state, is_sole, invited_by, expires_at)
 		VALUES (own_tenant, $1, 'invited', multitenant._is_single_membership(), multitenant.current_principal(), $2)
 		ON CONFLICT ON CONSTRAINT member_pkey DO UPDATE
@@ -348,16 +413,18 @@ DECLARE
 	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
-	DELETE FROM multitenant.member m WHERE m.tenant_id = own_tenant AND m.principal = $1 AND m.state = 'invited';
-	IF NOT FOUND THEN
+	PERFORM multitenant._claim_member(own_tenant, $1);
+	IF NOT EXISTS (SELECT FROM multitenant.member m
+				   WHERE m.tenant_id = own_tenant AND m.principal = $1 AND m.state = 'invited') THEN
 		RAISE EXCEPTION 'there is no such invitation'
 			USING ERRCODE = '42704', HINT = 'See the view multitenant.members.';
 	END IF;
+	PERFORM multitenant._part(own_tenant, $1);
 	PERFORM multitenant._audit('tenant.withdraw_invitation', own_tenant, $1, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.withdraw_invitation(text) IS
-'Takes back an invitation into the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such invitation.';
+'Takes back an invitation into the current tenant, with the roles that were assigned to it. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such invitation.';
 
 -- Security: in mode single always refused, else it would tell who is a member elsewhere.
 CREATE FUNCTION multitenant.add_member(principal text)
@@ -403,6 +470,7 @@ AS $$
 DECLARE
 	old_state text;
 BEGIN
+	PERFORM multitenant._claim_member($1, $2);
 	SELECT m.state INTO old_state FROM multitenant.member m
 		WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state <> 'invited' FOR UPDATE;
 	IF old_state IS NULL THEN
@@ -461,6 +529,7 @@ DECLARE
 	managed integer := multitenant._managed(own_tenant);
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
+	PERFORM multitenant._claim_member(own_tenant, $1);
 	IF NOT EXISTS (SELECT FROM multitenant.member m
 				   WHERE m.tenant_id = own_tenant AND m.principal = $1 AND m.state <> 'invited') THEN
 		PERFORM multitenant._raise_unknown_member();
@@ -477,7 +546,8 @@ COMMENT ON FUNCTION multitenant.remove_member(text) IS
 -- By the principal itself
 -- ---------------------------------------------------------------------------------------------------------------
 
--- Security: no turn is taken, and nothing locked, in a tenant that has not invited the principal.
+-- Security: no turn is taken: whoever is invited could hold up the tenant with it. Nothing is locked in a tenant that
+-- has not invited the principal; whoever withdraws it meanwhile is waited for.
 CREATE FUNCTION multitenant._begin_answer(principal text, tenant text)
 RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -486,22 +556,20 @@ AS $$
 DECLARE
 	inviting uuid;
 BEGIN
-	FOR turn IN 1..2 LOOP
-		SELECT t.id INTO inviting FROM multitenant.member m JOIN multitenant.tenant t ON t.id = m.tenant_id
-			WHERE m.principal = $1 AND m.state = 'invited'
-				AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
-				AND (t.slug = $2 OR t.id::text = lower($2)) AND t.state <> 'deleted';
-		IF inviting IS NULL THEN
-			RAISE EXCEPTION 'no invitation into such a tenant'
-				USING ERRCODE = 'MT008', HINT = 'See the view multitenant.memberships; the invitation may have expired or been withdrawn.';
-		END IF;
-		PERFORM multitenant._renew_rights(ARRAY[inviting]);
-	END LOOP;
+	SELECT t.id INTO inviting FROM multitenant.member m JOIN multitenant.tenant t ON t.id = m.tenant_id
+		WHERE m.principal = $1 AND m.state = 'invited'
+			AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+			AND (t.slug = $2 OR t.id::text = lower($2)) AND t.state <> 'deleted'
+		FOR UPDATE OF m;
+	IF inviting IS NULL THEN
+		RAISE EXCEPTION 'no invitation into such a tenant'
+			USING ERRCODE = 'MT008', HINT = 'See the view multitenant.memberships; the invitation may have expired or been withdrawn.';
+	END IF;
 	RETURN inviting;
 END
 $$;
 COMMENT ON FUNCTION multitenant._begin_answer(text, text) IS
-'Internal: the tenant that has invited the principal; MT008 if there is none.';
+'Internal: the tenant that has invited the principal, with the invitation locked; MT008 if there is none.';
 
 CREATE FUNCTION multitenant.accept_invitation(tenant text)
 RETURNS void
@@ -528,7 +596,7 @@ DECLARE
 	own_principal text := multitenant._require_own_principal();
 	inviting uuid := multitenant._begin_answer(own_principal, $1);
 BEGIN
-	DELETE FROM multitenant.member m WHERE m.tenant_id = inviting AND m.principal = own_principal AND m.state = 'invited';
+	PERFORM multitenant._part(inviting, own_principal);
 	PERFORM multitenant._audit('tenant.decline_invitation', inviting, own_principal, 'done', '{}');
 END
 $$;
@@ -546,10 +614,15 @@ DECLARE
 	managed integer;
 	has_left boolean;
 BEGIN
-	IF EXISTS (SELECT FROM multitenant.member m
-			   WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited') THEN
+	-- Security: only who manages could be the last one, and may take the turn.
+	IF own_principal IN (SELECT multitenant._holders(own_tenant, '{role:assign,member:manage}')) THEN
 		PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
 		managed := multitenant._managed(own_tenant);
+	END IF;
+	-- Whoever gives him a role meanwhile waits for this row (assignments.sql).
+	PERFORM FROM multitenant.member m
+		WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited' FOR UPDATE;
+	IF FOUND THEN
 		has_left := multitenant._part(own_tenant, own_principal);
 		PERFORM multitenant._keep_managed(own_tenant, managed);
 	END IF;

@@ -6,7 +6,8 @@
  * a parallel restore loads the extension's tables in any order. Rows of no tenant carry the nil uuid.
  */
 
--- Everybody who can be somebody: global, because one person may work for several tenants.
+-- What is known of people: global, because one person may work for several tenants. Who has no row is active; the rows
+-- are of those whom the provider has made known, named or disabled. No tenant writes here.
 CREATE TABLE multitenant.principal (
 	-- What tokens carry in "sub".
 	id text COLLATE "C" NOT NULL CONSTRAINT principal_pkey PRIMARY KEY,
@@ -19,7 +20,7 @@ CREATE TABLE multitenant.principal (
 	CONSTRAINT principal_kind_check CHECK (kind IN ('person', 'machine'))
 );
 COMMENT ON TABLE multitenant.principal IS
-'Who can authenticate: one row for each external id; change it through create_principal() and its companions.';
+'What the provider knows of those who authenticate, by external id; change it through create_principal() and its companions.';
 
 -- Teams. A group may contain groups of the same tenant.
 CREATE TABLE multitenant.member_group (
@@ -97,14 +98,30 @@ BEGIN
 	INSERT INTO multitenant.principal (id, kind, name) VALUES ($1, $3, $2) ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the principal exists already'
-			USING ERRCODE = '42710', HINT = 'It may have become known as a member; alter_principal() names it.';
+			USING ERRCODE = '42710', HINT = 'alter_principal() names it.';
 	END IF;
 	PERFORM multitenant._audit('access.create_principal', NULL, $1, 'done', jsonb_build_object('name', $2, 'kind', $3));
 	RETURN $1;
 END
 $$;
 COMMENT ON FUNCTION multitenant.create_principal(text, text, text) IS
-'Makes a principal known and returns its id. id: the "sub" of its tokens, 1 to 255 bytes; name: for people; kind: person or machine. Who is added to a tenant is known by that already. For profile provisioner. Errors: 42501 profile, 22023 id or kind, 42710 exists already.';
+'Makes a principal known and returns its id. id: the "sub" of its tokens, 1 to 255 bytes; name: for people; kind: person or machine. Members of tenants need not be made known; whoever has not been is active, and a person. For profile provisioner. Errors: 42501 profile, 22023 id or kind, 42710 exists already.';
+
+-- Writes of somebody who is a member somewhere, and so exists, come here first.
+CREATE FUNCTION multitenant._know_principal(principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	INSERT INTO multitenant.principal (id)
+		SELECT $1 WHERE EXISTS (SELECT FROM multitenant.member m WHERE m.principal = $1 AND m.state <> 'invited')
+			OR EXISTS (SELECT FROM multitenant.operator o WHERE o.principal = $1)
+		ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION multitenant._know_principal(text) IS
+'Internal: makes a principal known that is a member or an operator.';
 
 CREATE FUNCTION multitenant._raise_unknown_principal()
 RETURNS void
@@ -127,6 +144,7 @@ AS $$
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'principal and name');
 	PERFORM multitenant._require('manage_tenants', 'changing a principal');
+	PERFORM multitenant._know_principal($1);
 	UPDATE multitenant.principal p SET name = $2 WHERE p.id = $1;
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_unknown_principal();
@@ -147,6 +165,8 @@ DECLARE
 	old_state text;
 BEGIN
 	PERFORM multitenant._require('manage_tenants', 'changing the state of a principal');
+	-- Security: no turn is taken, of no tenant and of nil: locking somebody out waits for nobody.
+	PERFORM multitenant._know_principal($1);
 	SELECT p.state INTO old_state FROM multitenant.principal p WHERE p.id = $1 FOR UPDATE;
 	IF old_state IS NULL THEN
 		PERFORM multitenant._raise_unknown_principal();
@@ -173,7 +193,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.disable_principal(text, text) IS
-'Ends what a principal can do, in every tenant: from the commit on each new statement under its context is refused with MT008, also in transactions that are open, whatever its tokens say. Memberships and rights stay for enable_principal(). For profile provisioner. Errors: 42501 profile, 42704 unknown principal, 55000 disabled already.';
+'Ends what a principal can do, in every tenant: from the commit on each new statement under its context is refused with MT008, also in transactions that are open, whatever its tokens say. Memberships and rights stay for enable_principal(). It waits for no tenant, so it does not ask whether a tenant keeps an administrator: one whose only administrator is disabled is helped by enable_principal() or by a superuser. For profile provisioner. Errors: 42501 profile, 42704 unknown principal, 55000 disabled already.';
 
 CREATE FUNCTION multitenant.enable_principal(principal text)
 RETURNS void

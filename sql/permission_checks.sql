@@ -220,8 +220,9 @@ RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT CASE
-		WHEN p.id IS NULL THEN CASE WHEN $3 OR m.principal IS NOT NULL THEN 'the principal is not known' ELSE 'the principal is not a member' END
 		WHEN NOT $3 AND m.principal IS NULL THEN 'the principal is not a member'
+		-- Security: of whom a tenant has only invited it learns nothing that others know.
+		WHEN NOT $3 AND m.state = 'invited' THEN 'the member is invited'
 		WHEN p.state <> 'active' THEN 'the principal is ' || p.state
 		WHEN $3 THEN NULL
 		WHEN m.state <> 'active' THEN 'the member is ' || m.state

@@ -16,6 +16,8 @@ CREATE TABLE multitenant.tenant (
 	visibility text COLLATE "C" NOT NULL DEFAULT 'metadata',
 	-- Supervisions that began before count no more: when visibility was changed last.
 	supervised_from timestamptz,
+	-- Somebody in it has been given a role once: from then on nobody outside adds members or gives roles.
+	is_self_governed boolean NOT NULL DEFAULT false,
 	CONSTRAINT tenant_visibility_check CHECK (visibility IN ('none', 'metadata', 'supervised')),
 	-- Rows of no tenant carry it.
 	CONSTRAINT tenant_id_check CHECK (id <> '00000000-0000-0000-0000-000000000000'),

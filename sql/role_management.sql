@@ -197,10 +197,11 @@ BEGIN
 		RAISE EXCEPTION 'invalid name of a role'
 			USING ERRCODE = '22023', HINT = 'A name has 1 to 128 bytes, no control characters, and does not look like a uuid.';
 	END IF;
+	-- Security: a name means one role; else taking the one away by name leaves the other.
 	IF EXISTS (SELECT FROM multitenant.role r WHERE r.name = $2
-			   AND (r.tenant_id = $1 OR r.is_builtin)) THEN
+			   AND r.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')) THEN
 		RAISE EXCEPTION 'a role "%" exists already', $2
-			USING ERRCODE = '42710', HINT = 'Choose another name; those of roles that come with the extension are taken everywhere.';
+			USING ERRCODE = '42710', HINT = 'Choose another name; those of templates are taken in every tenant.';
 	END IF;
 END
 $$;
@@ -341,6 +342,71 @@ $$;
 COMMENT ON FUNCTION multitenant._new_role(uuid, text, text, text[], text[]) IS
 'Internal: makes a role (tenant nil: a template).';
 
+CREATE FUNCTION multitenant._roles_with(role uuid)
+RETURNS SETOF uuid
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	WITH RECURSIVE down(id) AS (
+		SELECT $1
+		UNION
+		SELECT p.role_id FROM down JOIN multitenant.role_parent p ON p.parent_id = down.id)
+	SELECT down.id FROM down;
+END;
+COMMENT ON FUNCTION multitenant._roles_with(uuid) IS
+'Internal: the role and every role that inherits it.';
+
+-- An assignment that has expired is none.
+CREATE FUNCTION multitenant._use_of_role(role uuid, by_templates boolean)
+RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN CASE
+		WHEN EXISTS (SELECT FROM multitenant.role_assignment a WHERE a.role_id = $1
+					 AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp())) THEN 'is assigned'
+		WHEN EXISTS (SELECT FROM multitenant.role_parent p WHERE p.parent_id = $1
+					 AND ($2 OR p.tenant_id <> '00000000-0000-0000-0000-000000000000')) THEN 'is inherited by another role'
+		WHEN EXISTS (SELECT FROM multitenant.operator o WHERE o.role_id = $1) THEN 'is the role of an operator'
+		WHEN EXISTS (SELECT FROM multitenant.break_glass_rule b WHERE b.role_id = $1)
+			OR EXISTS (SELECT FROM multitenant.break_glass b WHERE b.role_id = $1 AND b.closed_at IS NULL
+					   AND b.ends_at > clock_timestamp()) THEN 'is the role of break-glass' END;
+END
+$$;
+COMMENT ON FUNCTION multitenant._use_of_role(uuid, boolean) IS
+'Internal: where a role is in use, also in templates; null if nobody has it.';
+
+-- Security: whoever edits a template that somebody has gives and takes rights inside tenants. Tenants that are just
+-- coming to need it hold its row (_hold_role()); they are not waited for, since the caller has the turn of all.
+CREATE FUNCTION multitenant._claim_template(role multitenant.role)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	with_it uuid[] := ARRAY(SELECT multitenant._roles_with($1.id));
+	used_by text;
+BEGIN
+	BEGIN
+		PERFORM FROM multitenant.role r WHERE r.id = ANY (with_it) FOR UPDATE NOWAIT;
+	EXCEPTION WHEN lock_not_available THEN
+		RAISE EXCEPTION 'the template "%" is just being used', $1.name
+			USING ERRCODE = '55000', HINT = 'Try again, or make a new template with multitenant.create_role_template().';
+	END;
+	-- A template that inherits it is no use of it, but everything that this one is used for.
+	SELECT format('the template "%s" %s', r.name, u.use) INTO used_by
+		FROM multitenant.role r, LATERAL multitenant._use_of_role(r.id, false) AS u(use)
+		WHERE r.id = ANY (with_it) AND r.tenant_id = $1.tenant_id AND u.use IS NOT NULL ORDER BY r.id <> $1.id, r.name LIMIT 1;
+	IF used_by IS NOT NULL AND NOT multitenant._has('superuser') THEN
+		PERFORM multitenant._audit('role.alter', NULL, $1.name, 'refused', '{}');
+		RAISE EXCEPTION 'permission denied: %', used_by
+			USING ERRCODE = '42501', HINT = 'Rights in tenants are their own affair: make a new template with multitenant.create_role_template(). Superusers may change this one.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._claim_template(multitenant.role) IS
+'Internal: keeps others from coming to need a template; 42501 if somebody has it, but for superusers; 55000 if somebody is just coming to need it.';
+
 -- Assignments that have expired go with the role; nobody has anything from them.
 CREATE FUNCTION multitenant._remove_role(role multitenant.role)
 RETURNS void
@@ -348,16 +414,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	used_by text;
+	used_by text := multitenant._use_of_role($1.id, true);
 BEGIN
-	used_by := CASE
-		WHEN EXISTS (SELECT FROM multitenant.role_assignment a WHERE a.role_id = $1.id
-					 AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp())) THEN 'is assigned'
-		WHEN EXISTS (SELECT FROM multitenant.role_parent p WHERE p.parent_id = $1.id) THEN 'is inherited by another role'
-		WHEN EXISTS (SELECT FROM multitenant.operator o WHERE o.role_id = $1.id) THEN 'is the role of an operator'
-		WHEN EXISTS (SELECT FROM multitenant.break_glass_rule b WHERE b.role_id = $1.id)
-			OR EXISTS (SELECT FROM multitenant.break_glass b WHERE b.role_id = $1.id AND b.closed_at IS NULL
-					   AND b.ends_at > clock_timestamp()) THEN 'is the role of break-glass' END;
 	IF used_by IS NOT NULL THEN
 		RAISE EXCEPTION 'the role "%" %', $1.name, used_by
 			USING ERRCODE = '55000', HINT = 'Take it away there first; review_access() and the views roles and assignments show where.';
@@ -512,6 +570,19 @@ $$;
 COMMENT ON FUNCTION multitenant.create_role_template(text, text, text[], text[]) IS
 'Makes a role that every tenant can assign and inherit and none can change, and returns its id. permissions: resource:action, either may be *; inherits: names or ids of templates. For profile provisioner. Errors: 42501 profile, 22023 name, form or templates that exclude each other, 42704 no such permission or template, 42710 exists already.';
 
+-- Null: none of them, which is what the service's own record says.
+CREATE FUNCTION multitenant._tenants_with_role(role uuid)
+RETURNS SETOF uuid
+LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+BEGIN ATOMIC
+	SELECT NULL::uuid
+	UNION
+	SELECT a.tenant_id FROM multitenant._roles_with($1) AS h(id) JOIN multitenant.role_assignment a ON a.role_id = h.id
+		WHERE a.tenant_id <> '00000000-0000-0000-0000-000000000000';
+END;
+COMMENT ON FUNCTION multitenant._tenants_with_role(uuid) IS
+'Internal: null, and the tenants in which the role, or one that inherits it, is assigned.';
+
 CREATE FUNCTION multitenant.alter_role_template(
 	template text, name text DEFAULT NULL, description text DEFAULT NULL, permissions text[] DEFAULT NULL, inherits text[] DEFAULT NULL)
 RETURNS void
@@ -527,6 +598,9 @@ BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the template');
 	PERFORM multitenant._renew_rights(ARRAY['00000000-0000-0000-0000-000000000000'::uuid]);
 	changed := multitenant._find_own_role('00000000-0000-0000-0000-000000000000', $1);
+	IF num_nulls($2, $4, $5) < 3 THEN
+		PERFORM multitenant._claim_template(changed);
+	END IF;
 	IF $2 <> changed.name THEN
 		PERFORM multitenant._check_role_name('00000000-0000-0000-0000-000000000000', $2);
 		UPDATE multitenant.role r SET name = $2 WHERE r.id = changed.id;
@@ -546,12 +620,13 @@ BEGIN
 			PERFORM multitenant._add_role_parent(changed, parent);
 		END LOOP;
 	END IF;
-	PERFORM multitenant._audit('role.alter', NULL, changed.name, 'done',
-		jsonb_strip_nulls(jsonb_build_object('name', $2, 'description', $3, 'permissions', $4, 'inherits', $5)));
+	PERFORM multitenant._audit('role.alter', w.tenant_id, changed.name, 'done',
+		jsonb_strip_nulls(jsonb_build_object('name', $2, 'description', $3, 'permissions', $4, 'inherits', $5)))
+		FROM multitenant._tenants_with_role(changed.id) AS w(tenant_id);
 END
 $$;
 COMMENT ON FUNCTION multitenant.alter_role_template(text, text, text, text[], text[]) IS
-'Changes a template, for everybody who has it in any tenant, with their next statement. template: its name or id. Null leaves as it is; permissions and inherits replace what was there. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 22023 name, form, a cycle or templates that exclude each other, 42704 no such template or permission, 42710 name exists already.';
+'Changes a template. template: its name or id. Null leaves as it is; permissions and inherits replace what was there. Anything but the description only as long as nobody has it, or a template that inherits it, in any tenant, no role of a tenant inherits it and no operator or break-glass has it: else make a new one. Superusers may change it for everybody who has it, with their next statement; it is recorded in every tenant where it is assigned. For profile provisioner. Errors: 42501 profile, somebody has it, or one of the extension''s own; 55000 a tenant is just assigning it; 22023 name, form, a cycle or templates that exclude each other, 42704 no such template or permission, 42710 name exists already.';
 
 CREATE FUNCTION multitenant.drop_role_template(template text)
 RETURNS void
@@ -565,14 +640,13 @@ BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the template');
 	PERFORM multitenant._renew_rights(ARRAY['00000000-0000-0000-0000-000000000000'::uuid]);
 	dropped := multitenant._find_own_role('00000000-0000-0000-0000-000000000000', $1);
-	-- Tenants that are just assigning it hold the row (_hold_role()).
-	PERFORM FROM multitenant.role r WHERE r.id = dropped.id FOR UPDATE;
+	PERFORM multitenant._claim_template(dropped);
 	PERFORM multitenant._remove_role(dropped);
 	PERFORM multitenant._audit('role.drop', NULL, dropped.name, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.drop_role_template(text) IS
-'Drops a template that nobody has. template: its name or id. For profile provisioner. Errors: 42501 profile or one of the extension''s own, 42704 no such template, 55000 it is assigned, inherited, or the role of an operator or of break-glass.';
+'Drops a template that nobody has. template: its name or id. For profile provisioner. Errors: 42501 profile, one of the extension''s own, or somebody has it (superusers: 55000); 42704 no such template; 55000 another template inherits it, or a tenant is just assigning it.';
 
 CREATE FUNCTION multitenant.exclude_role_templates(template text, other text)
 RETURNS void

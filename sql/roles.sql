@@ -173,13 +173,41 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM multitenant._renew_rights(ARRAY(SELECT DISTINCT coalesce((to_jsonb(n) ->> 'tenant_id')::uuid,
-		'00000000-0000-0000-0000-000000000000') FROM new_rows n));
+	-- Sessions look at members and principals themselves: they have no version.
+	IF TG_TABLE_NAME NOT IN ('principal', 'member') THEN
+		PERFORM multitenant._renew_rights(ARRAY(SELECT DISTINCT coalesce((to_jsonb(n) ->> 'tenant_id')::uuid,
+			'00000000-0000-0000-0000-000000000000') FROM new_rows n));
+	END IF;
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION multitenant._rights_inserted() IS
 'Internal: new rows of a table of rights.';
+
+-- Security: does a row that was removed or replaced leave the version as it is? What is somebody's own he takes back
+-- without the turn of his tenant, which he could hold up with it (membership.sql): sessions look themselves whether he is
+-- still a member and whether his break-glass is closed, and what is left of who is none counts for nobody.
+CREATE FUNCTION multitenant._needs_no_version(table_name text, row_data jsonb)
+RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := row_data ->> 'tenant_id';
+BEGIN
+	RETURN CASE
+		WHEN table_name IN ('principal', 'member') THEN true
+		WHEN table_name = 'break_glass' THEN EXISTS (
+			SELECT FROM multitenant.break_glass g WHERE g.id = (row_data ->> 'id')::uuid AND g.closed_at IS NOT NULL)
+		WHEN table_name IN ('group_member', 'role_assignment') THEN
+			tenant <> '00000000-0000-0000-0000-000000000000' AND NOT (row_data ->> 'is_group')::boolean
+			AND NOT EXISTS (SELECT FROM multitenant.member m
+							WHERE m.tenant_id = tenant AND m.principal = coalesce(row_data ->> 'assignee', row_data ->> 'member'))
+		ELSE false END;
+END
+$$;
+COMMENT ON FUNCTION multitenant._needs_no_version(text, jsonb) IS
+'Internal: do the rights of the tenant stay right without a new version although this row has gone?';
 
 CREATE FUNCTION multitenant._rights_removed()
 RETURNS trigger
@@ -190,7 +218,7 @@ DECLARE
 	ended timestamptz;
 BEGIN
 	PERFORM multitenant._renew_rights(ARRAY(SELECT DISTINCT coalesce((to_jsonb(o) ->> 'tenant_id')::uuid,
-		'00000000-0000-0000-0000-000000000000') FROM old_rows o));
+		'00000000-0000-0000-0000-000000000000') FROM old_rows o WHERE NOT multitenant._needs_no_version(TG_TABLE_NAME, to_jsonb(o))));
 	-- Behind the lock. What replaces a row holds from the moment on at which that one ends.
 	IF TG_OP = 'UPDATE' THEN
 		SELECT max((to_jsonb(n) ->> 'since')::timestamptz) INTO ended FROM new_rows n;
@@ -238,20 +266,23 @@ $$;
 COMMENT ON FUNCTION multitenant._rights_truncated() IS
 'Internal: refuses TRUNCATE.';
 
--- Who becomes known may have been a member before, when rows are loaded in another order.
-CREATE FUNCTION multitenant._principals_inserted()
+-- Security: whoever gives the first role, and how ever, ends that others give it from outside. In a restore the tenant
+-- may come later, and brings the mark itself.
+CREATE FUNCTION multitenant._role_given()
 RETURNS trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM multitenant._renew_rights(ARRAY(
-		SELECT DISTINCT m.tenant_id FROM multitenant.member m JOIN new_rows n ON n.id = m.principal));
+	UPDATE multitenant.tenant t SET is_self_governed = true WHERE t.id = NEW.tenant_id AND NOT t.is_self_governed;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION multitenant._principals_inserted() IS
-'Internal: new principals.';
+COMMENT ON FUNCTION multitenant._role_given() IS
+'Internal: marks a tenant in which somebody is given a role.';
+CREATE TRIGGER role_given
+	AFTER INSERT ON multitenant.role_assignment
+	FOR EACH ROW EXECUTE FUNCTION multitenant._role_given();
 
 DO $$
 DECLARE
@@ -259,8 +290,7 @@ DECLARE
 BEGIN
 	FOREACH t IN ARRAY '{principal,member,member_group,group_member,permission,role,role_parent,role_permission,role_exclusion,scope,role_assignment}'::name[] LOOP
 		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION multitenant.%I()', t,
-			CASE t WHEN 'principal' THEN '_principals_inserted' ELSE '_rights_inserted' END);
+			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_inserted()', t);
 		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
 		EXECUTE format('CREATE TRIGGER rights_deleted AFTER DELETE ON multitenant.%I REFERENCING OLD TABLE AS old_rows

@@ -161,10 +161,11 @@ read_member(HeapTuple tuple, TupleDesc desc, void *result)
 		!is_over(tuple, desc, MEMBER_EXPIRES_AT, standing->out);
 }
 
+/* Who is not known to the provider is active. */
 static bool
 is_active_principal(const char *principal, MtAssignments *out)
 {
-	Standing	standing = {.out = out};
+	Standing	standing = {.out = out,.is_active = true};
 	int			column = PRINCIPAL_ID;
 	Oid			equality = F_TEXTEQ;
 	Datum		key = CStringGetTextDatum(principal);
@@ -293,7 +294,8 @@ MtAssignmentsOfMember(const pg_uuid_t *tenant, const char *principal, MtAssignme
 	 * Security: who is nobody in the tenant any more has nothing, whatever is
 	 * left of him.
 	 */
-	if (!is_active_principal(principal, out) || !is_active_member(tenant, principal, out))
+	out->is_member = is_active_principal(principal, out) && is_active_member(tenant, principal, out);
+	if (!out->is_member)
 		return;
 	read_all_assignments(tenant, principal, out);
 	keys[0] = UUIDPGetDatum(tenant);

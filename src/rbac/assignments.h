@@ -21,6 +21,7 @@ typedef struct MtAssignments
 	TimestampTz now;
 	TimestampTz until;			/* none ends or begins between now and then */
 	bool		is_break_glass; /* one of them is of break-glass */
+	bool		is_member;		/* an active one, of a tenant */
 	MtAssignment *list;
 	int			count;
 	int			room;
@@ -28,7 +29,7 @@ typedef struct MtAssignments
 
 /*
  * Of a member of the tenant: its own, those of its groups, and break-glass. None if
- * the principal is unknown or disabled, or no active member. May throw what catalog
+ * the principal is disabled, or no active member. May throw what catalog
  * reads throw.
  */
 extern void MtAssignmentsOfMember(const pg_uuid_t *tenant, const char *principal, MtAssignments *out);

@@ -144,6 +144,7 @@ MtRightsCompile(const MtRightsOwner *owner, MtTenantRights *tenant)
 	rights->from = assignments.now;
 	rights->until = assignments.until;
 	rights->is_break_glass = assignments.is_break_glass;
+	rights->is_member = assignments.is_member;
 	for (int i = 0; i < assignments.count; i++)
 	{
 		const uint64 *permitted;

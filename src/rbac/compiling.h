@@ -25,6 +25,7 @@ struct MtRights
 	TimestampTz from;			/* as of when they were read */
 	TimestampTz until;			/* when that is not true any more */
 	bool		is_break_glass;
+	bool		is_member;		/* an active one; of a tenant's own rights */
 
 	int			words;			/* of each set */
 	uint64	   *whole;			/* what holds in the whole tenant */

@@ -25,6 +25,7 @@
 #include "rbac/compiling.h"
 #include "rbac/permissionset.h"
 #include "rbac/rights.h"
+#include "tenant/membership.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -70,7 +71,10 @@ static HTAB *tenants = NULL;
 static dlist_head entries_used = DLIST_STATIC_INIT(entries_used);
 static Size cache_size = 0;
 
-/* What invalidations say. Who is an operator, and who becomes known, renews no version. */
+/*
+ * What invalidations say. Who is an operator, a member or disabled, and break-glass that is
+ * closed, renews no version: nobody waits for the turn with which versions are renewed.
+ */
 static uint64 changes = 1;
 static uint64 unversioned_changes = 1;
 
@@ -96,6 +100,8 @@ relation_changed(Oid relid)
 	{
 		case -2:
 		case MT_TABLE_PRINCIPAL:
+		case MT_TABLE_MEMBER:
+		case MT_TABLE_BREAK_GLASS:
 		case MT_TABLE_OPERATOR:
 		case MT_TABLE_MASTER_TENANT:
 			unversioned_changes++;
@@ -373,6 +379,25 @@ compile(const MtRightsOwner *owner, Tenant *tenant)
 	return entry;
 }
 
+/*
+ * Is it still true after what renewed no version? Security: what is unversioned is read
+ * before the tables are.
+ */
+static bool
+is_standing(Entry *entry)
+{
+	uint64		seen = unversioned_changes;
+	const MtRights *rights = entry->rights;
+
+	if (entry->unversioned == seen)
+		return true;
+	if (rights->owner.kind != MT_KIND_TENANT || rights->is_break_glass ||
+		MtMembershipIsActive(&rights->owner.tenant, rights->owner.principal) != rights->is_member)
+		return false;
+	entry->unversioned = seen;
+	return true;
+}
+
 /* The entry if it is here and still true; what is not goes. */
 static Entry *
 find_entry(const MtRightsOwner *owner)
@@ -381,8 +406,7 @@ find_entry(const MtRightsOwner *owner)
 
 	if (place == NULL)
 		return NULL;
-	if ((owner->kind != MT_KIND_TENANT && place->entry->unversioned != unversioned_changes) ||
-		!is_in_time(place->entry->rights))
+	if (!is_in_time(place->entry->rights) || !is_standing(place->entry))
 	{
 		remove_entry(place->entry);
 		return NULL;

@@ -1,6 +1,6 @@
 /*
  * membership.c
- *	  Is a principal an active member of a tenant?
+ *	  Is a principal an active member of a tenant, and who has its row locked?
  *
  * Owns a bounded cache over multitenant.member and multitenant.principal.
  * Invariant: an entry counts only under the registry generation that it was read
@@ -9,16 +9,24 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/subtrans.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "base/moment.h"
 #include "base/settings.h"
 #include "base/tablescan.h"
 #include "common/hashfn.h"
+#include "fmgr.h"
+#include "storage/procarray.h"
 #include "tenant/membership.h"
 #include "tenant/registry.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(mt_session_of_member);
 
 /* Columns of multitenant.member that C reads. */
 enum
@@ -45,8 +53,7 @@ enum
 /* What the two tables say. */
 typedef struct Standing
 {
-	bool		is_known;		/* the principal has a row */
-	bool		is_disabled;
+	bool		is_disabled;	/* the principal; who has no row is not */
 	bool		is_member;		/* the membership is active */
 	bool		is_suspended;
 	TimestampTz until;			/* end of the membership */
@@ -69,7 +76,6 @@ read_principal(HeapTuple tuple, TupleDesc desc, void *result)
 	char	   *state = MtColumnText(tuple, desc, PRINCIPAL_STATE);
 
 	/* Security: a state that this library does not know is not an active one. */
-	standing->is_known = true;
 	standing->is_disabled = strcmp(state, "active") != 0;
 	pfree(state);
 }
@@ -136,14 +142,10 @@ look_up(const pg_uuid_t *tenant, const char *principal, Standing *out)
 	entry->standing = *out;
 }
 
-/*
- * Security: a member whose principal is not known - its row was removed by hand -
- * is nobody.
- */
 static bool
 is_active_member(const Standing *standing)
 {
-	return standing->is_known && !standing->is_disabled && standing->is_member &&
+	return !standing->is_disabled && standing->is_member &&
 		(standing->until == DT_NOEND || standing->until > MtMoment());
 }
 
@@ -195,4 +197,55 @@ MtMembershipAllows(const MtContext *context, TimestampTz *until, MtDenial *denia
 		MtDeny(denial, MT_ERRCODE_NOT_A_MEMBER,
 			   "the principal of this context is not an active member of the tenant", NULL,
 			   "Ask an administrator of the tenant; the principal may have been removed, suspended or disabled.");
+}
+
+/* ---- who has locked it ---- */
+
+/* Which process runs the transaction, or the one that it is a part of? 0: none. */
+static int
+process_of(TransactionId xid)
+{
+	if (!TransactionIdIsInProgress(xid))
+		return 0;
+	return BackendXidGetPid(SubTransGetTopmostTransaction(xid));
+}
+
+static void
+read_holder(HeapTuple tuple, TupleDesc desc, void *result)
+{
+	HeapTupleHeader header = tuple->t_data;
+	int		   *holder = (int *) result;
+	MultiXactMember *members;
+	int			count;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) != 0)
+		return;
+	if ((header->t_infomask & HEAP_XMAX_IS_MULTI) == 0)
+	{
+		*holder = process_of(HeapTupleHeaderGetRawXmax(header));
+		return;
+	}
+	count = GetMultiXactIdMembers(HeapTupleHeaderGetRawXmax(header), &members, false,
+								  HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask));
+	for (int i = 0; i < count && *holder == 0; i++)
+		*holder = process_of(members[i].xid);
+}
+
+/*
+ * multitenant._session_of_member(tenant uuid, principal text): the process whose open
+ * transaction has locked or changed the member's row, null if there is none.
+ */
+Datum
+mt_session_of_member(PG_FUNCTION_ARGS)
+{
+	int			columns[] = {MEMBER_TENANT_ID, MEMBER_PRINCIPAL};
+	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
+	Datum		keys[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
+	int			holder = 0;
+
+	(void) MtTableScan(MT_TABLE_MEMBER, "member_pkey", 2, columns, equality, keys,
+					   read_holder, &holder);
+	if (holder == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(holder);
 }

@@ -10,7 +10,7 @@
 #include "tenant/identity.h"
 
 /*
- * May the principal act as a member of the tenant: is it known and not disabled,
+ * May the principal act as a member of the tenant: is it not disabled,
  * and its membership active and not expired? Needs MtIsActive() and, for what other
  * sessions have committed, MtRegistryAccept(). May throw what catalog reads throw.
  */

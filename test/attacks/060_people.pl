@@ -15,6 +15,7 @@ my $provisioner = 'regress_mt_provisioner';
 my $see = "SELECT note FROM invoice;\n";
 my $acme = '00000000-0000-0000-0000-00000000000a';
 my $beta = '00000000-0000-0000-0000-00000000000b';
+my $delta = '00000000-0000-0000-0000-0000000000d4';
 
 $mt->superuser("SELECT multitenant.add_member('acme', 'ann', 'administrator'), multitenant.add_member('acme', 'bob'),
 	multitenant.add_member('beta', 'SECRET-BETA-boss', 'administrator'), multitenant.add_member('beta', 'SECRET-BETA-both'),
@@ -47,11 +48,13 @@ my @outside = (
 	"remove_member('$beta'::uuid, 'SECRET-BETA-boss')", "remove_member('beta', 'SECRET-BETA-boss')",
 	"set_membership_mode('single')");
 my @internal = (
-	"_join('$beta', 'bob', NULL)", "_part('$beta', 'SECRET-BETA-boss')", "_register_principal('eve')",
+	"_join('$beta', 'bob', NULL)", "_part('$beta', 'SECRET-BETA-boss')", "_know_principal('eve')",
 	"_change_principal('ann', 'disabled', 'x')", "_change_member('$beta', 'SECRET-BETA-boss', 'suspended')",
 	"_assign_first_role('$beta', 'bob', 'administrator')", "_renew_rights('{$beta}')", "_is_single_membership()",
 	"_put_into_group('$beta', 'SECRET-BETA-group', 'bob', false)", "_take_from_group('$beta', 'SECRET-BETA-group', 'SECRET-BETA-boss', false)",
-	"_holders('$beta', '{member:manage}', true)", "_managed('$beta')", "_begin_answer('bob', 'beta')");
+	"_holders('$beta', '{member:manage}')", "_claim_member('$beta', 'SECRET-BETA-boss')", "_session_of_member('$beta', 'SECRET-BETA-boss')",
+	"_strip_member('$beta', 'SECRET-BETA-boss')", "_forget_former_member('$beta', 'SECRET-BETA-boss')", "_refuse_self_governed('$beta')",
+	"_managed('$beta')", "_begin_answer('bob', 'beta')");
 my %contexts = (
 	'no context' => [ '', 'MT001' ],
 	'a principal only' => [ as('ann'), 'MT001' ],
@@ -88,6 +91,30 @@ $mt->refused($provisioner, "SELECT multitenant.add_member('acme', 'bob', 'admini
 $mt->refused($provisioner, "SELECT multitenant.remove_member('acme', 'ann')", '55000', 'P2: nor removes the first one');
 $mt->refused($provisioner, "BEGIN; SELECT multitenant.disable_principal('ann', 'x'); SELECT multitenant.add_member('acme', 'bob', 'administrator')", '42501',
 	'P2: nor by disabling the first one');
+# Whoever is left with a right to manage keeps the tenant closed, however little it is; and once closed, it stays.
+$mt->superuser("SELECT multitenant.create_tenant('delta', id => '$delta')");
+$mt->allowed($provisioner, "SELECT multitenant.add_member('delta', 'hilde'), multitenant.add_member('delta', 'alice', 'administrator')", '', 'P2: a tenant that has given no role is filled from outside');
+$mt->allowed($app, in('delta', 'alice') . "SELECT multitenant.create_scope('s'), multitenant.create_role('hr', permissions => '{member:manage,member:read}');
+	SELECT multitenant.assign_role('hilde', 'hr', 's', expires_at => clock_timestamp() + interval '1 second'), multitenant.invite_member('ina'),
+	multitenant.assign_role('ina', 'hr'); COMMIT;", '', 'P2: and governs itself then', tenant => 'delta');
+$mt->refused($provisioner, "SELECT multitenant.remove_member('delta', 'alice')", '55000', 'P2: its administrator is not removed because others hold a part');
+$mt->allowed($app, in('delta', 'alice') . "SELECT multitenant.assign_role('hilde', 'hr'); COMMIT;", '', 'P2: in the whole tenant', tenant => 'delta');
+$mt->refused($provisioner, "SELECT multitenant.remove_member('delta', 'alice')", '55000', 'P2: nor because somebody manages the members');
+$mt->refused($provisioner, "SELECT multitenant.add_member('delta', $_)", '42501', "P2: nobody is made a member of it: $_") foreach "'mallory'", "'mallory', 'administrator'", "'hilde'", "'ina'";
+$mt->superuser("SELECT multitenant.remove_member('delta', 'alice')");
+$mt->superuser("DELETE FROM multitenant.role_assignment WHERE tenant_id = '$delta'");
+$mt->refused($provisioner, "SELECT multitenant.add_member('delta', 'mallory', 'administrator')", '42501', 'P2: nor when it has no administrator and no role any more');
+# Templates that somebody has are not edited into rights, or out of them.
+$mt->superuser("SELECT multitenant.create_tenant('epsilon')");
+$mt->allowed($provisioner, "SELECT multitenant.create_role_template('base', permissions => '{member:*}'), multitenant.create_role_template('boss', permissions => '{role:*}', inherits => '{base}'),
+	multitenant.alter_role_template('base', permissions => '{member:*,audit:read}'), multitenant.add_member('epsilon', 'emil', 'boss')", '', 'P2: a template that nobody has is the provider\'s to edit');
+$mt->refused($provisioner, "SELECT multitenant.$_", '42501', "P2: one that somebody has is not: $_")
+	foreach "alter_role_template('boss', permissions => '{member:read}')", "alter_role_template('boss', permissions => '{*:*}')", "alter_role_template('boss', inherits => '{}')",
+	"alter_role_template('boss', 'chief')", "alter_role_template('base', permissions => '{*:*}')", "alter_role_template('base', permissions => '{member:read}')", "drop_role_template('boss')";
+$mt->allowed($provisioner, "SELECT multitenant.alter_role_template('boss', description => 'Runs the place.')", '', 'P2: but described');
+$mt->superuser("SELECT multitenant.alter_role_template('base', permissions => '{member:*}')");
+is($mt->superuser("SELECT count(*) FROM multitenant.audit_event e JOIN multitenant.tenant t ON t.id = e.tenant_id WHERE t.slug = 'epsilon' AND e.event = 'role.alter'"), '1',
+	'P2: what a superuser changes is recorded where somebody has it');
 foreach my $role ($provisioner, 'regress_mt_operator', 'regress_mt_auditor', 'regress_mt_migrator')
 {
 	$mt->refused($role, "SELECT * FROM multitenant.$_", 'MT001', "P2: $role sees no $_") foreach qw(members groups group_members memberships);
@@ -155,6 +182,22 @@ foreach my $mode ('multiple', 'single')
 	}
 	is(scalar(keys %{ $answers{$_} }), 1, "P4: in mode $mode $_() answers the same for everybody") or diag(join("\n", %{ $answers{$_} })) foreach 'invite_member', 'add_member';
 }
+# Neither does what explains and reviews rights, of whom has only been invited; and no row of everybody's is written.
+$mt->superuser("SELECT multitenant.create_principal('a machine', kind => 'machine')");
+my %told;
+foreach my $who ('SECRET-BETA-boss', 'SECRET-BETA-known', 'disabled one', 'a machine', 'never heard of')
+{
+	my ($out, $err) = $mt->run($app, "$ann SELECT multitenant.invite_member('$who'), multitenant.assign_role('$who', 'administrator') IS NOT NULL;
+		SELECT reason FROM multitenant.explain_permission('member:read', NULL, '$who'); SELECT principal, kind, member_state FROM multitenant.review_access() WHERE principal = '$who';");
+	$out =~ s/\Q$who\E/X/g;
+	s/psql:<stdin>:\d+: // foreach $err;
+	$told{"$out$err"} .= "$who, ";
+}
+is(scalar(keys %told), 1, 'P4: explain_permission() and review_access() say the same of everybody who is invited') or diag(join("\n", %told));
+like((keys %told)[0], qr/the member is invited/, 'P4: namely that');
+$mt->allowed($app, "$ann SELECT multitenant.invite_member('hundred and first'), multitenant.add_member('hundred and second'); COMMIT;", '', 'P4: two that nobody knows');
+is($mt->superuser("SELECT count(*) FROM multitenant.principal WHERE id LIKE 'hundred%'"), '0', 'P4: a tenant writes nothing about them that is everybody\'s');
+$mt->superuser("DELETE FROM multitenant.member WHERE principal LIKE 'hundred%'");
 $mt->allowed($app, "$ann SELECT multitenant.invite_member('SECRET-BETA-boss'); COMMIT;", '', 'P4: somebody of another tenant is invited');
 $mt->refused($app, as('SECRET-BETA-boss') . "SELECT multitenant.accept_invitation('acme');", '55000', 'P4: and learns by himself that he is a member elsewhere');
 $mt->superuser("SELECT multitenant.set_membership_mode('multiple')");
@@ -240,6 +283,47 @@ $mt->steps('P6: and a token\'s context becomes one', $trusted, {},
 	"SELECT multitenant.use_tenant('acme', 'bob') IS NOT NULL" => 't',
 	'SELECT multitenant.leave_tenant()' => '', 'SELECT note FROM invoice' => 'MT008', 'ROLLBACK' => '');
 $session->quit;
+
+# ---- who has no rights holds nobody up ----
+
+# Whatever he begins and does not end: his session is ended where something is taken away from him.
+$mt->superuser("SELECT multitenant.add_member('acme', 'eve'); INSERT INTO multitenant.member (tenant_id, principal, state) VALUES ('$acme', 'oskar', 'invited');
+	SELECT multitenant.add_member('acme', 'carl'); INSERT INTO multitenant.role (tenant_id, name) VALUES ('$acme', 'reader');
+	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) SELECT '$acme', false, p, r.id FROM multitenant.role r, unnest('{eve,carl,oskar}'::text[]) p WHERE r.name = 'reader' AND r.tenant_id = '$acme'");
+my $soon = in('acme', 'ann') . "SET LOCAL lock_timeout = '8s';";
+my @holding = (
+	[ 'a member that leaves', in('acme', 'eve'), 'leave_tenant()', "suspend_member('eve', 'x')", "remove_member('eve')", "unassign_role('eve', 'reader')" ],
+	[ 'who accepts', as('oskar'), "accept_invitation('acme')", "withdraw_invitation('oskar')", "unassign_role('oskar', 'reader')" ],
+	[ 'who declines', as('oskar'), "decline_invitation('acme')", "withdraw_invitation('oskar')", "unassign_role('oskar', 'reader')" ]);
+foreach my $case (@holding)
+{
+	my ($name, $begin, $call, @takes) = @$case;
+	foreach my $take (@takes)
+	{
+		my $holder = $mt->session($app);
+		my $pid = ask($holder, 'SELECT pg_backend_pid()');
+		ask($holder, $begin);
+		is(ask($holder, "SELECT multitenant.$call"), '', "P9: $name: $call");
+		$mt->allowed($app, "$soon SELECT multitenant.unassign_role('carl', 'reader'); ROLLBACK;", '', "P9: $name holds up nothing of others");
+		$mt->allowed($app, "$soon SELECT multitenant.$take; ROLLBACK;", '', "P9: nor of his own: $take");
+		is($mt->superuser("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid"), '0', 'P9: his session is ended');
+		eval { $holder->quit };
+	}
+}
+# Nor does a tenant hold up that somebody is disabled.
+{
+	my $holder = $mt->session($app);
+	ask($holder, in('acme', 'ann'));
+	is(ask($holder, "SELECT multitenant.suspend_member('carl', 'x')"), '', 'P9: a tenant with a change that it does not end');
+	$mt->allowed($provisioner, "SET lock_timeout = '8s'; BEGIN; SELECT multitenant.disable_principal('carl', 'x'); ROLLBACK;", '', 'P9: does not keep anybody from being disabled');
+	$holder->quit;
+	$holder = $mt->session($provisioner);
+	ask($holder, 'BEGIN');
+	ask($holder, "SELECT multitenant.create_role_template('a template')");
+	$mt->allowed($provisioner, "SET lock_timeout = '8s'; BEGIN; SELECT multitenant.disable_principal('carl', 'x'); ROLLBACK;", '', 'P9: nor does a change of templates');
+	$holder->quit;
+}
+$mt->superuser("SELECT multitenant.remove_member('acme', p) FROM unnest('{eve,oskar,carl}'::text[]) p");
 
 # ---- the tenant administers itself ----
 

@@ -22,15 +22,18 @@ GRANT SELECT ON line TO regress_mt_trusted;
 \set as_bob 'BEGIN; SELECT multitenant.use_tenant(''alpha'', ''bob'') IS NOT NULL;'
 \set as_cid 'BEGIN; SELECT multitenant.use_tenant(''beta'', ''cid'') IS NOT NULL;'
 
--- from outside: the first administrator, and no second one
+-- from outside: members, as long as nobody has been given a role
 SET SESSION AUTHORIZATION regress_mt_provisioner;
 SELECT multitenant.add_member('alpha', 'ann', 'no such role'); \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant.add_member('alpha', 'ann', 'administrator');
 SELECT multitenant.add_member('alpha', 'bob');
+SELECT multitenant.add_member('alpha', 'ann', 'administrator');
+-- and from then on none, neither with a role nor without one, nor those that are there
 SELECT multitenant.add_member('alpha', 'bob', 'administrator'); \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant.add_member('00000000-0000-0000-0000-0000000000b1'::uuid, 'bea', role => 'administrator');
+SELECT multitenant.add_member('alpha', 'mallory'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.add_member('alpha', 'bob'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.add_member('gone', 'cid');
 SELECT multitenant.add_member('beta', 'cid');
+SELECT multitenant.add_member('00000000-0000-0000-0000-0000000000b1'::uuid, 'bea', role => 'administrator');
 -- neither by removing nor by disabling the first one
 SELECT multitenant.remove_member('alpha', 'ann'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.disable_principal('ann', 'to get in');
@@ -197,7 +200,6 @@ COMMIT;
 SELECT multitenant.use_tenant('alpha', 'eve'); \echo :LAST_ERROR_SQLSTATE
 RESET SESSION AUTHORIZATION;
 -- not even from outside
-SET SESSION AUTHORIZATION regress_mt_provisioner;
 SELECT multitenant.add_member('alpha', 'eve'); \echo :LAST_ERROR_SQLSTATE
 SET SESSION AUTHORIZATION regress_mt_trusted;
 :as_ann
@@ -235,17 +237,19 @@ SELECT row_data ->> 'assignee' FROM multitenant.rights_history WHERE table_name 
 -- superusers may remove the last one
 SELECT multitenant.remove_member('alpha', 'bob');
 SELECT multitenant.remove_member('alpha', 'bob'); \echo :LAST_ERROR_SQLSTATE
--- and the tenant can be given another first one, then
+-- and give the tenant another one, then; nobody else does
 SET SESSION AUTHORIZATION regress_mt_provisioner;
-SELECT multitenant.add_member('alpha', 'cid', 'administrator');
+SELECT multitenant.add_member('alpha', 'cid', 'administrator'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.remove_member('alpha', 'dan');
+RESET SESSION AUTHORIZATION;
+SELECT multitenant.add_member('alpha', 'cid', 'administrator');
 
 -- a membership that ends by itself
 RESET SESSION AUTHORIZATION;
 UPDATE multitenant.member SET expires_at = now() - interval '1 second' WHERE principal = 'cid' AND tenant_id = '00000000-0000-0000-0000-0000000000b1';
 SET SESSION AUTHORIZATION regress_mt_trusted;
 SELECT multitenant.use_tenant('beta', 'cid'); \echo :LAST_ERROR_SQLSTATE
-SET SESSION AUTHORIZATION regress_mt_provisioner;
+RESET SESSION AUTHORIZATION;
 SELECT multitenant.add_member('beta', 'cid');
 SET SESSION AUTHORIZATION regress_mt_trusted;
 :as_cid
@@ -261,7 +265,6 @@ SELECT multitenant.remove_member('beta', 'cid');
 SELECT multitenant.remove_member('gone', 'cid');
 SELECT multitenant.set_membership_mode('single');
 SELECT bool_and(is_sole) FROM multitenant.member;
-SET SESSION AUTHORIZATION regress_mt_provisioner;
 SELECT multitenant.add_member('beta', 'cid'); \echo :LAST_ERROR_SQLSTATE
 SET SESSION AUTHORIZATION regress_mt_trusted;
 -- the tenant cannot tell who is a member elsewhere
@@ -293,6 +296,47 @@ BEGIN;
 SELECT multitenant.use_tenant('alpha', 'cid') IS NOT NULL;
 SELECT multitenant.accept_invitation('beta');
 COMMIT;
+
+-- what was assigned to an invitation goes with it, whichever way it ends, and is not there when somebody comes back
+\set give 'SELECT multitenant.invite_member(''xaver''); SELECT multitenant.assign_role(''xaver'', ''administrator'') IS NOT NULL; COMMIT;'
+\set left 'SELECT count(*) FROM multitenant.role_assignment WHERE assignee = ''xaver'';'
+:as_bea
+:give
+:as_bea
+SELECT multitenant.withdraw_invitation('xaver');
+COMMIT;
+RESET SESSION AUTHORIZATION;
+:left
+SELECT multitenant.add_member('gone', 'xaver'), multitenant.undelete_tenant('gone');
+SET SESSION AUTHORIZATION regress_mt_trusted;
+:as_bea
+:give
+BEGIN;
+SELECT multitenant.use_tenant('gone', 'xaver') IS NOT NULL, multitenant.decline_invitation('beta');
+COMMIT;
+RESET SESSION AUTHORIZATION;
+:left
+SET SESSION AUTHORIZATION regress_mt_trusted;
+:as_bea
+:give
+RESET SESSION AUTHORIZATION;
+UPDATE multitenant.member SET expires_at = now() - interval '1 second' WHERE principal = 'xaver' AND state = 'invited';
+SET SESSION AUTHORIZATION regress_mt_trusted;
+:as_bea
+SELECT multitenant.invite_member('xaver');
+SELECT count(*) FROM multitenant.assignments WHERE principal = 'xaver';
+ROLLBACK;
+:as_bea
+SELECT multitenant.add_member('xaver');
+COMMIT;
+RESET SESSION AUTHORIZATION;
+:left
+SELECT multitenant.remove_member('beta', 'xaver');
+INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id)
+	VALUES ('00000000-0000-0000-0000-0000000000b1', false, 'xaver', '00000000-0000-0000-0000-000000000001');
+SELECT multitenant.add_member('beta', 'xaver');
+:left
+SELECT multitenant.remove_member('beta', 'xaver');
 
 -- the reason of a tenant's state is not for the tenant
 RESET SESSION AUTHORIZATION;

@@ -27,7 +27,6 @@ SELECT multitenant.disable_principal('bob', 'left');
 SELECT multitenant.enable_principal('bob');
 -- refused
 SELECT multitenant.create_principal('ann'); \echo :LAST_ERROR_SQLSTATE
-SELECT multitenant.create_principal('bob'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.create_principal(''); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.create_principal(repeat('p', 256)); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.create_principal(NULL); \echo :LAST_ERROR_SQLSTATE
@@ -72,12 +71,23 @@ BEGIN;
 SELECT multitenant.use_tenant('alpha', 'bob');
 SELECT n FROM line;
 COMMIT;
--- a member whose principal is not known is nobody
+-- a member whose principal is not known is active; it can be named and disabled, and who is no member is not known
 RESET SESSION AUTHORIZATION;
-DELETE FROM multitenant.principal WHERE id = 'bob';
+SELECT multitenant.add_member('alpha', 'zoe'), multitenant.add_member('alpha', 'yan');
+SELECT id FROM multitenant.principal WHERE id IN ('zoe', 'yan');
 SET SESSION AUTHORIZATION regress_mt_trusted;
-SELECT multitenant.use_tenant('alpha', 'bob'); \echo :LAST_ERROR_SQLSTATE
+BEGIN;
+SELECT multitenant.use_tenant('alpha', 'zoe');
+SELECT n FROM line;
+COMMIT;
+SET SESSION AUTHORIZATION regress_mt_provisioner;
+SELECT multitenant.enable_principal('zoe'); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.disable_principal('zoe', 'left');
+SELECT multitenant.alter_principal('yan', 'Yan');
+SET SESSION AUTHORIZATION regress_mt_trusted;
+SELECT multitenant.use_tenant('alpha', 'zoe'); \echo :LAST_ERROR_SQLSTATE
 RESET SESSION AUTHORIZATION;
+SELECT id, state, name FROM multitenant.principal WHERE id IN ('zoe', 'yan') ORDER BY id;
 
 TRUNCATE multitenant.principal; \echo :LAST_ERROR_SQLSTATE
 -- what was done is recorded, of no tenant

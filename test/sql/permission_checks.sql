@@ -234,7 +234,9 @@ UPDATE multitenant.member SET expires_at = now() + interval '1 hour' WHERE tenan
 SELECT multitenant.has_permission_of('pc-bob', 'vm:read');
 DELETE FROM multitenant.principal WHERE id = 'pc-bob';
 SELECT multitenant.has_permission_of('pc-bob', 'vm:read');
-INSERT INTO multitenant.principal (id) VALUES ('pc-bob');
+INSERT INTO multitenant.principal (id, state) VALUES ('pc-bob', 'disabled');
+SELECT multitenant.has_permission_of('pc-bob', 'vm:read');
+UPDATE multitenant.principal SET state = 'active' WHERE id = 'pc-bob';
 SELECT multitenant.has_permission_of('pc-bob', 'vm:read');
 ROLLBACK;
 
