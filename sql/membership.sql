@@ -74,13 +74,12 @@ $$;
 COMMENT ON FUNCTION multitenant._keep_managed(uuid, integer) IS
 'Internal: raises 55000 if a change has taken away the last administrator, or the last who manages members; superusers may do that.';
 
--- Whose transaction has the lock of a member's row.
-CREATE FUNCTION multitenant._session_of_member(tenant uuid, principal text)
-RETURNS integer
+CREATE FUNCTION multitenant._end_session_of_member(tenant uuid, principal text)
+RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_session_of_member';
-COMMENT ON FUNCTION multitenant._session_of_member(uuid, text) IS
-'Internal: the process whose open transaction has changed or locked the row of this member; null if none has.';
+AS 'MODULE_PATHNAME', 'mt_end_session_of_member';
+COMMENT ON FUNCTION multitenant._end_session_of_member(uuid, text) IS
+'Internal: ends the session whose open transaction has changed or locked the row of this member; false if there is none, or it is a superuser''s.';
 
 -- Security: the caller has the tenant's turn, so whoever has this lock takes something of his own back - leaving, an
 -- invitation, break-glass - and has not ended his transaction. He must not hold up that it is taken away from him. What
@@ -90,22 +89,17 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	holder integer;
 BEGIN
-	FOR try IN 1..3 LOOP
+	FOR try IN 0..30 LOOP
 		BEGIN
 			PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE NOWAIT;
 			RETURN;
 		EXCEPTION WHEN lock_not_available THEN
-			holder := multitenant._session_of_member($1, $2);
+			-- Who is just committing needs no help.
+			PERFORM pg_sleep(0.1);
 		END;
-		-- Who is just committing needs no help.
-		PERFORM pg_sleep(0.2);
-		IF holder = multitenant._session_of_member($1, $2) THEN
-			PERFORM multitenant._audit('tenant.end_transaction', $1, $2, 'done', '{}');
-			PERFORM pg_terminate_backend(a.pid, 5000) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-				WHERE a.pid = holder AND NOT r.rolsuper;
+		IF try % 10 = 5 AND multitenant._end_session_of_member($1, $2) THEN
+			PERFORM multitenant._audit('tenant.end_session', $1, $2, 'done', '{}');
 		END IF;
 	END LOOP;
 	PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/htup_details.h"
 #include "access/multixact.h"
 #include "access/subtrans.h"
@@ -18,6 +20,8 @@
 #include "base/tablescan.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tenant/membership.h"
 #include "tenant/registry.h"
@@ -26,7 +30,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(mt_session_of_member);
+PG_FUNCTION_INFO_V1(mt_end_session_of_member);
 
 /* Columns of multitenant.member that C reads. */
 enum
@@ -232,20 +236,23 @@ read_holder(HeapTuple tuple, TupleDesc desc, void *result)
 }
 
 /*
- * multitenant._session_of_member(tenant uuid, principal text): the process whose open
- * transaction has locked or changed the member's row, null if there is none.
+ * multitenant._end_session_of_member(tenant uuid, principal text): ends the session whose
+ * open transaction has locked or changed the member's row.
+ *
+ * Security: as roles that may end sessions, never those of superusers.
  */
 Datum
-mt_session_of_member(PG_FUNCTION_ARGS)
+mt_end_session_of_member(PG_FUNCTION_ARGS)
 {
 	int			columns[] = {MEMBER_TENANT_ID, MEMBER_PRINCIPAL};
 	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
 	Datum		keys[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
 	int			holder = 0;
+	PGPROC	   *process;
 
 	(void) MtTableScan(MT_TABLE_MEMBER, "member_pkey", 2, columns, equality, keys,
 					   read_holder, &holder);
-	if (holder == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_INT32(holder);
+	process = holder == 0 || holder == MyProcPid ? NULL : BackendPidGetProc(holder);
+	PG_RETURN_BOOL(process != NULL && !superuser_arg(process->roleId) &&
+				   kill(holder, SIGTERM) == 0);
 }

@@ -21,8 +21,8 @@ CREATE SCHEMA reference;
 
 -- Who counts, for what is asked at the beginning of this statement.
 CREATE VIEW reference.acting AS
-	SELECT m.tenant_id, m.principal FROM multitenant.member m JOIN multitenant.principal p ON p.id = m.principal
-	WHERE p.state = 'active' AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp());
+	SELECT m.tenant_id, m.principal FROM multitenant.member m
+	WHERE NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = m.principal AND p.state <> 'active') AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp());
 
 CREATE VIEW reference.in_group AS
 	WITH RECURSIVE up AS (
@@ -105,7 +105,7 @@ CREATE FUNCTION reference.system(principal text) RETURNS TABLE(permission text) 
 	WHERE a.tenant_id = '00000000-0000-0000-0000-000000000000' AND a.scope_id IS NULL
 		AND (a.expires_at IS NULL OR a.expires_at > statement_timestamp())
 		AND CASE WHEN a.is_group THEN a.assignee IN (SELECT group_name FROM up) ELSE a.assignee = $1 END
-		AND EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $1 AND p.state = 'active')
+		AND NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $1 AND p.state <> 'active')
 $$;
 
 -- Answers for everybody, in everything and everywhere, beside those of the reference.
