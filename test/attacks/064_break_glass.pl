@@ -298,6 +298,28 @@ is(ask($session, $decrypt), 'SECRET-ACME', 'decrypting: under break-glass he doe
 ask($session, 'ROLLBACK');
 is($mt->superuser("SELECT detail ->> 'use' FROM multitenant.audit_event WHERE event = 'break_glass.use' AND detail ->> 'purpose' = 'pii' ORDER BY at DESC LIMIT 1"), 'decrypt',
 	'decrypting: which is recorded');
+
+
+# ---- who closes his own holds nobody up ----
+by('ann', "SELECT multitenant.set_break_glass('emergency', '30 minutes', false)");
+foreach my $take ('close_break_glass(ID)', "remove_member('otto')", "suspend_member('otto', 'x')")
+{
+	my $id = by('otto', "SELECT multitenant.open_break_glass('fire')");
+	my $holder = $mt->session($app);
+	my $pid = ask($holder, 'SELECT pg_backend_pid()');
+	ask($holder, as('otto'));
+	is(ask($holder, 'SELECT multitenant.close_break_glass()'), '', 'holding: otto closes it and does not end his transaction');
+	$mt->allowed($app, as('ann') . "SET LOCAL lock_timeout = '8s'; SELECT multitenant.set_break_glass('emergency', '20 minutes', false); ROLLBACK;", '', 'holding: nothing of others waits');
+	my ($who, $call) = ('ann', $take =~ s/ID/'$id'/r);
+	$mt->allowed($app, as($who) . "SET LOCAL lock_timeout = '8s'; SELECT multitenant.$call; ROLLBACK;", '', "holding: nor $take");
+	is($mt->superuser("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid"), '0', 'holding: his session is ended');
+	eval { $holder->quit };
+	entered($session, 'otto');
+	is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 't', 'holding: it is open still');
+	by('otto', 'SELECT multitenant.close_break_glass()');
+	is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 'f', 'holding: closed, it counts for the next statement elsewhere');
+	ask($session, 'ROLLBACK');
+}
 $mt->intact('and everybody has what he had');
 $session->quit;
 $other->quit;

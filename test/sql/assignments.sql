@@ -260,6 +260,17 @@ SELECT try('asg-a', 'olga', $$SELECT multitenant.has_permission('vm:read')$$);
 RESET SESSION AUTHORIZATION;
 SELECT multitenant.unassign_system_role('olga', 'administrator');
 
+-- ---- a role and a template of one name ----
+-- The tenant's came first; by name it is that one, and taking it away takes both.
+SELECT try('asg-a', 'alice', $$SELECT multitenant.create_role('twin', permissions => '{vm:read}') IS NOT NULL$$);
+SELECT try('asg-a', 'alice', $$SELECT multitenant.assign_role('bob', 'twin') IS NOT NULL$$);
+SELECT multitenant.create_role_template('twin', permissions => '{*:*}') AS twin \gset
+SELECT try('asg-a', 'alice', format('SELECT multitenant.assign_role(''bob'', %L) IS NOT NULL', :'twin'));
+SELECT try('asg-a', 'alice', $$SELECT multitenant.unassign_role('bob', 'twin')$$);
+SELECT count(*) FROM multitenant.role_assignment a JOIN multitenant.role r ON r.id = a.role_id WHERE r.name = 'twin';
+SELECT try('asg-a', 'alice', $$SELECT multitenant.drop_role('twin')$$);
+SELECT try('asg-a', 'alice', $$SELECT multitenant.create_role('twin')$$);
+
 -- ---- the tables behind it ----
 SET SESSION AUTHORIZATION regress_mt_app;
 SELECT count(*) FROM multitenant.role_assignment; \echo :LAST_ERROR_SQLSTATE
