@@ -45,9 +45,10 @@ my ($master) = $mt->run($provisioner, "SELECT multitenant.create_master_account(
 provision("SELECT count(multitenant.link_tenant('$master', t)) FROM unnest('{newco,acme,beta}'::text[]) t", '3', 'links');
 provision("SELECT count(multitenant.assign_operator('$master', 'olga', t, 'watcher')) FROM unnest('{newco,acme}'::text[]) t", '2', 'an operator');
 provision("SELECT count(multitenant.create_principal(p)) FROM unnest('{ann,bob}'::text[]) p", '2', 'people');
+provision("SELECT multitenant.add_member('acme', 'bob')", '', 'members, as long as nobody has been given a role');
 provision("SELECT count(multitenant.add_member(t, 'ann', 'administrator')) FROM unnest('{newco,acme}'::text[]) t", '2', 'the first administrators');
 provision("SELECT multitenant.add_member('newco', 'bob', 'administrator')", '42501', 'not the second one');
-provision("SELECT multitenant.add_member('acme', 'bob')", '', 'members');
+provision("SELECT multitenant.add_member('acme', 'eve')", '42501', 'nor members any more');
 provision("SELECT multitenant.create_key('$acme', 'pii', 'data') IS NOT NULL", 't', 'a key');
 provision("SELECT multitenant.suspend_tenant('newco', 'unpaid')", '', 'suspending');
 provision("SELECT multitenant.resume_tenant('newco')", '', 'resuming');
