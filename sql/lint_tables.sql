@@ -89,7 +89,7 @@ LANGUAGE sql STABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = pg_c
 	SELECT string_agg(format('ALTER POLICY %I ON %s RENAME TO %I', p.polname, table_name, ('zzz_' || p.polname)::name), '; ' ORDER BY p.polname)
 	FROM pg_catalog.pg_policy p
 	WHERE p.polrelid = rel AND NOT p.polpermissive AND NOT p.polname = ANY (multitenant._policy_names())
-	  AND p.polname < CASE WHEN multitenant._class_of(rel) = 'shared_rows' THEN 'multitenant_isolation_update' ELSE 'multitenant_isolation' END
+	  AND p.polname < CASE WHEN multitenant._class_of(rel) = 'shared_rows' THEN 'multitenant_isolation_update' ELSE 'multitenant_scope_update' END
 $$;
 
 CREATE FUNCTION multitenant._lint_columns(s multitenant._lint_state) RETURNS SETOF multitenant._finding

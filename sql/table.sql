@@ -425,7 +425,7 @@ CREATE FUNCTION multitenant._check_policies(rel regclass, class text) RETURNS vo
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
 	p record;
-	last_name name := CASE class WHEN 'shared_rows' THEN 'multitenant_isolation_update' ELSE 'multitenant_isolation' END;
+	last_name name := CASE class WHEN 'shared_rows' THEN 'multitenant_isolation_update' ELSE 'multitenant_scope_update' END;
 BEGIN
 	FOR p IN SELECT t.member, x.polname FROM multitenant._tree(rel) t
 			 JOIN pg_catalog.pg_policy x ON x.polrelid = t.member

@@ -193,8 +193,7 @@ MtGuardExecutorInit(void)
 static void
 refuse_supervised_copy(QueryDesc *query)
 {
-	if (MtContextGet()->kind == MT_KIND_SUPERVISED &&
-		MtContextGet()->state == MT_STATE_TENANT &&
+	if (MtContextIsSupervised() &&
 		query->dest != NULL && (query->dest->mydest == DestIntoRel ||
 								query->dest->mydest == DestTransientRel))
 		ereport(ERROR,
@@ -311,6 +310,19 @@ bool
 MtGuardIsInHeldCursor(void)
 {
 	return current_frame.is_held;
+}
+
+bool
+MtGuardIsAnyStatement(bool (*test) (const PlannedStmt *statement))
+{
+	if ((current_frame.query != NULL && test(current_frame.query->plannedstmt)) ||
+		(current_start.query != NULL && test(current_start.query->plannedstmt)))
+		return true;
+	for (int i = 0; i < step_count; i++)
+		if ((steps[i].frame.query != NULL && test(steps[i].frame.query->plannedstmt)) ||
+			(steps[i].start.query != NULL && test(steps[i].start.query->plannedstmt)))
+			return true;
+	return false;
 }
 
 /* Triggers run here, and nothing is fetched. */

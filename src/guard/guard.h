@@ -71,6 +71,9 @@ extern bool MtGuardIsInHeldCursor(void);
 /* Does a statement run, so that what starts now is inside of it? */
 extern bool MtGuardIsInStatement(void);
 
+/* Does the test say so of one of the statements that are starting or running? */
+extern bool MtGuardIsAnyStatement(bool (*test) (const PlannedStmt *statement));
+
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
 extern const char *MtGuardReferenceText(void);
@@ -235,6 +238,9 @@ extern void MtHygieneAfterRun(void);
  */
 extern void MtResidueTakeBaseline(bool is_discarded);
 extern void MtResidueForgetBaseline(void);
+
+/* Is a cursor open, besides the statement that is running? Needs a transaction. */
+extern bool MtResidueHasCursor(void);
 
 /* Which of the kinds are there? */
 extern uint32 MtResidueFind(uint32 kinds);

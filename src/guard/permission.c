@@ -303,9 +303,7 @@ check_shared_table(const MtPermission *permission, bool is_referential,
 static bool
 check_supervised(const MtPermission *permission, MtDenial *denial)
 {
-	if (MtContextGet()->state != MT_STATE_TENANT ||
-		MtContextGet()->kind != MT_KIND_SUPERVISED ||
-		(permission->required & WRITE_RIGHTS) == 0)
+	if ((permission->required & WRITE_RIGHTS) == 0 || !MtContextIsSupervised())
 		return true;
 	return MtDeny(denial, ERRCODE_READ_ONLY_SQL_TRANSACTION,
 				  "a supervised context is read-only", NULL,
@@ -348,7 +346,7 @@ is_nobodys(const MtPermission *permission)
 		return !is_statistics(permission->relid);
 	if (permission->required == 0)
 		return true;
-	if (MtContextGet()->kind == MT_KIND_SUPERVISED)
+	if (MtContextIsSupervised())
 		return false;
 	protection = MtProtectionOf(permission->relid);
 	return protection->class == MT_CLASS_NONE && !OidIsValid(protection->observed_as);

@@ -30,6 +30,7 @@
 #include "funcapi.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -231,7 +232,7 @@ column_of(TupleDesc desc, const char *name)
 
 /*
  * Calls a function of the server that lists what is in this session, and gives
- * the names of those whose flag is set: a list of Named.
+ * the names of those whose flag is set (NULL: of all): a list of Named.
  */
 static List *
 listed(Oid function, const char *flag, const char *time)
@@ -253,7 +254,7 @@ listed(Oid function, const char *flag, const char *time)
 		bool		is_null;
 		Named	   *named;
 
-		if (!DatumGetBool(slot_getattr(slot, column_of(set.setDesc, flag), &is_null)))
+		if (flag != NULL && !DatumGetBool(slot_getattr(slot, column_of(set.setDesc, flag), &is_null)))
 			continue;
 		named = palloc(sizeof(Named));
 		named->name = TextDatumGetCString(slot_getattr(slot, column_of(set.setDesc, "name"), &is_null));
@@ -324,6 +325,17 @@ cursors(void)
 			result = lappend(result, named);
 	}
 	return result;
+}
+
+bool
+MtResidueHasCursor(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, listed(F_PG_CURSOR, NULL, "creation_time"))
+		if (ActivePortal == NULL || strcmp(((Named *) lfirst(cell))->name, ActivePortal->name) != 0)
+		return true;
+	return false;
 }
 
 static List *

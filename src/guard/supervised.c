@@ -22,7 +22,9 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "guard/guard.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
@@ -44,14 +46,6 @@ static const char *const allowed_functions[] = {
 	"uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "uuidv4", "uuidv7"
 };
 
-static inline bool
-is_supervised(void)
-{
-	const MtContext *context = MtContextGet();
-
-	return context->kind == MT_KIND_SUPERVISED && context->state == MT_STATE_TENANT;
-}
-
 MT_NORETURN static void refuse(const char *hint);
 
 static void
@@ -70,26 +64,8 @@ refuse(const char *hint)
 void
 MtGuardKeepReadOnly(void)
 {
-	if (unlikely(is_supervised()))
+	if (unlikely(MtContextIsSupervised()))
 		XactReadOnly = true;
-}
-
-/*
- * Security: an expression of a procedural language is initialised once for a
- * transaction, and may be already, with a function that is refused from now on. New
- * plans are initialised anew.
- */
-static void
-begin(const MtContext *context)
-{
-	if (context->kind == MT_KIND_SUPERVISED)
-		ResetPlanCache();
-}
-
-void
-MtGuardSupervisedInit(void)
-{
-	MtContextOnTenant(begin);
 }
 
 /* ---- functions ---- */
@@ -136,7 +112,7 @@ MtGuardCheckSupervisedFunction(Oid function)
 	HeapTuple	tuple;
 	bool		result;
 
-	if (likely(!is_supervised()) || !MtIsActive() || !MtGuardIsOn())
+	if (likely(!MtContextIsSupervised()) || !MtIsActive() || !MtGuardIsOn())
 		return;
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	if (!HeapTupleIsValid(tuple))
@@ -145,6 +121,77 @@ MtGuardCheckSupervisedFunction(Oid function)
 	ReleaseSysCache(tuple);
 	if (result)
 		refuse("This function may change something, or reach beyond this database.");
+}
+
+/* ---- the beginning ---- */
+
+static bool
+is_refused_function(Oid function, void *context)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result = HeapTupleIsValid(tuple) && is_refused((Form_pg_proc) GETSTRUCT(tuple));
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+calls_refused_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_refused_function, context) ||
+		expression_tree_walker(node, calls_refused_function, context);
+}
+
+/*
+ * May the statement, in the middle of which a supervised context begins, do something
+ * afterwards that such a context may not? Only of a SELECT of functions alone it is
+ * certain that it does not.
+ */
+static bool
+may_go_on(const PlannedStmt *statement)
+{
+	Plan	   *plan = statement->planTree;
+
+	if (statement->commandType != CMD_SELECT || plan == NULL || plan->lefttree != NULL ||
+		statement->subplans != NIL || statement->rowMarks != NIL)
+		return true;
+	if (IsA(plan, Result))
+	{
+		if (calls_refused_function(((Result *) plan)->resconstantqual, NULL))
+			return true;
+	}
+	else if (!IsA(plan, FunctionScan) ||
+			 calls_refused_function((Node *) ((FunctionScan *) plan)->functions, NULL))
+		return true;
+	return calls_refused_function((Node *) plan->targetlist, NULL) ||
+		calls_refused_function((Node *) plan->qual, NULL);
+}
+
+/*
+ * Security: functions are looked at when an expression is initialised. So nothing goes
+ * on that was initialised before: no statement that calls more than it should, no
+ * cursor; and an expression of a procedural language, which is initialised once for a
+ * transaction, gets a new plan.
+ */
+static void
+begin(const MtContext *context)
+{
+	if (context->kind != MT_KIND_SUPERVISED || !MtGuardIsOn())
+		return;
+	if (MtGuardIsAnyStatement(may_go_on))
+		refuse("Begin it in a statement of its own, which calls the function and nothing else.");
+	if (MtResidueHasCursor())
+		refuse("Close all cursors before it begins.");
+	ResetPlanCache();
+}
+
+void
+MtGuardSupervisedInit(void)
+{
+	MtContextOnTenant(begin);
 }
 
 /* ---- utility statements ---- */
@@ -197,6 +244,6 @@ may_execute(Node *statement)
 void
 MtGuardCheckSupervisedUtility(Node *statement)
 {
-	if (unlikely(is_supervised()) && MtGuardIsOn() && !may_execute(statement))
+	if (unlikely(MtContextIsSupervised()) && MtGuardIsOn() && !may_execute(statement))
 		refuse("Only statements that read can be executed. Changing anything takes a credential of the tenant itself.");
 }

@@ -247,9 +247,9 @@ MtGuardCheckCreatePolicy(Node *statement)
 		refuse(relid, "a further permissive policy",
 			   "Say AS RESTRICTIVE: policies on a protected table can only narrow what a tenant sees.");
 	}
-	else if (MtPolicyIsEarly(class, create->policy_name))
+	else if (MtPolicyIsEarly(class, MtProtectionOf(relid)->is_scoped, create->policy_name))
 		refuse(relid, "a restrictive policy that sorts before the generated ones",
-			   "Give it a name that sorts after \"multitenant_isolation_update\", and it sees the tenant's rows only.");
+			   "Give it a name that sorts after \"multitenant_scope_update\", and it sees the tenant's rows only.");
 }
 
 static void
@@ -281,9 +281,9 @@ MtGuardCheckRename(Node *statement)
 	check_change_of_policy(rename->relation, rename->subname);
 	relid = protected_relation(rename->relation);
 	if (OidIsValid(relid) && MtPolicyIsRestrictive(relid, rename->subname) &&
-		MtPolicyIsEarly(MtProtectionOf(relid)->class, rename->newname))
+		MtPolicyIsEarly(MtProtectionOf(relid)->class, MtProtectionOf(relid)->is_scoped, rename->newname))
 		refuse(relid, "a restrictive policy that sorts before the generated ones",
-			   "Give it a name that sorts after \"multitenant_isolation_update\".");
+			   "Give it a name that sorts after \"multitenant_scope_update\".");
 }
 
 void

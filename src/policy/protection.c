@@ -361,7 +361,7 @@ MtPolicyIsGenerated(MtClass class, const char *name)
  * names, each with the rows that the earlier ones let through.
  */
 bool
-MtPolicyIsEarly(MtClass class, const char *name)
+MtPolicyIsEarly(MtClass class, bool is_scoped, const char *name)
 {
 	size_t		count;
 	const GeneratedPolicy *generated = generated_policies(class, &count);
@@ -369,7 +369,7 @@ MtPolicyIsEarly(MtClass class, const char *name)
 	if (MtPolicyIsGenerated(class, name))
 		return false;
 	for (size_t i = 0; i < count; i++)
-		if (!generated[i].is_permissive && generated[i].action == NULL &&
+		if (!generated[i].is_permissive && (is_scoped || generated[i].action == NULL) &&
 			strcmp(name, generated[i].name) < 0)
 			return true;
 	return false;
@@ -377,7 +377,7 @@ MtPolicyIsEarly(MtClass class, const char *name)
 
 /* Is there a restrictive policy that is evaluated before ours? */
 static bool
-has_earlier_policy(Relation relation, MtClass class)
+has_earlier_policy(Relation relation, MtClass class, bool is_scoped)
 {
 	ListCell   *cell;
 
@@ -386,7 +386,7 @@ has_earlier_policy(Relation relation, MtClass class)
 		RowSecurityPolicy *policy = lfirst(cell);
 
 		if (!policy->permissive && policy->policy_name != NULL &&
-			MtPolicyIsEarly(class, policy->policy_name))
+			MtPolicyIsEarly(class, is_scoped, policy->policy_name))
 			return true;
 	}
 	return false;
@@ -735,7 +735,7 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 		out->finding = "row level security is not forced on the owner";
 	else if (!has_policies(relation, out->class, &subject))
 		out->finding = "a generated policy is missing or was changed";
-	else if (has_earlier_policy(relation, out->class))
+	else if (has_earlier_policy(relation, out->class, out->is_scoped))
 		out->finding = "a restrictive policy sorts before the generated ones and would see every row";
 	else if (is_labelled && MtLabelledColumn(relid) != subject.column)
 		out->finding = "the policies are not on the labelled tenant column";

@@ -79,7 +79,7 @@ extern bool MtProtectionIsOwn(Oid relid);
 extern bool MtPolicyIsGenerated(MtClass class, const char *name);
 
 /* Would a restrictive policy of that name be evaluated before ours? */
-extern bool MtPolicyIsEarly(MtClass class, const char *name);
+extern bool MtPolicyIsEarly(MtClass class, bool is_scoped, const char *name);
 
 /* Is it a restrictive policy? False if it does not exist. Reads a catalog. */
 extern bool MtPolicyIsRestrictive(Oid relid, const char *name);

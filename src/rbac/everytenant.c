@@ -94,11 +94,8 @@ prepare(const char *text)
 
 /* Are the columns those that the caller has named, behind the tenant? */
 static void
-check_columns(SPIPlanPtr prepared, TupleDesc wanted)
+check_columns(TupleDesc given, TupleDesc wanted)
 {
-	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(prepared));
-	TupleDesc	given = source->resultDesc;
-
 	if (wanted->natts < 1 || TupleDescAttr(wanted, 0)->atttypid != UUIDOID)
 		ereport(ERROR,
 				errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -121,9 +118,15 @@ check_columns(SPIPlanPtr prepared, TupleDesc wanted)
 
 /* ---- the rows ---- */
 
+/*
+ * Security: the plan is made anew for each tenant, and what a function returns may be
+ * of another type by then, because nothing locks functions. A number in the place of
+ * an address would be read as one.
+ */
 static void
 start_receiver(DestReceiver *self, int operation, TupleDesc desc)
 {
+	check_columns(desc, ((Receiver *) self)->result->setDesc);
 }
 
 static bool
@@ -303,7 +306,7 @@ visit_all(const char *text, const char *reason, ReturnSetInfo *result)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	prepared = prepare(text);
-	check_columns(prepared, result->setDesc);
+	check_columns(((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(prepared)))->resultDesc, result->setDesc);
 	if (SPI_keepplan(prepared) != 0)
 		elog(ERROR, "SPI_keepplan failed");
 	plan = prepared;

@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
 #include "tenant/registry.h"
@@ -52,6 +53,8 @@ typedef struct ScopeFilter
 static void
 raise_no_permission(const char *name, int length)
 {
+	/* What is no permission is not worth a line of the log, however long. */
+	length = pg_mbcliplen(name, length, PERMISSION_MAX);
 	ereport(ERROR,
 			errcode(ERRCODE_UNDEFINED_OBJECT),
 			errmsg("there is no permission \"%.*s\"", length, name),

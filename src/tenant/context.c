@@ -493,6 +493,17 @@ MtContextIsPassing(void)
 		lock.identity.source != MT_SOURCE_BINDING;
 }
 
+/*
+ * Security: what was read in a supervised context must not be written in the rest of
+ * its transaction either. The lock does not go with the context.
+ */
+bool
+MtContextIsSupervised(void)
+{
+	return (current_context->kind == MT_KIND_SUPERVISED && current_context->state == MT_STATE_TENANT) ||
+		(lock.identity.kind == MT_KIND_SUPERVISED && lock_is_held());
+}
+
 bool
 MtContextIsReplaceable(void)
 {

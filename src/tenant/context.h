@@ -155,6 +155,12 @@ extern bool MtContextCheckAny(MtDenial *denial);
  */
 extern bool MtContextIsPassing(void);
 
+/*
+ * Has this transaction looked into a tenant from outside, whatever its context is now:
+ * also one that was reset, or undone by a rollback to a savepoint?
+ */
+extern bool MtContextIsSupervised(void);
+
 /* Can a statement of this transaction still enter another tenant? */
 extern bool MtContextIsReplaceable(void);
 

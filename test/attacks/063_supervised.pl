@@ -68,6 +68,19 @@ foreach my $next ('', "COMMIT; $stay")
 $mt->allowed($app, "$begin COMMIT;", undef, 'L1: another one');
 
 # ---- L2: reading only ----
+# What began before, and what comes after: functions are looked at when an expression is initialised, and the context may go.
+foreach my $before ("SELECT multitenant.switch_tenant('acme'), pg_notify('c', 'x')", "SELECT multitenant.switch_tenant('acme'), lo_from_bytea(0, 'x')",
+	"INSERT INTO plain SELECT 1 WHERE multitenant.switch_tenant('acme') IS NOT NULL",
+	"DECLARE c CURSOR FOR SELECT lo_from_bytea(0, 'x') FROM generate_series(1, 2); SELECT multitenant.switch_tenant('acme'); FETCH 1 FROM c")
+{
+	$mt->refused($app, enter('olga') . "$before; COMMIT;", '25006', "L2: before it begins: $before");
+}
+$mt->allowed($app, enter('olga') . "SELECT * FROM multitenant.switch_tenant('acme'); SELECT 'seen ' || count(*) FROM invoice; COMMIT;", 'seen', 'L2: in FROM, it begins');
+foreach my $after ("SELECT multitenant.reset_tenant(); RESET transaction_read_only;", 'ROLLBACK TO s;')
+{
+	$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.switch_tenant('acme'); SELECT count(*) FROM invoice; $after INSERT INTO plain VALUES (1); COMMIT;", '25006', "L2: and in its transaction nothing is written afterwards: $after");
+}
+
 my @escapes = ("INSERT INTO invoice (note) VALUES ('x')", 'DELETE FROM invoice', 'SELECT note FROM invoice FOR UPDATE', 'SELECT note FROM invoice FOR KEY SHARE',
 	'UPDATE plain SET n = 2', "SELECT definer_note()", "SELECT nextval('counter')", "SELECT setval('counter', 9)", "SELECT lo_import('/etc/hostname')", 'SELECT lo_create(0)',
 	"SELECT lo_from_bytea(0, 'x')", "COPY (SELECT 1) TO PROGRAM 'true'", "COPY invoice TO '/tmp/x'", "COPY invoice FROM '/tmp/x'", 'CREATE TEMP TABLE keep AS TABLE invoice',
