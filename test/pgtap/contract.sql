@@ -330,7 +330,13 @@ SELECT set_eq(
 		('tenant_overview', 'tenant_id', 'uuid'), ('tenant_overview', 'tenant', 'text'), ('tenant_overview', 'name', 'text'),
 		('tenant_overview', 'state', 'text'), ('tenant_overview', 'since', 'timestamp with time zone'), ('tenant_overview', 'visibility', 'text'),
 		('tenant_overview', 'members', 'bigint'), ('tenant_overview', 'pending_requests', 'bigint'), ('tenant_overview', 'open_supervisions', 'bigint'),
-		('tenant_overview', 'keys', 'text'), ('tenant_overview', 'events_of_a_day', 'bigint') $$,
+		('tenant_overview', 'keys', 'text'), ('tenant_overview', 'events_of_a_day', 'bigint')
+		
+		
+		
+		
+		
+		$$,
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
 	'{table_name,class,tenant_column,column_type,mode,is_intact,finding,permissions,scope_column}'::name[], 'the view of tables has these columns');
@@ -421,7 +427,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint|superuser|audit)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)'''
 	AND prosrc !~ 'multitenant\._require_own_context\('
 	-- or ask for the permission of a member, or who the principal is, themselves or in what they begin with
-	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_own_tenant|_require_own_principal|_begin_managing|_require_member|_change_principal|_assign|_unassign|has_permission|_request_access|_begin_supervised|_end_supervised|_require_outside_principal)\('
+	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_held_permission|_require_own_tenant|_require_own_principal|_begin_managing|_require_member|_change_principal|_assign|_unassign|has_permission|_request_access|_begin_supervised|_end_supervised|_require_outside_principal)\('
 	-- written as one expression
 	AND prosrc <> '' $$,
 	'public definer functions name the capability that they need, or act in the caller''s own context');
@@ -479,14 +485,15 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 		('multitenant._make_tenant_key(uuid)'),
 		('multitenant._sign_certificate(text)'),
 		('multitenant._audit_durably(text,uuid,text,text,jsonb)'), ('multitenant._enter_supervised(uuid)'), ('multitenant._require_purpose(text,text)'),
-		('multitenant._tenant_in(text)'), ('multitenant._visible_tenants()') $$,
+		('multitenant._tenant_in(text)'), ('multitenant._visible_tenants()'),
+		('multitenant._end_session_of_member(uuid,text)'), ('multitenant._latest_rights_version(uuid)'), ('multitenant._take_turn(uuid,text)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof AND prosrc !~ '^(bytea(eq|ne|lt|le|ge|gt|cmp)|hashvarlena)$' $$, 'no function claims to be leakproof but those that compare bytes, as in the server itself');
 
 -- ---- tables ----
 
 SELECT set_eq($$ SELECT relname::text FROM relation WHERE relkind = 'r' $$,
-	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection,kek,cek,reencryption,encryption_job,secret,shred_certificate,shred_confirmation,access_request,break_glass,break_glass_rule,group_member,master_account,master_tenant,member_group,membership_rule,operator,permission,principal,purpose_rule,rights_history,rights_version,role,role_assignment,role_exclusion,role_parent,role_permission,scope,supervision}'::text[], 'the tables are these');
+	'{tenant,member,access,signing_key,installation,audit_event,accepted_finding,new_table_rule,pending_protection,kek,cek,reencryption,encryption_job,secret,shred_certificate,shred_confirmation,access_request,break_glass,break_glass_rule,group_member,master_account,master_tenant,member_group,membership_rule,operator,permission,principal,purpose_rule,rights_history,rights_version,role,role_assignment,role_exclusion,role_parent,role_permission,scope,supervision,access_withdrawal}'::text[], 'the tables are these');
 SELECT is_empty($$ SELECT r.relname, p.privilege FROM relation r, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p (privilege)
 	WHERE r.relkind = 'r' AND has_table_privilege('public', r.oid, p.privilege) $$, 'nobody has rights on tables');
 SELECT is_empty($$ SELECT r.relname, a.attname FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE r.relkind = 'r' AND a.attacl IS NOT NULL $$,
