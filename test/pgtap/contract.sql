@@ -303,10 +303,7 @@ SELECT set_eq(
 		('break_glass_reviews', 'approved_by', 'text'), ('break_glass_reviews', 'note', 'text'), ('break_glass_reviews', 'reviewed_by', 'text'),
 		('break_glass_reviews', 'reviewed_at', 'timestamp with time zone'), ('break_glass_reviews', 'review', 'text'),
 		('group_members', 'group_name', 'text'), ('group_members', 'member', 'text'), ('group_members', 'is_group', 'boolean'), ('groups', 'name', 'text'),
-		('groups', 'description', 'text'), 
-		
-		
-		
+		('groups', 'description', 'text'),
 		('members', 'principal', 'text'), ('members', 'state', 'text'), ('members', 'added_at', 'timestamp with time zone'),
 		('members', 'invited_by', 'text'), ('members', 'expires_at', 'timestamp with time zone'), ('memberships', 'id', 'uuid'),
 		('memberships', 'slug', 'text'), ('memberships', 'name', 'text'), ('memberships', 'state', 'text'),
@@ -324,18 +321,11 @@ SELECT set_eq(
 		('scopes', 'name', 'text'), ('scopes', 'since', 'timestamp with time zone'), ('supervisions', 'id', 'uuid'), ('supervisions', 'tenant_id', 'uuid'),
 		('supervisions', 'tenant', 'text'), ('supervisions', 'principal', 'text'), ('supervisions', 'reason', 'text'),
 		('supervisions', 'began_at', 'timestamp with time zone'), ('supervisions', 'ends_at', 'timestamp with time zone'),
-		('supervisions', 'ended_at', 'timestamp with time zone'), ('supervisions', 'is_open', 'boolean'), 
-		
-		
+		('supervisions', 'ended_at', 'timestamp with time zone'), ('supervisions', 'is_open', 'boolean'),
 		('tenant_overview', 'tenant_id', 'uuid'), ('tenant_overview', 'tenant', 'text'), ('tenant_overview', 'name', 'text'),
 		('tenant_overview', 'state', 'text'), ('tenant_overview', 'since', 'timestamp with time zone'), ('tenant_overview', 'visibility', 'text'),
 		('tenant_overview', 'members', 'bigint'), ('tenant_overview', 'pending_requests', 'bigint'), ('tenant_overview', 'open_supervisions', 'bigint'),
 		('tenant_overview', 'keys', 'text'), ('tenant_overview', 'events_of_a_day', 'bigint')
-		
-		
-		
-		
-		
 		$$,
 	'the public views have these columns');
 SELECT columns_are('multitenant', 'tables',
@@ -358,7 +348,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 	-- each begins with multitenant._require()
 	('multitenant.tenant_id(text)'), ('multitenant.tenant_id(bigint)'), ('multitenant.create_tenant(text,text,bigint,uuid)'),
 	('multitenant.alter_tenant(uuid,text)'), ('multitenant.suspend_tenant(uuid,text,boolean)'), ('multitenant.resume_tenant(uuid)'),
-	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'), 
+	('multitenant.delete_tenant(uuid,text,interval)'), ('multitenant.undelete_tenant(uuid)'),
 	('multitenant.remove_member(uuid,text)'),
 	('multitenant._access_profiles()'), ('multitenant._accepted_findings()'),
 	-- say only whether this database was copied, and how many findings are accepted
