@@ -168,7 +168,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.open_break_glass(text, interval) IS
-'Opens break-glass for the current principal and returns its id: the role of set_break_glass(), at once, or from approve_break_glass() on where the tenant wants that. reason: recorded, at most 2000 bytes; duration: null for the maximum. It ends by itself. Recorded also when this transaction is rolled back; every statement on protected tables under it is audited. For permission break_glass:open, and members of the tenant only. Errors: MT001; 42501 permission, or in contexts that are not of a member; 22023 reason or duration; 55000 no break-glass in this tenant, open already, or it cannot be recorded; 25006 read-only transaction.';
+'Opens break-glass for the current principal and returns its id: the role of set_break_glass(), at once, or from approve_break_glass() on where the tenant wants that. reason: recorded, at most 2000 bytes; duration: null for the maximum. It ends by itself. Recorded also when this transaction is rolled back; each protected table that is read or written under it is recorded, too. For permission break_glass:open, and members of the tenant only. Errors: MT001; 42501 permission, or in contexts that are not of a member; 22023 reason or duration; 55000 no break-glass in this tenant, open already, or it cannot be recorded; 25006 read-only transaction.';
 
 -- Somebody else's, to approve or deny: locked. The same answer for what is not there and what is another tenant's.
 CREATE FUNCTION multitenant._pending_break_glass(tenant uuid, id uuid, what text) RETURNS multitenant.break_glass
