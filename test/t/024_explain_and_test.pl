@@ -79,7 +79,7 @@ like($err, qr/42501/, 'a test is for superusers');
 ($out, $err) = $mt->run('regress_mt_migrator', $ask->($beta_row, ", tenant => 'beta'"));
 like($err, qr/42501/, 'asking for others is for superusers');
 $mt->superuser(<<'SQL');
-GRANT EXECUTE ON FUNCTION multitenant._rows_by_key(regclass, text[], text[], text), multitenant._try(name, uuid, text, boolean) TO regress_mt_owner;
+GRANT EXECUTE ON FUNCTION multitenant._rows_by_key(regclass, text[], text[], text), multitenant._try(name, uuid, text, boolean, boolean) TO regress_mt_owner;
 SET ROLE regress_mt_owner;
 CREATE FUNCTION looks(OUT answer text) LANGUAGE sql SECURITY DEFINER AS $$ SELECT row_text FROM multitenant._rows_by_key('invoice', '{note}', '{SECRET-BETA}', 'tenant_id') $$;
 CREATE FUNCTION acts(OUT answer text) LANGUAGE sql SECURITY DEFINER AS $$ SELECT value FROM multitenant._try('pg_database_owner', NULL, 'SELECT current_user') $$;
