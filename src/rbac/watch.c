@@ -43,7 +43,7 @@ enum
 /*
  * Has the principal of this context ever opened break-glass? Nobody does in most
  * databases, and to compile rights only to find that out would cost each context
- * dearly. So the table is asked first, and again after each change of rights.
+ * dearly. So the table is asked first, and again after each change of it.
  */
 typedef struct Glass
 {
@@ -62,7 +62,7 @@ relation_changed(Oid relid)
 {
 	int			table = OidIsValid(relid) ? MtTableOfOid(relid) : -2;
 
-	if (table == -2 || table == MT_TABLE_BREAK_GLASS || table == MT_TABLE_RIGHTS_VERSION)
+	if (table == -2 || table == MT_TABLE_BREAK_GLASS)
 		glass.is_table_known = glass.is_empty = glass.is_known = false;
 }
 
@@ -107,18 +107,10 @@ has_opened(const MtContext *context)
 	return glass.is_opened;
 }
 
-static inline bool
-is_supervised(void)
-{
-	const MtContext *context = MtContextGet();
-
-	return context->kind == MT_KIND_SUPERVISED && context->state == MT_STATE_TENANT;
-}
-
 bool
 MtWatchIsOn(void)
 {
-	return !glass.is_empty || is_supervised();
+	return !glass.is_empty || MtContextIsSupervised();
 }
 
 bool
@@ -129,7 +121,7 @@ MtWatchApplies(void)
 	if (context->state != MT_STATE_TENANT)
 		return false;
 	/* across_tenants() records its query for each tenant itself. */
-	if (is_supervised())
+	if (context->kind == MT_KIND_SUPERVISED)
 		return context->basis != MT_BASIS_OPERATOR;
 	return has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext(NULL));
 }
@@ -188,7 +180,7 @@ describe(const MtWatched *use, MtAuditEvent *event)
 	StringInfoData detail;
 
 	memset(event, 0, sizeof(*event));
-	event->event = is_supervised() ? "supervised.read" : "break_glass.use";
+	event->event = MtContextGet()->kind == MT_KIND_SUPERVISED ? "supervised.read" : "break_glass.use";
 	event->outcome = "allowed";
 	initStringInfo(&detail);
 	if (use->purpose == NULL)

@@ -316,6 +316,24 @@ MtRegistryByText(const char *text, MtTenant *out)
 }
 
 /*
+ * What rights are compiled from changes often, and has caches of its own, which the
+ * invalidation reaches; it would cost every session its tenants, tokens and keys.
+ */
+static bool
+needs_epoch(Oid relid)
+{
+	switch (MtTableOfOid(relid))
+	{
+		case MT_TABLE_RIGHTS_VERSION:
+		case MT_TABLE_BREAK_GLASS:
+		case MT_TABLE_PURPOSE_RULE:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
  * Statement trigger on the extension's tables: tells every session, at commit,
  * that the table changed. Safe while a restore loads the table.
  */
@@ -327,7 +345,10 @@ mt_own_table_changed(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "mt_own_table_changed: not called as a trigger");
 	CacheInvalidateRelcache(data->tg_relation);
-	has_changed_registry = true;
-	MtTransactionNote();
+	if (needs_epoch(RelationGetRelid(data->tg_relation)))
+	{
+		has_changed_registry = true;
+		MtTransactionNote();
+	}
 	PG_RETURN_POINTER(NULL);
 }
