@@ -71,27 +71,28 @@ refuse_loss(Oid relid, const char *what, const char *hint)
 /* ---- tables ---- */
 
 static bool
+is_named(Oid relid, AttrNumber column, const char *name)
+{
+	char	   *its = column == 0 ? NULL : get_attname(relid, column, true);
+
+	return its != NULL && strcmp(its, name) == 0;
+}
+
+/* The label says it where the policies do not. */
+static bool
 is_tenant_column(Oid relid, const char *name)
 {
 	AttrNumber	column = MtProtectionOf(relid)->column;
-	char	   *tenant_column;
 
-	if (column == 0)
-		column = MtLabelledColumn(relid);
-	tenant_column = column == 0 ? NULL : get_attname(relid, column, true);
-	return tenant_column != NULL && strcmp(tenant_column, name) == 0;
+	return is_named(relid, column != 0 ? column : MtLabelledColumn(relid), name);
 }
 
 static bool
 is_scope_column(Oid relid, const char *name)
 {
 	AttrNumber	column = MtProtectionOf(relid)->scope_column;
-	char	   *scope_column;
 
-	if (column == 0)
-		column = MtLabelledScope(relid);
-	scope_column = column == 0 ? NULL : get_attname(relid, column, true);
-	return scope_column != NULL && strcmp(scope_column, name) == 0;
+	return is_named(relid, column != 0 ? column : MtLabelledScope(relid), name);
 }
 
 /* Does the parent ask for all the permissions that the child's label asks for? */

@@ -83,11 +83,14 @@ is_absolute_time(const char *text)
 		strspn(text, "0123456789-:. +T") == strlen(text);
 }
 
-bool
-MtIsResource(const char *text, size_t length)
+/* Is the text the name of a resource, as "resource:action" permissions begin with? */
+static bool
+is_resource(const char *text)
 {
+	size_t		length = strlen(text);
+
 	return length > 0 && length < MT_RESOURCE_SIZE && text[0] >= 'a' && text[0] <= 'z' &&
-		strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-") >= length;
+		strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
 }
 
 /* A boolean member of a JSON object; false if it has none of that name. */
@@ -132,7 +135,7 @@ parse_permissions(Jsonb *object, MtLabel *out, const char **reason)
 		return false;
 	resource = json_text_member(object, "permissions");
 	*reason = "\"permissions\" must be the name of a resource: lower case letters, digits, \"_\", \".\" and \"-\", at most 63";
-	if (resource == NULL || !MtIsResource(resource, strlen(resource)))
+	if (resource == NULL || !is_resource(resource))
 		return false;
 	strlcpy(out->resource, resource, sizeof(out->resource));
 	return true;

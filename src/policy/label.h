@@ -66,9 +66,6 @@ extern AttrNumber MtLabelledColumn(Oid relid);
 /* The one that is labelled as the scope's; 0 without one. */
 extern AttrNumber MtLabelledScope(Oid relid);
 
-/* Is the text the name of a resource, as "resource:action" permissions begin with? */
-extern bool MtIsResource(const char *text, size_t length);
-
 /*
  * Who changed the label of a table last, if there is a snapshot in this session that
  * might not see it; else InvalidTransactionId. Reads the catalog.

@@ -61,14 +61,11 @@ context_of(const pg_uuid_t *tenant_id, bool is_maintenance)
 				errcode(MT_ERRCODE_NOT_A_MEMBER),
 				errmsg("no such tenant"),
 				errhint("Name a tenant by its id, number or slug."));
-	context.state = MT_STATE_TENANT;
 	context.kind = MT_KIND_TENANT;
 	context.source = MT_SOURCE_NAME;
 	context.basis = is_maintenance ? MT_BASIS_MAINTENANCE : MT_BASIS_TOKEN;
 	context.expires = DT_NOEND;
-	context.tenant = tenant.id;
-	context.number = tenant.number;
-	strlcpy(context.slug, tenant.slug, sizeof(context.slug));
+	MtContextSetTenant(&context, &tenant);
 	return context;
 }
 

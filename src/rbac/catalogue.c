@@ -249,9 +249,3 @@ MtCatalogueSpread(const char *pattern, size_t length, uint64 *set)
 			MtSetAdd(set, i);
 	}
 }
-
-size_t
-MtCatalogueSize(void)
-{
-	return catalogue_context == NULL ? 0 : MemoryContextMemAllocated(catalogue_context, true);
-}

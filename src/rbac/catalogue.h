@@ -37,7 +37,4 @@ extern const char *MtCatalogueNearest(const char *name);
 /* Adds to the set what a pattern of a role permits: "resource:action", either may be "*". */
 extern void MtCatalogueSpread(const char *pattern, size_t length, uint64 *set);
 
-/* Memory that it takes. */
-extern size_t MtCatalogueSize(void);
-
 #endif							/* MT_CATALOGUE_H */

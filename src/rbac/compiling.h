@@ -47,7 +47,7 @@ typedef struct MtTenantRights
 } MtTenantRights;
 
 /*
- * Compiles in the current memory context, as of the beginning of the statement; what
+ * Compiles in the current memory context, as of this moment; what
  * it refers to belongs to the tenant's. May throw what catalog reads throw.
  */
 extern MtRights *MtRightsCompile(const MtRightsOwner *owner, MtTenantRights *tenant);

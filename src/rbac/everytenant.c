@@ -179,14 +179,11 @@ run_in(const MtTenant *tenant, const MtContext *principal, Receiver *receiver,
 	int			security;
 	int			outcome;
 
-	context.state = MT_STATE_TENANT;
 	context.kind = MT_KIND_SUPERVISED;
 	context.basis = MT_BASIS_OPERATOR;
 	/* No offer of the session: nothing in the query may replace it. */
 	context.source = MT_SOURCE_CREDENTIAL;
-	context.tenant = tenant->id;
-	context.number = tenant->number;
-	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	MtContextSetTenant(&context, tenant);
 	MtContextPush(&context, stack);
 
 	/* Its own user, but kept from what outlives the subtransaction. */

@@ -20,6 +20,7 @@
 #include "base/tablescan.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "rbac/supervision.h"
 #include "tenant/context.h"
 #include "tenant/membership.h"
@@ -297,8 +298,12 @@ supervises_until(const MtTenant *tenant, const char *principal)
 
 /* ---- the answers ---- */
 
-bool
-MtSupervisionMay(const MtTenant *tenant, const char *principal, TimestampTz *until, MtDenial *denial)
+/*
+ * May the principal, an operator, look into the tenant now, and until when at most?
+ * False with MT008. Read with the latest snapshot.
+ */
+static bool
+may_look_in(const MtTenant *tenant, const char *principal, TimestampTz *until, MtDenial *denial)
 {
 	if (principal[0] == '\0' || MtPrincipalIsDisabled(principal))
 		return deny(denial);
@@ -336,7 +341,7 @@ validate(const MtContext *context, MtDenial *denial)
 	if (context->basis == MT_BASIS_TOKEN)
 		may = may_by_token(&tenant, context->principal, &until, denial);
 	else
-		may = MtSupervisionMay(&tenant, context->principal, &until, denial);
+		may = may_look_in(&tenant, context->principal, &until, denial);
 	if (may && context->basis == MT_BASIS_SUPERVISION)
 	{
 		until = Min(until, supervises_until(&tenant, context->principal));
@@ -405,8 +410,9 @@ MtSupervisionTenants(const char *principal, int *count)
 		TimestampTz until;
 		MtDenial	denial;
 
+		CHECK_FOR_INTERRUPTS();
 		if (MtRegistryById(lfirst(cell), tenant) && tenant->state == MT_TENANT_ACTIVE &&
-			MtSupervisionMay(tenant, principal, &until, &denial))
+			may_look_in(tenant, principal, &until, &denial))
 			(*count)++;
 	}
 	qsort(tenants, *count, sizeof(MtTenant), compare_slugs);

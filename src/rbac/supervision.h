@@ -13,15 +13,8 @@
 extern void MtSupervisionInit(void);
 
 /*
- * May the principal, an operator, look into the tenant now, and until when at most?
- * False with MT008. Read with the latest snapshot.
- */
-extern bool MtSupervisionMay(const MtTenant *tenant, const char *principal,
-							 TimestampTz *until, MtDenial *denial);
-
-/*
- * The tenants of which the principal is an operator, each with MtSupervisionMay()
- * at this moment, by slug; palloc'd.
+ * The tenants of which the principal is an operator and into which it may look at this
+ * moment, by slug; palloc'd.
  */
 extern MtTenant *MtSupervisionTenants(const char *principal, int *count);
 

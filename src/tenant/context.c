@@ -758,10 +758,7 @@ MtContextEnterTenant(const MtTenant *tenant, bool is_member)
 	MtContext	context = *current_context;
 
 	refuse_where_impossible();
-	context.state = MT_STATE_TENANT;
-	context.tenant = tenant->id;
-	context.number = tenant->number;
-	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	MtContextSetTenant(&context, tenant);
 	if (is_member)
 		context.by_membership = true;
 	else if (visitor == NULL || !visitor(&context))
@@ -893,11 +890,8 @@ offer_binding(MtContext *out)
 	if (!binding.is_bound || !MtRegistryById(&binding.tenant, &tenant))
 		return false;
 	memset(out, 0, sizeof(*out));
-	out->state = MT_STATE_TENANT;
+	MtContextSetTenant(out, &tenant);
 	out->source = MT_SOURCE_BINDING;
-	out->tenant = tenant.id;
-	out->number = tenant.number;
-	strlcpy(out->slug, tenant.slug, sizeof(out->slug));
 	out->expires = DT_NOEND;
 	return true;
 }

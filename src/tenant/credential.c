@@ -336,10 +336,7 @@ resolve_tenant(const MtClaims *claims, const MtSigningKey *key, MtContext *out)
 		refuse(MT_ERRCODE_TENANT_NOT_ACTIVE, "the tenant is not active", NULL,
 			   "Ask the operator of this service why the tenant is suspended or deleted.",
 			   "tenant not active");
-	out->state = MT_STATE_TENANT;
-	out->tenant = tenant.id;
-	out->number = tenant.number;
-	strlcpy(out->slug, tenant.slug, sizeof(out->slug));
+	MtContextSetTenant(out, &tenant);
 }
 
 /* Everything after the signature. */

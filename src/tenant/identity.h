@@ -64,4 +64,14 @@ typedef struct MtContext
 	TimestampTz expires;		/* DT_NOEND: never */
 } MtContext;
 
+/* Makes it a context of that tenant; the rest stays as it is. */
+static inline void
+MtContextSetTenant(MtContext *context, const MtTenant *tenant)
+{
+	context->state = MT_STATE_TENANT;
+	context->tenant = tenant->id;
+	context->number = tenant->number;
+	strlcpy(context->slug, tenant->slug, sizeof(context->slug));
+}
+
 #endif							/* MT_IDENTITY_H */

@@ -125,16 +125,14 @@ take_principal(FunctionCallInfo fcinfo, MtContext *context)
  * exist; prepare_use_tenant() requires that right before it comes here.
  */
 static Datum
-use_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
+use_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant, MtBasis basis)
 {
-	MtContext	context = {.state = MT_STATE_TENANT,.kind = MT_KIND_TENANT,
-	.source = MT_SOURCE_NAME,.expires = DT_NOEND};
+	MtContext	context = {.kind = MT_KIND_TENANT,.source = MT_SOURCE_NAME,.basis = basis,
+	.expires = DT_NOEND};
 
 	if (!is_found)
 		MtContextRaiseNoSuchTenant();
-	context.tenant = tenant->id;
-	context.number = tenant->number;
-	strlcpy(context.slug, tenant->slug, sizeof(context.slug));
+	MtContextSetTenant(&context, tenant);
 	if (PG_NARGS() > 1 && !take_principal(fcinfo, &context))
 		MtContextRaiseNoSuchTenant();
 	MtContextEstablish(&context);
@@ -161,19 +159,11 @@ prepare_use_tenant(void)
 Datum
 mt_maintain_tenant(PG_FUNCTION_ARGS)
 {
-	MtContext	context = {.state = MT_STATE_TENANT,.kind = MT_KIND_TENANT,
-	.source = MT_SOURCE_NAME,.basis = MT_BASIS_MAINTENANCE,.expires = DT_NOEND};
 	MtTenant	tenant;
 
 	prepare_use_tenant();
 	MtAccessRequire(MT_MAY_CHANGE_ISOLATION, "maintaining tables of a tenant");
-	if (!MtRegistryById(PG_GETARG_UUID_P(0), &tenant))
-		MtContextRaiseNoSuchTenant();
-	context.tenant = tenant.id;
-	context.number = tenant.number;
-	strlcpy(context.slug, tenant.slug, sizeof(context.slug));
-	MtContextEstablish(&context);
-	return return_context_tenant(fcinfo);
+	return use_tenant(fcinfo, MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant, MT_BASIS_MAINTENANCE);
 }
 
 /* multitenant.use_tenant(tenant text [, principal text]) */
@@ -185,7 +175,7 @@ mt_use_tenant_text(PG_FUNCTION_ARGS)
 	prepare_use_tenant();
 	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
 					  MtRegistryByText(text_to_cstring(PG_GETARG_TEXT_PP(0)), &tenant),
-					  &tenant);
+					  &tenant, MT_BASIS_TOKEN);
 }
 
 /* multitenant.use_tenant(tenant uuid [, principal text]) */
@@ -196,7 +186,7 @@ mt_use_tenant_uuid(PG_FUNCTION_ARGS)
 
 	prepare_use_tenant();
 	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
-					  MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant);
+					  MtRegistryById(PG_GETARG_UUID_P(0), &tenant), &tenant, MT_BASIS_TOKEN);
 }
 
 /* multitenant.use_tenant(tenant bigint [, principal text]) */
@@ -207,7 +197,7 @@ mt_use_tenant_number(PG_FUNCTION_ARGS)
 
 	prepare_use_tenant();
 	return use_tenant(fcinfo, !PG_ARGISNULL(0) &&
-					  MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant);
+					  MtRegistryByNumber(PG_GETARG_INT64(0), &tenant), &tenant, MT_BASIS_TOKEN);
 }
 
 static void
