@@ -186,6 +186,13 @@ MtGuardExecutorInit(void)
 
 /* ---- the steps of a statement ---- */
 
+bool
+MtGuardFillsTable(const QueryDesc *query)
+{
+	return query->dest != NULL && (query->dest->mydest == DestIntoRel ||
+								   query->dest->mydest == DestTransientRel);
+}
+
 /*
  * Security: a supervised context looks and writes nothing. CREATE TABLE AS asks
  * for no right to write, so it is told by where its rows go.
@@ -193,9 +200,7 @@ MtGuardExecutorInit(void)
 static void
 refuse_supervised_copy(QueryDesc *query)
 {
-	if (MtContextIsSupervised() &&
-		query->dest != NULL && (query->dest->mydest == DestIntoRel ||
-								query->dest->mydest == DestTransientRel))
+	if (MtContextIsSupervised() && MtGuardFillsTable(query))
 		ereport(ERROR,
 				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 				errmsg("a supervised context is read-only"),
@@ -313,16 +318,22 @@ MtGuardIsInHeldCursor(void)
 }
 
 bool
-MtGuardIsAnyStatement(bool (*test) (const PlannedStmt *statement))
+MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query))
 {
-	if ((current_frame.query != NULL && test(current_frame.query->plannedstmt)) ||
-		(current_start.query != NULL && test(current_start.query->plannedstmt)))
+	if ((current_frame.query != NULL && test(current_frame.query)) ||
+		(current_start.query != NULL && test(current_start.query)))
 		return true;
 	for (int i = 0; i < step_count; i++)
-		if ((steps[i].frame.query != NULL && test(steps[i].frame.query->plannedstmt)) ||
-			(steps[i].start.query != NULL && test(steps[i].start.query->plannedstmt)))
+		if ((steps[i].frame.query != NULL && test(steps[i].frame.query)) ||
+			(steps[i].start.query != NULL && test(steps[i].start.query)))
 			return true;
 	return false;
+}
+
+const QueryDesc *
+MtGuardRunningStatement(void)
+{
+	return current_frame.query;
 }
 
 /* Triggers run here, and nothing is fetched. */

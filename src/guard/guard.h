@@ -72,7 +72,13 @@ extern bool MtGuardIsInHeldCursor(void);
 extern bool MtGuardIsInStatement(void);
 
 /* Does the test say so of one of the statements that are starting or running? */
-extern bool MtGuardIsAnyStatement(bool (*test) (const PlannedStmt *statement));
+extern bool MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query));
+
+/* The innermost statement that is running; NULL if none is. */
+extern const QueryDesc *MtGuardRunningStatement(void);
+
+/* Do the rows of the statement go into a table that is being made? */
+extern bool MtGuardFillsTable(const QueryDesc *query);
 
 /* Is the statement that is being started one that a foreign key generated? */
 extern bool MtGuardIsReferentialStatement(void);
@@ -166,7 +172,15 @@ typedef struct MtUtility
 	bool		is_owners;		/* a command of protect() or a companion .. */
 	MtOwnerCommand command;		/* .. then this one */
 	Oid			copied_to;		/* the observed table that a COPY FROM fills */
+	bool		is_more;		/* it is, or is below, one that a supervised
+								 * context may not execute */
 } MtUtility;
+
+/* Does a utility statement run that a supervised context may not execute? */
+extern bool MtGuardIsInMore(void);
+
+/* supervised.c: may a supervised context execute the utility statement? */
+extern bool MtGuardMayExecuteSupervised(Node *statement);
 
 /* What Enter returns goes to Leave, also on errors; Enter does not throw. */
 extern MtUtility MtGuardEnterUtility(Node *statement, ProcessUtilityContext context);

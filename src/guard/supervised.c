@@ -145,43 +145,67 @@ calls_refused_function(Node *node, void *context)
 		expression_tree_walker(node, calls_refused_function, context);
 }
 
+/* The functions that a SELECT of functions alone calls: in its list, or in FROM. */
+static bool
+calls(const Plan *plan, bool (*walker) (Node *node, void *context))
+{
+	return (IsA(plan, Result) && walker(((const Result *) plan)->resconstantqual, NULL)) ||
+		(IsA(plan, FunctionScan) && walker((Node *) ((const FunctionScan *) plan)->functions, NULL)) ||
+		walker((Node *) plan->targetlist, NULL) || walker((Node *) plan->qual, NULL);
+}
+
 /*
  * May the statement, in the middle of which a supervised context begins, do something
  * afterwards that such a context may not? Only of a SELECT of functions alone it is
  * certain that it does not.
  */
 static bool
-may_go_on(const PlannedStmt *statement)
+may_go_on(const QueryDesc *query)
 {
-	Plan	   *plan = statement->planTree;
+	const PlannedStmt *statement = query->plannedstmt;
+	const Plan *plan = statement->planTree;
 
-	if (statement->commandType != CMD_SELECT || plan == NULL || plan->lefttree != NULL ||
-		statement->subplans != NIL || statement->rowMarks != NIL)
-		return true;
-	if (IsA(plan, Result))
-	{
-		if (calls_refused_function(((Result *) plan)->resconstantqual, NULL))
-			return true;
-	}
-	else if (!IsA(plan, FunctionScan) ||
-			 calls_refused_function((Node *) ((FunctionScan *) plan)->functions, NULL))
-		return true;
-	return calls_refused_function((Node *) plan->targetlist, NULL) ||
-		calls_refused_function((Node *) plan->qual, NULL);
+	return statement->commandType != CMD_SELECT || plan == NULL || plan->lefttree != NULL ||
+		!(IsA(plan, Result) || IsA(plan, FunctionScan)) ||
+		statement->subplans != NIL || statement->rowMarks != NIL ||
+		MtGuardFillsTable(query) || calls(plan, calls_refused_function);
+}
+
+static bool
+is_own_function(Oid function, void *context)
+{
+	return get_func_namespace(function) == get_namespace_oid(MT_SCHEMA_NAME, true);
+}
+
+static bool
+calls_own_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_own_function, context) ||
+		expression_tree_walker(node, calls_own_function, context);
 }
 
 /*
  * Security: functions are looked at when an expression is initialised. So nothing goes
  * on that was initialised before: no statement that calls more than it should, no
- * cursor; and an expression of a procedural language, which is initialised once for a
- * transaction, gets a new plan.
+ * utility statement that evaluates defaults or fills a table, no cursor; and what begins
+ * the context is a statement, not an expression that a procedural language evaluates by
+ * itself. What such a language keeps for a transaction gets new plans.
+ *
+ * What the connection brings is there before its first statement is.
  */
 static void
 begin(const MtContext *context)
 {
+	const QueryDesc *query = MtGuardRunningStatement();
+
 	if (context->kind != MT_KIND_SUPERVISED || !MtGuardIsOn())
 		return;
-	if (MtGuardIsAnyStatement(may_go_on))
+	if (context->source != MT_SOURCE_CONNECTION && context->source != MT_SOURCE_SESSION &&
+		(query == NULL || may_go_on(query) || !calls(query->plannedstmt->planTree, calls_own_function)))
+		refuse("Begin it with SELECT or PERFORM, in a statement that calls the function and nothing else.");
+	if (MtGuardIsInMore() || MtGuardIsAnyStatement(may_go_on))
 		refuse("Begin it in a statement of its own, which calls the function and nothing else.");
 	if (MtResidueHasCursor())
 		refuse("Close all cursors before it begins.");
@@ -203,8 +227,8 @@ is_copy_to_client(const CopyStmt *copy)
 	return !copy->is_from && !copy->is_program && copy->filename == NULL;
 }
 
-static bool
-may_execute(Node *statement)
+bool
+MtGuardMayExecuteSupervised(Node *statement)
 {
 	switch (nodeTag(statement))
 	{
@@ -244,6 +268,6 @@ may_execute(Node *statement)
 void
 MtGuardCheckSupervisedUtility(Node *statement)
 {
-	if (unlikely(MtContextIsSupervised()) && MtGuardIsOn() && !may_execute(statement))
+	if (unlikely(MtContextIsSupervised()) && MtGuardIsOn() && !MtGuardMayExecuteSupervised(statement))
 		refuse("Only statements that read can be executed. Changing anything takes a credential of the tenant itself.");
 }

@@ -205,7 +205,14 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
 	current_utility.copied_to = InvalidOid;
+	current_utility.is_more |= !MtGuardMayExecuteSupervised(statement);
 	return previous;
+}
+
+bool
+MtGuardIsInMore(void)
+{
+	return current_utility.is_more;
 }
 
 bool

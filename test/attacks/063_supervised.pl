@@ -75,6 +75,19 @@ foreach my $before ("SELECT multitenant.switch_tenant('acme'), pg_notify('c', 'x
 {
 	$mt->refused($app, enter('olga') . "$before; COMMIT;", '25006', "L2: before it begins: $before");
 }
+# What runs is more than statements: utility statements evaluate defaults and fill tables, languages evaluate expressions by themselves.
+$mt->superuser(<<"SQL");
+CREATE FUNCTION look() RETURNS text LANGUAGE plpgsql AS 'BEGIN IF multitenant.current_tenant_or_null() IS NULL THEN PERFORM multitenant.switch_tenant(''acme''); END IF; RETURN ''seen''; END';
+GRANT CREATE ON SCHEMA public TO $app; CREATE TABLE loot (n int, v text DEFAULT look()); GRANT ALL ON loot TO $app;
+SET ROLE $app; CREATE TABLE own_loot (n int); INSERT INTO own_loot VALUES (1); CREATE MATERIALIZED VIEW own_view AS SELECT 1 AS n WITH NO DATA;
+SQL
+foreach my $more ("CREATE TABLE l1 AS SELECT multitenant.switch_tenant('acme') AS t, look() AS v", "SELECT multitenant.switch_tenant('acme') AS t, look() AS v INTO l2",
+	"COPY loot (n) FROM STDIN;\n1\n\\.\n", "ALTER TABLE own_loot ADD v text DEFAULT look()", "EXPLAIN ANALYZE CREATE TABLE l3 AS SELECT look()",
+	"PREPARE q (text, text) AS SELECT 1; EXECUTE q (multitenant.switch_tenant('acme')::text, pg_notify('c', 'x')::text)",
+	"DO \$\$ DECLARE v text; BEGIN v := multitenant.switch_tenant('acme')::text || pg_notify('c', 'x'); END \$\$")
+{
+	$mt->refused($app, enter('olga') . "$more; COMMIT;", '25006', 'L2: nor where more is running: ' . ($more =~ s/\n/ /gr));
+}
 $mt->allowed($app, enter('olga') . "SELECT * FROM multitenant.switch_tenant('acme'); SELECT 'seen ' || count(*) FROM invoice; COMMIT;", 'seen', 'L2: in FROM, it begins');
 foreach my $after ("SELECT multitenant.reset_tenant(); RESET transaction_read_only;", 'ROLLBACK TO s;')
 {
