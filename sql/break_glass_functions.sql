@@ -35,7 +35,7 @@ CREATE FUNCTION multitenant._is_active_member(tenant uuid, principal text) RETUR
 LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
 	SELECT EXISTS (SELECT FROM multitenant.member m
-		WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active' AND coalesce(m.expires_at > statement_timestamp(), true)
+		WHERE m.tenant_id = $1 AND m.principal = $2 AND m.state = 'active' AND coalesce(m.expires_at > clock_timestamp(), true)
 		AND NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = $2 AND p.state <> 'active'));
 END;
 COMMENT ON FUNCTION multitenant._is_active_member(uuid, text) IS
@@ -45,7 +45,7 @@ COMMENT ON FUNCTION multitenant._is_active_member(uuid, text) IS
 CREATE FUNCTION multitenant._is_break_glass_open(g multitenant.break_glass) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
 BEGIN ATOMIC
-	SELECT (g).closed_at IS NULL AND (g).ends_at > statement_timestamp();
+	SELECT (g).closed_at IS NULL AND (g).ends_at > clock_timestamp();
 END;
 COMMENT ON FUNCTION multitenant._is_break_glass_open(multitenant.break_glass) IS
 'Internal: neither closed nor past its end.';
@@ -132,6 +132,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	opened timestamptz;
 	tenant uuid := multitenant._require_member('opening break-glass');
 	opener text := multitenant.current_principal();
 	rule multitenant.break_glass_rule;
@@ -159,10 +160,11 @@ BEGIN
 	-- Security: first the record, which a rollback of this transaction does not take away.
 	PERFORM multitenant._audit_durably('access.open_break_glass', tenant, new_id::text, 'done', jsonb_build_object('reason', btrim($1),
 		'role', rule.role_id, 'duration', coalesce($2, rule.maximum), 'needs_approval', rule.needs_approval));
+	opened := clock_timestamp();
 	INSERT INTO multitenant.break_glass (id, tenant_id, principal, role_id, holds_from, ends_at, reason, duration)
-		VALUES (new_id, tenant, opener, rule.role_id, CASE WHEN NOT rule.needs_approval THEN now() END,
+		VALUES (new_id, tenant, opener, rule.role_id, CASE WHEN NOT rule.needs_approval THEN opened END,
 			-- Who approves it has an hour.
-			now() + CASE WHEN rule.needs_approval THEN interval '1 hour' ELSE coalesce($2, rule.maximum) END,
+			opened + CASE WHEN rule.needs_approval THEN interval '1 hour' ELSE coalesce($2, rule.maximum) END,
 			btrim($1), coalesce($2, rule.maximum));
 	RETURN new_id;
 END
@@ -217,7 +219,8 @@ BEGIN
 			USING ERRCODE = '55000', HINT = 'Deny it.';
 	END IF;
 	PERFORM multitenant._audit_durably('access.approve_break_glass', tenant, $1::text, 'done', jsonb_build_object('principal', pending.principal));
-	UPDATE multitenant.break_glass g SET holds_from = now(), ends_at = now() + g.duration, approved_by = multitenant.current_principal()
+	UPDATE multitenant.break_glass g SET holds_from = c.moment, ends_at = c.moment + g.duration, approved_by = multitenant.current_principal()
+		FROM (SELECT clock_timestamp() AS moment) c
 		WHERE g.id = $1;
 END
 $$;
@@ -295,7 +298,7 @@ CREATE VIEW multitenant.break_glass_reviews WITH (security_barrier = true) AS
 		CASE WHEN g.closed_at IS NOT NULL AND g.holds_from IS NOT NULL THEN 'closed'
 			WHEN g.closed_at IS NOT NULL AND g.closed_by <> g.principal THEN 'denied'
 			WHEN g.closed_at IS NOT NULL THEN 'withdrawn'
-			WHEN g.ends_at > statement_timestamp() THEN CASE WHEN g.holds_from IS NOT NULL THEN 'open' ELSE 'waiting' END
+			WHEN g.ends_at > clock_timestamp() THEN CASE WHEN g.holds_from IS NOT NULL THEN 'open' ELSE 'waiting' END
 			WHEN g.holds_from IS NOT NULL THEN 'ended' ELSE 'lapsed' END AS state,
 		g.opened_at, g.duration, g.holds_from, g.ends_at, g.closed_at, g.closed_by, g.approved_by, g.note,
 		g.reviewed_by, g.reviewed_at, g.review

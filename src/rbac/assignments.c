@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "base/tablescan.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -262,6 +263,11 @@ read_all_assignments(const pg_uuid_t *tenant, const char *principal, MtAssignmen
 		hash_destroy(seen);
 }
 
+/*
+ * Security: what is read under break-glass is recorded when its statement starts. So it
+ * counts for statements of messages that begin later, and not in the middle of one that
+ * opens it, or during which somebody else approves it.
+ */
 static void
 read_break_glass(HeapTuple tuple, TupleDesc desc, void *result)
 {
@@ -277,6 +283,11 @@ read_break_glass(HeapTuple tuple, TupleDesc desc, void *result)
 	note_time(out, DatumGetTimestampTz(from));
 	if (is_over(tuple, desc, BREAK_GLASS_ENDS_AT, out) || DatumGetTimestampTz(from) > out->now)
 		return;
+	if (DatumGetTimestampTz(from) > GetCurrentStatementStartTimestamp())
+	{
+		out->message = GetCurrentStatementStartTimestamp();
+		return;
+	}
 	add(out, tuple, desc, BREAK_GLASS_ROLE_ID, NULL);
 	out->is_break_glass = true;
 }

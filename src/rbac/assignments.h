@@ -20,6 +20,8 @@ typedef struct MtAssignments
 {
 	TimestampTz now;
 	TimestampTz until;			/* none ends or begins between now and then */
+	TimestampTz message;		/* what was left out counts in the next
+								 * message of the client's; 0: nothing was */
 	bool		is_break_glass; /* one of them is of break-glass */
 	bool		is_member;		/* an active one, of a tenant */
 	MtAssignment *list;

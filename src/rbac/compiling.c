@@ -143,6 +143,7 @@ MtRightsCompile(const MtRightsOwner *owner, MtTenantRights *tenant)
 	read_assignments(owner, &assignments);
 	rights->from = assignments.now;
 	rights->until = assignments.until;
+	rights->message = assignments.message;
 	rights->is_break_glass = assignments.is_break_glass;
 	rights->is_member = assignments.is_member;
 	for (int i = 0; i < assignments.count; i++)

@@ -24,6 +24,8 @@ struct MtRights
 	MtRightsOwner owner;
 	TimestampTz from;			/* as of when they were read */
 	TimestampTz until;			/* when that is not true any more */
+	TimestampTz message;		/* not in another message of the client's than
+								 * the one that began then; 0: whenever */
 	bool		is_break_glass;
 	bool		is_member;		/* an active one; of a tenant's own rights */
 

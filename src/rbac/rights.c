@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/compat.h"
 #include "base/extension.h"
 #include "base/invalidation.h"
@@ -349,7 +350,8 @@ is_in_time(const MtRights *rights)
 	if (likely(rights->until == DT_NOEND))
 		return true;
 	now = MtMoment();
-	return now >= rights->from && now < rights->until;
+	return now >= rights->from && now < rights->until &&
+		(rights->message == 0 || rights->message == GetCurrentStatementStartTimestamp());
 }
 
 static Entry *

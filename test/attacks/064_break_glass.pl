@@ -303,6 +303,11 @@ is($mt->superuser("SELECT detail ->> 'use' FROM multitenant.audit_event WHERE ev
 # ---- who closes his own holds nobody up ----
 $mt->superuser('UPDATE multitenant.break_glass SET closed_at = now() WHERE closed_at IS NULL');
 by('ann', "SELECT multitenant.set_break_glass('emergency', '30 minutes', false)");
+# Opened in the middle of a statement, it counts for the next one, which is recorded when it starts.
+entered($session, 'otto');
+is(ask($session, "SELECT multitenant.open_break_glass('in the middle') IS NOT NULL, multitenant.has_permission('vault:open')"), 't|f', 'middle: it does not count in the statement that opens it');
+is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 't', 'middle: but in the next one');
+ask($session, 'ROLLBACK');
 foreach my $take ('close_break_glass(ID)', "remove_member('otto')", "suspend_member('otto', 'x')")
 {
 	my $id = by('otto', "SELECT multitenant.open_break_glass('fire')");
