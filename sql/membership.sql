@@ -5,8 +5,9 @@
  * What changes members takes the tenant's turn first (_renew_rights), so that two sessions cannot each remove the other
  * administrator. But whoever has no rights to manage takes no turn, with which he could hold up that his rights are taken:
  * what somebody takes back of his own he does under the lock of his row in member alone, and who takes it away from him,
- * under the turn, ends the transaction that has that lock (_claim_member()). Nothing here tells a tenant anything of a principal that is not its own doing: neither whether it is
- * known, nor whether it is disabled, nor whether it is a member elsewhere.
+ * under the turn, ends the sessions that have that lock (_claim_member()). Nothing here tells a tenant anything of a
+ * principal that is not its own doing: neither whether it is known, nor whether it is disabled, nor whether it is a member
+ * elsewhere.
  */
 
 -- ---------------------------------------------------------------------------------------------------------------
@@ -29,14 +30,14 @@ BEGIN ATOMIC
 	), holding(is_group, name) AS (
 		SELECT a.is_group, a.assignee FROM multitenant.role_assignment a JOIN granting g ON g.id = a.role_id
 		WHERE a.tenant_id = $1 AND a.scope_id IS NULL
-			AND (a.expires_at IS NULL OR a.expires_at > statement_timestamp())
+			AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp())
 		UNION
 		SELECT m.is_group, m.member FROM multitenant.group_member m JOIN holding h ON h.is_group AND h.name = m.group_name
 		WHERE m.tenant_id = $1
 	)
 	SELECT DISTINCT h.name FROM holding h
 		JOIN multitenant.member m ON m.tenant_id = $1 AND m.principal = h.name
-	WHERE NOT h.is_group AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+	WHERE NOT h.is_group AND m.state = 'active' AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
 		AND NOT EXISTS (SELECT FROM multitenant.principal p WHERE p.id = m.principal AND p.state <> 'active');
 END;
 COMMENT ON FUNCTION multitenant._holders(uuid, text[]) IS
@@ -89,18 +90,22 @@ RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	patience text := current_setting('lock_timeout');
 BEGIN
-	FOR try IN 0..30 LOOP
+	-- Who is just committing needs no help. Further sessions of his may wait in front of us: each is ended as it comes.
+	FOR try IN 1..200 LOOP
 		BEGIN
-			PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE NOWAIT;
+			PERFORM set_config('lock_timeout', CASE try WHEN 1 THEN '500ms' ELSE '50ms' END, true);
+			PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
+			PERFORM set_config('lock_timeout', patience, true);
 			RETURN;
 		EXCEPTION WHEN lock_not_available THEN
-			-- Who is just committing needs no help.
-			PERFORM pg_sleep(0.1);
+			-- That is done whatever becomes of this transaction.
+			IF multitenant._end_session_of_member($1, $2) THEN
+				PERFORM multitenant._audit_durably('tenant.end_session', $1, $2, 'done', '{}');
+			END IF;
 		END;
-		IF try % 10 = 5 AND multitenant._end_session_of_member($1, $2) THEN
-			PERFORM multitenant._audit('tenant.end_session', $1, $2, 'done', '{}');
-		END IF;
 	END LOOP;
 	PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
 END
@@ -177,7 +182,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2
-				   AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())) THEN
+				   AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())) THEN
 		PERFORM multitenant._strip_member($1, $2);
 	END IF;
 END
@@ -206,7 +211,7 @@ BEGIN
 		UPDATE multitenant.member m SET state = 'active', is_sole = is_single, expires_at = NULL,
 			added_at = CASE m.state WHEN 'invited' THEN now() ELSE m.added_at END
 		WHERE m.tenant_id = $1 AND m.principal = $2
-			AND (m.state = 'invited' OR m.expires_at <= statement_timestamp());
+			AND (m.state = 'invited' OR m.expires_at <= clock_timestamp());
 	END IF;
 EXCEPTION WHEN unique_violation THEN
 	PERFORM multitenant._raise_other_membership();
@@ -552,7 +557,7 @@ DECLARE
 BEGIN
 	SELECT t.id INTO inviting FROM multitenant.member m JOIN multitenant.tenant t ON t.id = m.tenant_id
 		WHERE m.principal = $1 AND m.state = 'invited'
-			AND (m.expires_at IS NULL OR m.expires_at > statement_timestamp())
+			AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
 			AND (t.slug = $2 OR t.id::text = lower($2)) AND t.state <> 'deleted'
 		FOR UPDATE OF m;
 	IF inviting IS NULL THEN
@@ -640,7 +645,7 @@ CREATE VIEW multitenant.memberships WITH (security_barrier = true) AS
 	-- A sub-select: the planner would call the function for its estimates, also where nobody asks for rows.
 	WHERE m.principal = (SELECT multitenant._require_own_principal())
 		AND t.state <> 'deleted'
-		AND (m.state <> 'invited' OR m.expires_at IS NULL OR m.expires_at > statement_timestamp());
+		AND (m.state <> 'invited' OR m.expires_at IS NULL OR m.expires_at > clock_timestamp());
 COMMENT ON VIEW multitenant.memberships IS
 'The tenants of the current principal, and those that have invited it. Needs a credential that names the principal only.';
 

@@ -230,7 +230,7 @@ BEGIN
 		RAISE EXCEPTION 'a principal has 1 to 255 bytes'
 			USING ERRCODE = '22023', HINT = 'Use the value that tokens carry in "sub".';
 	END IF;
-	IF $5 <= statement_timestamp() THEN
+	IF $5 <= clock_timestamp() THEN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
 	END IF;
@@ -388,7 +388,7 @@ BEGIN
 	PERFORM FROM multitenant.operator o
 		JOIN multitenant.master_tenant m ON m.tenant_id = o.tenant_id AND m.master_id = o.master_id
 		JOIN multitenant.tenant t ON t.id = o.tenant_id AND t.state = 'active' AND t.visibility <> 'none'
-		WHERE o.tenant_id = $1 AND o.principal = asker AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp());
+		WHERE o.tenant_id = $1 AND o.principal = asker AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp());
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_no_operator();
 	END IF;
@@ -488,7 +488,7 @@ DECLARE
 	tenant uuid := multitenant._require_held_permission('access:approve');
 	asked multitenant.access_request := multitenant._request_of(tenant, $1, 'pending');
 	approved interval := coalesce($2, asked.duration);
-	ending timestamptz := statement_timestamp() + approved;
+	ending timestamptz := clock_timestamp() + approved;
 BEGIN
 	IF approved <= interval '0' OR approved > asked.duration THEN
 		RAISE EXCEPTION 'a request is approved for more than no time, and for no longer than it asks'
@@ -552,7 +552,7 @@ COMMENT ON FUNCTION multitenant.revoke_approval(uuid) IS
 CREATE VIEW multitenant.operators WITH (security_barrier = true) AS
 	SELECT o.tenant_id, t.slug AS tenant, a.name AS master, o.principal, r.name AS role, o.expires_at, o.since,
 		EXISTS (SELECT FROM multitenant.master_tenant m WHERE m.tenant_id = o.tenant_id AND m.master_id = o.master_id)
-			AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp()) AS is_current
+			AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp()) AS is_current
 	FROM multitenant.operator o
 	JOIN multitenant.tenant t ON t.id = o.tenant_id
 	LEFT JOIN multitenant.master_account a ON a.id = o.master_id
@@ -566,7 +566,7 @@ COMMENT ON VIEW multitenant.operators IS
 -- Security: who decided is one of the tenant's people, whom an operator does not see.
 CREATE VIEW multitenant.access_requests WITH (security_barrier = true) AS
 	SELECT r.id, r.tenant_id, t.slug AS tenant, r.principal,
-		CASE WHEN s.state = 'approved' AND r.ends_at <= statement_timestamp() THEN 'ended' ELSE s.state END AS state,
+		CASE WHEN s.state = 'approved' AND r.ends_at <= clock_timestamp() THEN 'ended' ELSE s.state END AS state,
 		r.reason, r.duration, r.requested_at, CASE WHEN s.state = 'approved' THEN r.ends_at END AS ends_at, r.decided_at, r.note,
 		CASE WHEN r.tenant_id = own.tenant_id THEN r.decided_by END AS decided_by
 	FROM multitenant.access_request r

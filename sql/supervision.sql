@@ -21,7 +21,7 @@ DECLARE
 	maximum constant interval := current_setting('multitenant.maximum_supervision')::interval;
 	operator record;
 	approved record;
-	ending timestamptz := statement_timestamp() + coalesce($3, maximum);
+	ending timestamptz := clock_timestamp() + coalesce($3, maximum);
 	new_id uuid := gen_random_uuid();
 BEGIN
 	PERFORM multitenant._check_reason($2);
@@ -32,13 +32,13 @@ BEGIN
 	SELECT o.expires_at, t.visibility INTO operator FROM multitenant.operator o
 		JOIN multitenant.master_tenant m ON m.tenant_id = o.tenant_id AND m.master_id = o.master_id
 		JOIN multitenant.tenant t ON t.id = o.tenant_id AND t.state = 'active' AND t.visibility <> 'none'
-		WHERE o.tenant_id = $1 AND o.principal = looker AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp());
+		WHERE o.tenant_id = $1 AND o.principal = looker AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp());
 	IF NOT FOUND THEN
 		PERFORM multitenant._raise_no_operator();
 	END IF;
 	SELECT r.id, r.ends_at INTO approved FROM multitenant.access_request r
 		WHERE operator.visibility <> 'supervised' AND r.tenant_id = $1 AND r.principal = looker
-		AND multitenant._request_state(r) = 'approved' AND r.ends_at > statement_timestamp()
+		AND multitenant._request_state(r) = 'approved' AND r.ends_at > clock_timestamp()
 		ORDER BY r.ends_at DESC LIMIT 1;
 	IF operator.visibility <> 'supervised' AND approved.id IS NULL THEN
 		PERFORM multitenant._raise_no_operator();
@@ -149,7 +149,7 @@ BEGIN ATOMIC
 	JOIN multitenant.operator o ON o.tenant_id = s.tenant_id AND o.principal = s.principal AND o.since <= s.began_at
 	LEFT JOIN multitenant.access_request r ON r.id = s.request_id
 	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = s.request_id
-	WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND s.ends_at > statement_timestamp()
+	WHERE s.tenant_id = $1 AND s.ended_at IS NULL AND s.ends_at > clock_timestamp()
 		AND (s.request_id IS NULL OR (r.state = 'approved' AND w.request_id IS NULL));
 END;
 COMMENT ON FUNCTION multitenant._open_supervisions(uuid) IS
@@ -157,7 +157,7 @@ COMMENT ON FUNCTION multitenant._open_supervisions(uuid) IS
 
 CREATE VIEW multitenant.supervisions WITH (security_barrier = true) AS
 	SELECT s.id, s.tenant_id, t.slug AS tenant, s.principal, s.reason, s.began_at, s.ends_at, s.ended_at,
-		s.ended_at IS NULL AND s.ends_at > statement_timestamp() AND s.began_at > coalesce(t.supervised_from, '-infinity')
+		s.ended_at IS NULL AND s.ends_at > clock_timestamp() AND s.began_at > coalesce(t.supervised_from, '-infinity')
 			AND o.since IS NOT NULL AND (s.request_id IS NULL OR (r.state = 'approved' AND w.request_id IS NULL)) AS is_open
 	FROM multitenant.supervision s
 	JOIN multitenant.tenant t ON t.id = s.tenant_id
@@ -189,7 +189,7 @@ BEGIN
 		RETURN QUERY SELECT t.id, t.visibility <> 'none' FROM multitenant.operator o
 			JOIN multitenant.master_tenant m ON m.tenant_id = o.tenant_id AND m.master_id = o.master_id
 			JOIN multitenant.tenant t ON t.id = o.tenant_id
-			WHERE o.principal = looker AND (o.expires_at IS NULL OR o.expires_at > statement_timestamp());
+			WHERE o.principal = looker AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp());
 	ELSIF multitenant._has('see_tenants') THEN
 		RETURN QUERY SELECT t.id, t.visibility <> 'none' FROM multitenant.tenant t
 			WHERE EXISTS (SELECT FROM multitenant.master_tenant m WHERE m.tenant_id = t.id);
@@ -252,7 +252,7 @@ BEGIN
 			coalesce((SELECT k.state FROM multitenant.kek k WHERE k.tenant_id = t.id AND k.state IN ('active', 'suspended')),
 				(SELECT min(k.state) FROM multitenant.kek k WHERE k.tenant_id = t.id), 'none') AS keys,
 			(SELECT count(*) FROM multitenant.audit_event e
-				WHERE e.tenant_id = t.id AND e.at > statement_timestamp() - interval '24 hours') AS events
+				WHERE e.tenant_id = t.id AND e.at > clock_timestamp() - interval '24 hours') AS events
 			WHERE v.sees_metadata) n ON true;
 END
 $$;
