@@ -14,6 +14,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/invalidation.h"
 #include "base/transaction.h"
 #include "catalog/namespace.h"
@@ -46,8 +47,8 @@ static const char *const accessor_names[MT_ACCESSOR_COUNT] = {
 	"current_tenant_slug"
 };
 
-static ExtensionState state = EXTENSION_UNKNOWN;
-static uint64 generation = 0;
+static MT_HOT ExtensionState state = EXTENSION_UNKNOWN;
+static MT_HOT uint64 generation = 0;
 static bool is_learned_here = false;	/* in this transaction */
 static Oid	extension_oid = InvalidOid;
 static Oid	schema_oid = InvalidOid;
@@ -135,12 +136,14 @@ find_objects(void)
 	pfree(no_arguments);
 }
 
-/* Finds out what the state is, unless this is no time to read catalogs. */
+/* Finds out what the state is where that is unknown, unless this is no time to read catalogs. */
 static pg_noinline bool
 learn(void)
 {
 	uint64		before;
 
+	if (state != EXTENSION_UNKNOWN)
+		return state == EXTENSION_READY;
 	if (!IsTransactionState() || IsAbortedTransactionBlockState() ||
 		!OidIsValid(MyDatabaseId) || !IsNormalProcessingMode() ||
 		IsBinaryUpgrade || InitializingParallelWorker)
@@ -171,9 +174,7 @@ learn(void)
 bool
 MtIsActive(void)
 {
-	if (likely(state != EXTENSION_UNKNOWN))
-		return state == EXTENSION_READY;
-	return learn();
+	return likely(state == EXTENSION_READY) || learn();
 }
 
 Oid

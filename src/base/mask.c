@@ -29,10 +29,14 @@ is_credential_character(char c)
 		(c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
 }
 
-/*
- * The next place where a credential may begin, NULL if there is none. Its last
- * character is rare in what people write, and looking for one is quicker.
- */
+/* Its last character is rare in what people write, and looking for one is quicker. */
+bool
+MtMayContainCredential(const char *text)
+{
+	return text != NULL && strchr(text, CREDENTIAL_PREFIX[CREDENTIAL_PREFIX_LEN - 1]) != NULL;
+}
+
+/* The next place where a credential may begin, NULL if there is none. */
 static const char *
 find_prefix(const char *text)
 {
@@ -72,7 +76,7 @@ find_credential(const char *text, const char **end)
 	return NULL;
 }
 
-/* Asked of every statement, so it reads no more of a credential than tells it. */
+/* Asked of many a statement, so it reads no more of a credential than tells it. */
 bool
 MtContainsCredential(const char *text)
 {

@@ -23,6 +23,9 @@
 /* Does the text contain something that looks like a credential? */
 extern bool MtContainsCredential(const char *text);
 
+/* False: certainly not, which is soon said of most texts. */
+extern bool MtMayContainCredential(const char *text);
+
 /* Does it contain the beginning of one as decimal bytes, as node trees do? */
 extern bool MtContainsSpelledCredential(const char *text);
 

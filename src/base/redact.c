@@ -7,25 +7,22 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
+#include "base/hot.h"
 #include "base/mask.h"
 #include "base/redact.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
-#include "parser/analyze.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/elog.h"
 
 static emit_log_hook_type previous_emit_log = NULL;
-static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
 
 /*
  * Has this session been given a text with a credential? Every text is analyzed
  * or fails before it is executed, so where it has not, nothing that is executed
  * needs to be looked at. Assumed where the library came later than the session.
  */
-static bool has_seen_credential = true;
+static MT_HOT bool has_seen_credential = true;
 
 /*
  * Masks every field of a log record.
@@ -92,26 +89,34 @@ MtRedactActivity(void)
 		redact_activity();
 }
 
-/*
- * The first moment the library sees a statement: hide it from activity, and
- * take away the query id of a utility statement, whose literals
- * pg_stat_statements would otherwise keep.
- */
-static void
-redact_analyzed_query(ParseState *pstate, Query *query, MtJumbleState *jstate)
+bool
+MtRedactIsNeeded(void)
 {
-	bool		has_credential = MtContainsCredential(pstate->p_sourcetext);
+	return has_seen_credential;
+}
 
-	if (has_credential)
-	{
-		has_seen_credential = true;
-		MtRedactActivity();
-		if (query->commandType == CMD_UTILITY)
-			query->queryId = UINT64CONST(0);
-	}
-	if (previous_post_parse_analyze)
-		previous_post_parse_analyze(pstate, query, jstate);
-	if (has_credential && query->commandType == CMD_UTILITY)
+static pg_noinline bool
+redact_statement(const char *text)
+{
+	if (!MtContainsCredential(text))
+		return false;
+	has_seen_credential = true;
+	MtRedactActivity();
+	return true;
+}
+
+/* Most texts have not even the rarest character of how a credential begins. */
+bool
+MtRedactStatement(const char *text)
+{
+	return unlikely(MtMayContainCredential(text)) && redact_statement(text);
+}
+
+/* The literals of a utility statement, which pg_stat_statements would otherwise keep. */
+void
+MtRedactQueryId(Query *query)
+{
+	if (query->commandType == CMD_UTILITY)
 		query->queryId = UINT64CONST(0);
 }
 
@@ -121,6 +126,4 @@ MtRedactInit(void)
 	has_seen_credential = !process_shared_preload_libraries_in_progress;
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = redact_log_record;
-	previous_post_parse_analyze = post_parse_analyze_hook;
-	post_parse_analyze_hook = redact_analyzed_query;
 }

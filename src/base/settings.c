@@ -11,6 +11,7 @@
 #include <limits.h>
 
 #include "base/compat.h"
+#include "base/hot.h"
 #include "base/memory.h"
 #include "base/settings.h"
 #include "miscadmin.h"
@@ -19,7 +20,7 @@
 
 char	   *mt_guc_audience = NULL;
 int			mt_guc_clock_leeway = 5;
-bool		mt_guc_guard_enabled = true;
+MT_HOT bool mt_guc_guard_enabled = true;
 bool		mt_guc_fold_plans = true;
 bool		mt_guc_hide_memory = true;
 int			mt_guc_index_exposure = MT_EXPOSURE_ALLOW;
@@ -78,11 +79,21 @@ static const struct config_enum_entry exposure_options[] = {
 	{NULL, 0, false}
 };
 
+static void (*hiding_listener) (void) = NULL;
+
+void
+MtSettingsOnHiding(void (*listener) (void))
+{
+	hiding_listener = listener;
+}
+
 /* Plans that were made before would go on using what is hidden now. */
 static void
 forget_plans(int newval, void *extra)
 {
 	ResetPlanCache();
+	if (newval != MT_EXPOSURE_ALLOW && hiding_listener != NULL)
+		hiding_listener();
 }
 
 static void

@@ -84,4 +84,7 @@ extern void MtSettingsInit(void);
 /* What a setting of the kind "enum" is called in postgresql.conf. */
 extern const char *MtKeyProviderName(MtKeyProvider provider);
 
+/* Is told when index_exposure or statistics_exposure hides something from now on; must not fail. */
+extern void MtSettingsOnHiding(void (*listener) (void));
+
 #endif							/* MT_SETTINGS_H */

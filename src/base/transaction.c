@@ -11,11 +11,12 @@
  */
 #include "postgres.h"
 
+#include "base/hot.h"
 #include "base/transaction.h"
 
 #define MAX_LISTENERS 16		/* one per module is plenty */
 
-static bool is_noted = false;
+static MT_HOT bool is_noted = false;
 static MtTransactionListener listeners[MAX_LISTENERS];
 static int	listener_count = 0;
 static MtSubtransactionListener sub_listeners[MAX_LISTENERS];

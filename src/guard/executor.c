@@ -2,9 +2,9 @@
  * executor.c
  *	  Following a statement through planner and executor.
  *
- * Owns which statement is being started, whether the innermost running one is a
- * foreign key's own, and the stack of steps: each step of a statement saves both
- * before and restores them afterwards. An error leaves the steps of its
+ * Owns the stack of steps, whose topmost says which statement is being started and
+ * whether the innermost running one is a foreign key's own: each step of a statement
+ * puts one there and takes it away afterwards. An error leaves the steps of its
  * (sub)transaction to the callbacks below, which is cheaper than to catch it in
  * every step: most statements of an application are shorter than four sigsetjmp().
  *
@@ -17,6 +17,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/redact.h"
 #include "base/transaction.h"
 #include "executor/executor.h"
@@ -53,7 +54,7 @@ typedef struct Frame
 	QueryDesc  *query;			/* NULL: none runs */
 } Frame;
 
-/* What was before a step. */
+/* What is so during a step. */
 typedef struct Step
 {
 	Start		start;
@@ -62,15 +63,14 @@ typedef struct Step
 	int			nest_level;		/* the subtransaction that it began in */
 } Step;
 
-static Start current_start = {NULL, 0, false, false};
-static Frame current_frame = {false, false, 0, NULL};
-
-static Step *steps = NULL;		/* in TopMemoryContext */
-static int	step_count = 0;
-static int	step_limit = 0;
+/* The first stands for outside of all steps; more than these are in TopMemoryContext. */
+static Step first_steps[32];
+static MT_HOT Step *steps = first_steps;
+static MT_HOT Step *last_step = &first_steps[lengthof(first_steps) - 1];
+static MT_HOT Step *current = first_steps;
 
 /* Something was planned that must not be used again; see below. */
-static bool must_reset_plans = false;
+static MT_HOT bool must_reset_plans = false;
 
 /* ---- plans that must not be kept ---- */
 
@@ -83,9 +83,8 @@ static bool must_reset_plans = false;
 void
 MtGuardAfterAnalysis(void)
 {
-	if (InNoForceRLSOperation() &&
-		(current_frame.is_noforce || current_start.query != NULL ||
-		 MtContextIsPlanning()))
+	if (unlikely(current->frame.is_noforce || current->start.query != NULL || MtContextIsPlanning()) &&
+		InNoForceRLSOperation())
 		must_reset_plans = true;
 }
 
@@ -104,8 +103,8 @@ MtGuardNoteRead(void)
 static pg_noinline void
 reset_plans_if_due(void)
 {
-	if (current_frame.is_noforce ||
-		current_start.query != NULL || MtContextIsPlanning())
+	if (current->frame.is_noforce ||
+		current->start.query != NULL || MtContextIsPlanning())
 		return;
 	must_reset_plans = false;
 	ResetPlanCache();
@@ -116,36 +115,47 @@ reset_plans_if_due(void)
 static pg_noinline void
 make_room(void)
 {
-	int			limit = Max(32, 2 * step_limit);
+	Size		used = (Size) (current + 1 - steps);
+	Size		limit = 2 * used;
+	Step	   *before = steps;
+	Step	   *more = MemoryContextAlloc(TopMemoryContext, limit * sizeof(Step));
 
-	steps = steps == NULL ? MemoryContextAlloc(TopMemoryContext, limit * sizeof(Step)) :
-		repalloc(steps, limit * sizeof(Step));
-	step_limit = limit;			/* not before there is memory for it */
+	memcpy(more, before, used * sizeof(Step));
+	steps = more;
+	current = &more[used - 1];
+	last_step = &more[limit - 1];
+	if (before != first_steps)
+		pfree(before);
 }
 
-static int
+/* A step in which all is as it was before. */
+static inline Step *
 enter_step(void)
 {
 	Step	   *step;
 
-	if (unlikely(step_count == step_limit))
+	if (unlikely(current == last_step))
 		make_room();
-	step = &steps[step_count];
-	step->start = current_start;
-	step->frame = current_frame;
-	step->planner_depth = MtContextPlannerDepth();
+	step = current + 1;
+	*step = *current;
 	step->nest_level = GetCurrentTransactionNestLevel();
-	return step_count++;
+	current = step;
+	return step;
+}
+
+/* What MtGuardLeave() is told of it: where it is, in bytes. */
+static inline int
+place_of(const Step *step)
+{
+	return (int) ((const char *) step - (const char *) steps);
 }
 
 /* Back to what was before the step, whatever is still on top of it. */
 void
 MtGuardLeave(int step)
 {
-	current_start = steps[step].start;
-	current_frame = steps[step].frame;
-	MtContextSetPlannerDepth(steps[step].planner_depth);
-	step_count = step;
+	current = (Step *) ((char *) steps + step) - 1;
+	MtContextSetPlannerDepth(current->planner_depth);
 	if (unlikely(must_reset_plans))
 		reset_plans_if_due();
 }
@@ -154,12 +164,12 @@ MtGuardLeave(int step)
 static void
 leave_steps_of(int nest_level)
 {
-	int			step = step_count;
+	Step	   *step = current;
 
-	while (step > 0 && steps[step - 1].nest_level >= nest_level)
+	while (step > steps && step->nest_level >= nest_level)
 		step--;
-	if (step < step_count)
-		MtGuardLeave(step);
+	if (step < current)
+		MtGuardLeave(place_of(step + 1));
 }
 
 static void
@@ -207,25 +217,31 @@ refuse_supervised_copy(QueryDesc *query)
 				errhint("Writing takes a credential of the tenant itself."));
 }
 
+static pg_noinline void
+prepare_start(void)
+{
+	if (IsParallelWorker())
+		return;
+	if (current->frame.depth == 0)
+		MtRedactActivity();
+	MtContextMaterialise();
+}
+
 int
 MtGuardEnterStart(QueryDesc *query, int eflags)
 {
-	int			step = enter_step();
-	bool		is_below_noforce = current_start.query != NULL &&
-	(current_start.is_noforce || current_start.is_below_noforce);
+	Step	   *step;
 
-	if (!IsParallelWorker())
-	{
-		if (current_frame.depth == 0)
-			MtRedactActivity();
-		MtContextMaterialise();
-	}
+	if (unlikely(MtRedactIsNeeded()) || unlikely(MtContextMayCome()))
+		prepare_start();
 	MtGuardKeepReadOnly();
-	current_start.query = query;
-	current_start.eflags = eflags;
-	current_start.is_noforce = InNoForceRLSOperation();
-	current_start.is_below_noforce = is_below_noforce;
-	return step;
+	step = enter_step();
+	step->start.is_below_noforce = step->start.query != NULL &&
+		(step->start.is_noforce || step->start.is_below_noforce);
+	step->start.is_noforce = InNoForceRLSOperation();
+	step->start.query = query;
+	step->start.eflags = eflags;
+	return place_of(step);
 }
 
 /* Does the statement read or write a table of tenants? */
@@ -250,8 +266,8 @@ touches_tenants(const PlannedStmt *statement)
  * have been suspended, and its credential may have expired, since the cursor was
  * opened.
  */
-static inline void
-check_before_run(QueryDesc *query, bool is_noforce)
+static pg_noinline void
+check_before_run(QueryDesc *query)
 {
 	MtDenial	denial;
 
@@ -259,9 +275,9 @@ check_before_run(QueryDesc *query, bool is_noforce)
 	refuse_supervised_copy(query);
 
 	/* A deferred foreign key's statement at COMMIT is nobody's FETCH. */
-	if (IsParallelWorker() || is_noforce)
+	if (IsParallelWorker() || InNoForceRLSOperation())
 		return;
-	if (current_frame.depth == 0)
+	if (current->frame.depth == 0)
 		MtRedactActivity();
 	if (MtContextIsUsed() && MtGuardIsOn() && !MtContextCheck(&denial) &&
 		touches_tenants(query->plannedstmt))
@@ -273,17 +289,17 @@ check_before_run(QueryDesc *query, bool is_noforce)
 int
 MtGuardEnterRun(QueryDesc *query)
 {
-	bool		is_noforce = InNoForceRLSOperation();
-	int			step;
+	Step	   *step;
 
-	check_before_run(query, is_noforce);
+	if (unlikely(MtContextIsAny()) || unlikely(MtRedactIsNeeded()))
+		check_before_run(query);
 	step = enter_step();
-	current_frame.is_noforce = is_noforce;
-	current_frame.is_held |= ActivePortal != NULL &&
+	step->frame.is_noforce = InNoForceRLSOperation();
+	step->frame.is_held |= ActivePortal != NULL &&
 		(ActivePortal->cursorOptions & CURSOR_OPT_HOLD) != 0;
-	current_frame.depth++;
-	current_frame.query = query;
-	return step;
+	step->frame.depth++;
+	step->frame.query = query;
+	return place_of(step);
 }
 
 void
@@ -294,7 +310,7 @@ MtGuardTextOf(const QueryDesc *query, const char **text, int *length)
 	int			given = 0;
 
 	if (query == NULL)
-		query = current_start.query != NULL ? current_start.query : current_frame.query;
+		query = current->start.query != NULL ? current->start.query : current->frame.query;
 	source = query != NULL ? query->sourceText : debug_query_string;
 	if (source == NULL)
 		source = "";
@@ -314,18 +330,15 @@ MtGuardTextOf(const QueryDesc *query, const char **text, int *length)
 bool
 MtGuardIsInHeldCursor(void)
 {
-	return current_frame.is_held;
+	return current->frame.is_held;
 }
 
 bool
 MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query))
 {
-	if ((current_frame.query != NULL && test(current_frame.query)) ||
-		(current_start.query != NULL && test(current_start.query)))
-		return true;
-	for (int i = 0; i < step_count; i++)
-		if ((steps[i].frame.query != NULL && test(steps[i].frame.query)) ||
-			(steps[i].start.query != NULL && test(steps[i].start.query)))
+	for (Step *step = steps; step <= current; step++)
+		if ((step->frame.query != NULL && test(step->frame.query)) ||
+			(step->start.query != NULL && test(step->start.query)))
 			return true;
 	return false;
 }
@@ -333,18 +346,18 @@ MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query))
 const QueryDesc *
 MtGuardRunningStatement(void)
 {
-	return current_frame.query;
+	return current->frame.query;
 }
 
 /* Triggers run here, and nothing is fetched. */
 int
 MtGuardEnterFinish(void)
 {
-	int			step = enter_step();
+	Step	   *step = enter_step();
 
-	current_frame.is_noforce = InNoForceRLSOperation();
-	current_frame.depth++;
-	return step;
+	step->frame.is_noforce = InNoForceRLSOperation();
+	step->frame.depth++;
+	return place_of(step);
 }
 
 /* ---- the statements of foreign keys ---- */
@@ -475,24 +488,27 @@ is_key_share_query(const Query *query)
 }
 
 /*
- * A binding or startup token must be there before accessors are estimated. A
- * foreign key's own statement is planned before it can be known as one; the
+ * A foreign key's own statement is planned before it can be known as one; the
  * probe of a further one below it calls nothing that a user has made.
  */
-int
-MtGuardEnterPlanning(Query *query)
+void
+MtGuardCheckPlanning(Query *query)
 {
-	int			step;
-
-	MtContextMaterialise();
 	if (MtGuardIsOn() &&
 		!(InNoForceRLSOperation() &&
-		  ((!current_frame.is_noforce && current_start.query == NULL) ||
+		  ((!current->frame.is_noforce && current->start.query == NULL) ||
 		   is_key_share_query(query))))
 		MtGuardCheckQuery(query);
-	step = enter_step();
-	MtContextSetPlannerDepth(MtContextPlannerDepth() + 1);
-	return step;
+}
+
+int
+MtGuardEnterPlanning(void)
+{
+	Step	   *step = enter_step();
+
+	step->planner_depth++;
+	MtContextSetPlannerDepth(step->planner_depth);
+	return place_of(step);
 }
 
 /*
@@ -512,13 +528,13 @@ MtGuardEnterPlanning(Query *query)
 bool
 MtGuardIsReferentialStatement(void)
 {
-	if (!InNoForceRLSOperation() || current_start.query == NULL ||
-		(current_start.eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 ||
+	if (!InNoForceRLSOperation() || current->start.query == NULL ||
+		(current->start.eflags & EXEC_FLAG_SKIP_TRIGGERS) == 0 ||
 		MtContextIsPlanning())
 		return false;
-	if (!current_frame.is_noforce && !current_start.is_below_noforce)
+	if (!current->frame.is_noforce && !current->start.is_below_noforce)
 		return true;
-	return is_key_share_probe(current_start.query->plannedstmt);
+	return is_key_share_probe(current->start.query->plannedstmt);
 }
 
 /*
@@ -529,19 +545,19 @@ MtGuardIsReferentialStatement(void)
 const char *
 MtGuardReferenceText(void)
 {
-	return current_start.query->plannedstmt->commandType == CMD_SELECT ?
-		NULL : current_start.query->sourceText;
+	return current->start.query->plannedstmt->commandType == CMD_SELECT ?
+		NULL : current->start.query->sourceText;
 }
 
 bool
 MtGuardIsInStatement(void)
 {
-	return current_frame.depth > 0;
+	return current->frame.depth > 0;
 }
 
 /* Is COPY asking? It checks permissions without starting the executor. */
 bool
 MtGuardIsCopy(void)
 {
-	return current_start.query == NULL;
+	return current->start.query == NULL;
 }

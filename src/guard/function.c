@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "guard/guard.h"
 #include "miscadmin.h"
+#include "tenant/context.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -187,11 +188,26 @@ denied_extension_function(Oid function)
 	return result;
 }
 
-static pg_noinline void
-check_function(Oid function)
+static inline bool
+may_be_denied(Oid function)
+{
+	return function < lengthof(denied_by_oid) ? denied_by_oid[function] != 0 : function >= FirstNormalObjectId;
+}
+
+bool
+MtGuardIsFunctionOfConcern(Oid function)
+{
+	return unlikely(MtContextIsAny()) || unlikely(may_be_denied(function));
+}
+
+void
+MtGuardCheckFunction(Oid function)
 {
 	const DeniedFunctions *denied = NULL;
 
+	MtGuardCheckSupervisedFunction(function);
+	if (!may_be_denied(function))
+		return;
 	if (function < lengthof(denied_by_oid) && denied_by_oid[function] == LEAVES_SETTING)
 	{
 		MtHygieneNote(MT_RESIDUE_SETTINGS);
@@ -205,14 +221,6 @@ check_function(Oid function)
 		denied = denied_extension_function(function);
 	if (denied != NULL && !is_exempt(denied->exempt_role))
 		MtGuardRequire(denied->allowance);
-}
-
-void
-MtGuardCheckFunction(Oid function)
-{
-	MtGuardCheckSupervisedFunction(function);
-	if (unlikely(function < lengthof(denied_by_oid) ? denied_by_oid[function] != 0 : function >= FirstNormalObjectId))
-		check_function(function);
 }
 
 /*

@@ -32,6 +32,9 @@ extern bool MtGuardIsOn(void);
  * returns false where the server only asks (raise is false).
  */
 extern bool MtGuardCheckPermissions(List *permissions, bool raise);
+
+/* Is it certain that the check would say yes, because nobody's data is concerned? */
+extern bool MtGuardAreNobodys(List *permissions);
 extern void MtGuardPermissionInit(void);
 
 /*
@@ -54,12 +57,16 @@ extern void MtGuardCheckRightsAgain(const PlannedStmt *statement);
 /* What can be said against a statement before the planner looks at statistics. */
 extern void MtGuardCheckQuery(Query *query);
 
+/* Is it certain that no row of the query is anybody's, or filtered by a policy? */
+extern bool MtGuardIsNobodysQuery(const Query *query);
+
 /*
  * executor.c: what the guard does at each step of a statement. Enter returns what
  * Leave must be given when the step is over; an error leaves by itself.
  */
 extern void MtGuardExecutorInit(void);
-extern int	MtGuardEnterPlanning(Query *query);
+extern void MtGuardCheckPlanning(Query *query);
+extern int	MtGuardEnterPlanning(void);
 extern int	MtGuardEnterStart(QueryDesc *query, int eflags);
 extern int	MtGuardEnterRun(QueryDesc *query);
 extern int	MtGuardEnterFinish(void);
@@ -133,6 +140,9 @@ extern void MtStatusInit(void);
 extern void MtGuardFunctionInit(void);
 extern void MtGuardCheckFunction(Oid function);
 
+/* False: the check would do nothing, as with most functions. */
+extern bool MtGuardIsFunctionOfConcern(Oid function);
+
 /* The same of the function of an operator that was just made. */
 extern void MtGuardCheckOperator(Oid operator);
 
@@ -144,7 +154,6 @@ extern void MtGuardInferenceInit(void);
  * where these see one tenant's rows only. is_folded: row security's conditions have
  * the current tenant as a constant, and the plan is for this tenant alone.
  */
-extern void MtGuardLiftInit(void);
 extern PlannedStmt *MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS);
 
 /*

@@ -4,7 +4,9 @@
  *
  * Every hook asks MtIsActive(), calls its guard, and chains; that of the log reads
  * no catalogs, so its guard was told when the statement started. A guard denies
- * before the next extension sees the statement.
+ * before the next extension sees the statement. Where it is certain that nothing is
+ * to be done, a hook says so at once, and what it does otherwise is a function of its
+ * own: docs/internals/hook-cost.md.
  *
  * Security: parallel workers are guarded like everybody. They also run
  * statements that their leader never saw - inside functions whose PARALLEL SAFE
@@ -14,6 +16,8 @@
 
 #include "base/compat.h"
 #include "base/extension.h"
+#include "base/hot.h"
+#include "base/redact.h"
 #include "base/settings.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
@@ -31,20 +35,24 @@
 #include "policy/folding.h"
 #include "policy/label.h"
 #include "policy/newtable.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "tenant/context.h"
 
-static planner_hook_type previous_planner = NULL;
-static ExecutorStart_hook_type previous_executor_start = NULL;
-static ExecutorRun_hook_type previous_executor_run = NULL;
-static ExecutorFinish_hook_type previous_executor_finish = NULL;
-static ExecutorCheckPerms_hook_type previous_check_perms = NULL;
-static object_access_hook_type previous_object_access = NULL;
-static ProcessUtility_hook_type previous_process_utility = NULL;
-static emit_log_hook_type previous_emit_log = NULL;
-static post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
+/* What comes next: the next extension, or the server itself. */
+static MT_HOT planner_hook_type next_planner = NULL;
+static MT_HOT ExecutorStart_hook_type next_start = NULL;
+static MT_HOT ExecutorRun_hook_type next_run = NULL;
+static MT_HOT ExecutorFinish_hook_type next_finish = NULL;
+static ProcessUtility_hook_type next_utility = NULL;
 
-static bool are_hooks_installed = false;
+/* The next extension; NULL: there is none. */
+static MT_HOT ExecutorCheckPerms_hook_type previous_check_perms = NULL;
+static MT_HOT object_access_hook_type previous_object_access = NULL;
+static emit_log_hook_type previous_emit_log = NULL;
+static MT_HOT post_parse_analyze_hook_type previous_post_parse_analyze = NULL;
+
+static MT_HOT bool are_hooks_installed = false;
 
 bool
 MtGuardIsOn(void)
@@ -52,21 +60,19 @@ MtGuardIsOn(void)
 	return are_hooks_installed && mt_guc_guard_enabled;
 }
 
-static PlannedStmt *
-plan_statement(MT_PLANNER_PARAMS)
+static pg_noinline PlannedStmt *
+plan_guarded(MT_PLANNER_PARAMS)
 {
-	planner_hook_type plan = previous_planner ? previous_planner : standard_planner;
 	PlannedStmt *result;
 	int			step;
 	bool		is_folded;
 
-	if (!MtIsActive())
-		return plan(MT_PLANNER_ARGS);
-	step = MtGuardEnterPlanning(parse);
+	MtGuardCheckPlanning(parse);
+	step = MtGuardEnterPlanning();
 	MtChecksSimplify(parse);
 	MtConflictOrder(parse);
 	is_folded = MtGuardIsOn() && MtFoldQuery(parse, query_string, boundParams);
-	result = MtGuardPlanLifted(plan, is_folded, MT_PLANNER_ARGS);
+	result = MtGuardPlanLifted(next_planner, is_folded, MT_PLANNER_ARGS);
 	MtGuardLeave(step);
 	if (is_folded)
 		MtFoldMark(result);
@@ -76,38 +82,69 @@ plan_statement(MT_PLANNER_PARAMS)
 }
 
 /*
+ * A binding or startup token must be there before accessors are estimated, whatever
+ * the statement is about. An UPDATE or DELETE of nobody's table may reach observed
+ * ones below it.
+ */
+static PlannedStmt *
+plan_statement(MT_PLANNER_PARAMS)
+{
+	PlannedStmt *result;
+	int			step;
+
+	if (unlikely(!MtIsActive()))
+		return next_planner(MT_PLANNER_ARGS);
+	if (unlikely(MtContextMayCome()))
+		MtContextMaterialise();
+	if (unlikely(!MtGuardIsNobodysQuery(parse)))
+		return plan_guarded(MT_PLANNER_ARGS);
+	step = MtGuardEnterPlanning();
+	result = next_planner(MT_PLANNER_ARGS);
+	MtGuardLeave(step);
+	if (result->commandType != CMD_SELECT && result->commandType != CMD_INSERT)
+		MtGuardObservePlan(result);
+	if (unlikely(Debug_print_plan))
+		MtGuardCheckPrintedPlan();
+	return result;
+}
+
+/*
  * Security: a folded plan runs for the tenant that it was made for, and no other can
  * come between: the identity of this transaction is used from now on. The guard
  * sees to that with protected tables, but a policy of one's own on another table is
  * folded, too.
  */
-static void
-check_folded(const PlannedStmt *statement)
+static pg_noinline void
+use_folded(void)
 {
 	MtDenial	denial;
 
-	MtFoldNoteStart(statement);
-	if (MtFoldCheck(statement) && MtGuardIsOn() && !MtContextIsUsed() &&
-		!MtContextCheck(&denial))
+	if (MtGuardIsOn() && !MtContextIsUsed() && !MtContextCheck(&denial))
 		MtDenialRaise(&denial);
+}
+
+static void
+check_folded(const PlannedStmt *statement)
+{
+	MtFoldNoteStart(statement);
+	if (unlikely(MtFoldCheck(statement)))
+		use_folded();
 }
 
 static void
 start_executor(QueryDesc *queryDesc, int eflags)
 {
-	ExecutorStart_hook_type start = previous_executor_start ?
-	previous_executor_start : standard_ExecutorStart;
 	int			step;
 
 	MtGuardNotePlanReader();
-	if (!MtIsActive())
+	if (unlikely(!MtIsActive()))
 	{
-		start(queryDesc, eflags);
+		next_start(queryDesc, eflags);
 		return;
 	}
 	step = MtGuardEnterStart(queryDesc, eflags);
 	check_folded(queryDesc->plannedstmt);
-	start(queryDesc, eflags);
+	next_start(queryDesc, eflags);
 	MtGuardObserveStart(queryDesc, eflags);
 	MtGuardLeave(step);
 }
@@ -115,51 +152,38 @@ start_executor(QueryDesc *queryDesc, int eflags)
 static void
 run_executor(MT_EXECUTOR_RUN_PARAMS)
 {
-	ExecutorRun_hook_type run = previous_executor_run ?
-	previous_executor_run : standard_ExecutorRun;
 	int			step;
 
-	if (!MtIsActive())
+	if (unlikely(!MtIsActive()))
 	{
-		run(MT_EXECUTOR_RUN_ARGS);
+		next_run(MT_EXECUTOR_RUN_ARGS);
 		return;
 	}
 	step = MtGuardEnterRun(queryDesc);
 	(void) MtFoldCheck(queryDesc->plannedstmt);
-	run(MT_EXECUTOR_RUN_ARGS);
+	next_run(MT_EXECUTOR_RUN_ARGS);
 	MtGuardLeave(step);
 	MtHygieneAfterRun();
+}
+
+static pg_noinline void
+finish_guarded(QueryDesc *queryDesc)
+{
+	int			step = MtGuardEnterFinish();
+
+	next_finish(queryDesc);
+	MtGuardLeave(step);
 }
 
 /* Only a statement that writes has triggers left to run. */
 static void
 finish_executor(QueryDesc *queryDesc)
 {
-	ExecutorFinish_hook_type finish = previous_executor_finish ?
-	previous_executor_finish : standard_ExecutorFinish;
-	int			step;
-
-	if ((queryDesc->operation == CMD_SELECT && !queryDesc->plannedstmt->hasModifyingCTE) ||
-		!MtIsActive())
-	{
-		finish(queryDesc);
-		return;
-	}
-	step = MtGuardEnterFinish();
-	finish(queryDesc);
-	MtGuardLeave(step);
-}
-
-/* No variable of a PG_TRY holds the hook, so that none is clobbered. */
-static void
-next_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
-					 ProcessUtilityContext context, ParamListInfo params,
-					 QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
-{
-	ProcessUtility_hook_type process = previous_process_utility ?
-	previous_process_utility : standard_ProcessUtility;
-
-	process(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	if ((queryDesc->operation != CMD_SELECT || queryDesc->plannedstmt->hasModifyingCTE) &&
+		MtIsActive())
+		finish_guarded(queryDesc);
+	else
+		next_finish(queryDesc);
 }
 
 static void
@@ -172,7 +196,7 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (!MtIsActive())
 	{
-		next_process_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		next_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 		return;
 	}
 
@@ -184,8 +208,8 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		MtGuardCheckUtility(pstmt->utilityStmt);
 		if (!IsA(pstmt->utilityStmt, CopyStmt) || !MtGuardIsOn() ||
 			!MtGuardCopyFrom(pstmt, queryString, qc))
-			next_process_utility(MtGuardObserveCopy(pstmt), queryString, readOnlyTree, context,
-								 params, queryEnv, dest, qc);
+			next_utility(MtGuardObserveCopy(pstmt), queryString, readOnlyTree, context,
+						 params, queryEnv, dest, qc);
 		MtHygieneNote(residue);
 	}
 	PG_FINALLY();
@@ -198,20 +222,35 @@ process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 static void
 analyze_query(ParseState *pstate, Query *query, MtJumbleState *jstate)
 {
+	bool		has_credential = MtRedactStatement(pstate->p_sourcetext);
+
+	if (unlikely(has_credential))
+		MtRedactQueryId(query);
 	MtGuardAfterAnalysis();
 	MtFoldNoteAnalysis(pstate->p_sourcetext);
-	MtLabelBeforeStatement(query->utilityStmt);
+	if (unlikely(query->utilityStmt != NULL))
+		MtLabelBeforeStatement(query->utilityStmt);
 	if (previous_post_parse_analyze)
 		previous_post_parse_analyze(pstate, query, jstate);
+	if (unlikely(has_credential))
+		MtRedactQueryId(query);
 }
 
-static bool
-check_permissions(MT_CHECK_PERMS_PARAMS)
+static pg_noinline bool
+check_guarded(MT_CHECK_PERMS_PARAMS)
 {
 	if (MtIsActive() && MtGuardIsOn() &&
 		!MtGuardCheckPermissions(MT_CHECK_PERMS_LIST, ereport_on_violation))
 		return false;
 	return previous_check_perms ? previous_check_perms(MT_CHECK_PERMS_ARGS) : true;
+}
+
+static bool
+check_permissions(MT_CHECK_PERMS_PARAMS)
+{
+	if (likely(previous_check_perms == NULL) && likely(MtGuardAreNobodys(MT_CHECK_PERMS_LIST)))
+		return true;
+	return check_guarded(MT_CHECK_PERMS_ARGS);
 }
 
 /*
@@ -257,9 +296,9 @@ change_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		note_table(access, classId, objectId, subId, arg);
 }
 
-static void
-access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
-			  void *arg)
+static pg_noinline void
+access_guarded(ObjectAccessType access, Oid classId, Oid objectId, int subId,
+			   void *arg)
 {
 	if (access == OAT_FUNCTION_EXECUTE)
 		MtGuardCheckFunction(objectId);
@@ -267,6 +306,16 @@ access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 		change_object(access, classId, objectId, subId, arg);
 	if (previous_object_access)
 		previous_object_access(access, classId, objectId, subId, arg);
+}
+
+static void
+access_object(ObjectAccessType access, Oid classId, Oid objectId, int subId,
+			  void *arg)
+{
+	if (likely(access == OAT_FUNCTION_EXECUTE) && likely(!MtGuardIsFunctionOfConcern(objectId)) &&
+		likely(previous_object_access == NULL))
+		return;
+	access_guarded(access, classId, objectId, subId, arg);
 }
 
 static void
@@ -280,13 +329,13 @@ report(ErrorData *edata)
 void
 MtHooksInit(void)
 {
-	previous_planner = planner_hook;
+	next_planner = planner_hook ? planner_hook : standard_planner;
 	planner_hook = plan_statement;
-	previous_executor_start = ExecutorStart_hook;
+	next_start = ExecutorStart_hook ? ExecutorStart_hook : standard_ExecutorStart;
 	ExecutorStart_hook = start_executor;
-	previous_executor_run = ExecutorRun_hook;
+	next_run = ExecutorRun_hook ? ExecutorRun_hook : standard_ExecutorRun;
 	ExecutorRun_hook = run_executor;
-	previous_executor_finish = ExecutorFinish_hook;
+	next_finish = ExecutorFinish_hook ? ExecutorFinish_hook : standard_ExecutorFinish;
 	ExecutorFinish_hook = finish_executor;
 	previous_check_perms = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_permissions;
@@ -294,7 +343,7 @@ MtHooksInit(void)
 	object_access_hook = access_object;
 	previous_post_parse_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = analyze_query;
-	previous_process_utility = ProcessUtility_hook;
+	next_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = process_utility;
 	previous_emit_log = emit_log_hook;
 	emit_log_hook = report;
@@ -304,6 +353,5 @@ MtHooksInit(void)
 	MtGuardFunctionInit();
 	MtGuardSupervisedInit();
 	MtGuardInferenceInit();
-	MtGuardLiftInit();
 	are_hooks_installed = true;
 }

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/settings.h"
 #include "base/transaction.h"
 #include "commands/tablecmds.h"
@@ -51,7 +52,7 @@ typedef struct Transaction
 } Transaction;
 
 static Session session = {.marks = MT_RESIDUE_ALL};
-static Transaction transaction;
+static MT_HOT Transaction transaction = {.has_tenant = false};
 
 /* ---- which kinds there may be ---- */
 

@@ -153,13 +153,27 @@ index_stats(PlannerInfo *root, Oid index, AttrNumber column, VariableStatData *v
 	return previous_index_stats ? previous_index_stats(root, index, column, vardata) : false;
 }
 
-void
-MtGuardInferenceInit(void)
+/* The hooks are there from when something is hidden on: the planner calls them often. */
+static void
+install(void)
 {
+	static bool is_installed = false;
+
+	if (is_installed)
+		return;
+	is_installed = true;
 	previous_relation_info = MT_RELATION_INFO_HOOK;
 	MT_RELATION_INFO_HOOK = relation_info;
 	previous_relation_stats = get_relation_stats_hook;
 	get_relation_stats_hook = relation_stats;
 	previous_index_stats = get_index_stats_hook;
 	get_index_stats_hook = index_stats;
+}
+
+void
+MtGuardInferenceInit(void)
+{
+	MtSettingsOnHiding(install);
+	if (mt_guc_index_exposure != MT_EXPOSURE_ALLOW || mt_guc_statistics_exposure != MT_EXPOSURE_ALLOW)
+		install();
 }

@@ -32,7 +32,9 @@
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 
+/* The hook is there from the first statement on that may need it. */
 static set_rel_pathlist_hook_type previous_pathlist = NULL;
+static bool is_hooked = false;
 
 /* The planning of one statement. */
 typedef struct Lift
@@ -390,6 +392,12 @@ plan_lifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
 	Query	   *copy;
 	PlannedStmt *volatile result;
 
+	if (!is_hooked)
+	{
+		previous_pathlist = set_rel_pathlist_hook;
+		set_rel_pathlist_hook = lift;
+		is_hooked = true;
+	}
 	copy = copyObject(parse);
 	current = &lifted;
 	PG_TRY();
@@ -413,11 +421,4 @@ MtGuardPlanLifted(planner_hook_type plan, bool is_folded, MT_PLANNER_PARAMS)
 	if (parse->hasRowSecurity && may_lift(parse))
 		return plan_lifted(plan, is_folded, MT_PLANNER_ARGS);
 	return plan(MT_PLANNER_ARGS);
-}
-
-void
-MtGuardLiftInit(void)
-{
-	previous_pathlist = set_rel_pathlist_hook;
-	set_rel_pathlist_hook = lift;
 }

@@ -346,8 +346,8 @@ is_observing(void)
 		MtGuardIsOn() && !InNoForceRLSOperation();
 }
 
-void
-MtGuardObserveStart(QueryDesc *query, int eflags)
+static pg_noinline void
+observe_start(QueryDesc *query, int eflags)
 {
 	MemoryContext caller;
 
@@ -357,6 +357,13 @@ MtGuardObserveStart(QueryDesc *query, int eflags)
 	caller = MemoryContextSwitchTo(query->estate->es_query_cxt);
 	(void) watch_node(query->planstate, query);
 	MemoryContextSwitchTo(caller);
+}
+
+void
+MtGuardObserveStart(QueryDesc *query, int eflags)
+{
+	if (unlikely(MtContextIsAny()))
+		observe_start(query, eflags);
 }
 
 /* ---- rows that are written ---- */

@@ -333,25 +333,6 @@ check_catalog(const MtPermission *permission, MtDenial *denial)
 				  "Use the view pg_stats, or a role with a recorded bypass.");
 }
 
-/*
- * Is it nobody's data, so that there is nothing to check? Most relations of a
- * database without tenants are; what is certain costs a look at the cache.
- */
-static bool
-is_nobodys(const MtPermission *permission)
-{
-	const MtProtection *protection;
-
-	if (permission->relid < FirstNormalObjectId)
-		return !is_statistics(permission->relid);
-	if (permission->required == 0)
-		return true;
-	if (MtContextIsSupervised())
-		return false;
-	protection = MtProtectionOf(permission->relid);
-	return protection->class == MT_CLASS_NONE && !OidIsValid(protection->observed_as);
-}
-
 static bool
 check_relation(const MtPermission *permission, bool is_referential,
 			   MtCounted *counted, MtDenial *denial)
@@ -463,6 +444,30 @@ MtGuardCheckQuery(Query *query)
 }
 
 /*
+ * Only what is certain of the query itself: where there are others in it, it is not.
+ * What is nobody's may have policies of its own, so these are asked for, too.
+ */
+bool
+MtGuardIsNobodysQuery(const Query *query)
+{
+	ListCell   *cell;
+
+	if (query->hasSubLinks || query->hasRowSecurity || query->cteList != NIL ||
+		query->withCheckOptions != NIL)
+		return false;
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst(cell);
+
+		if (entry->rtekind == RTE_SUBQUERY || entry->securityQuals != NIL ||
+			(entry->rtekind == RTE_RELATION && entry->relid >= FirstNormalObjectId &&
+			 !MtProtectionIsNobodys(entry->relid)))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Is this the statement of a foreign key? Asked where FORCE is missing. It names one
  * relation, two over periods, as the current user. The relations that a rule or a
  * view brings in are checked as its owner.
@@ -490,8 +495,8 @@ is_referential_statement(List *permissions)
 		(MtGuardReferenceText() == NULL && MtReferOverPeriods(relids[0], relids[1]));
 }
 
-static pg_noinline bool
-check_permissions(List *permissions, bool raise)
+bool
+MtGuardCheckPermissions(List *permissions, bool raise)
 {
 	bool		is_referential = InNoForceRLSOperation() && is_referential_statement(permissions);
 	MtCounted	counted = {.tables = {NIL}};
@@ -526,18 +531,25 @@ check_permissions(List *permissions, bool raise)
  * seen through first. Not COPY, which has brought no context here yet.
  */
 bool
-MtGuardCheckPermissions(List *permissions, bool raise)
+MtGuardAreNobodys(List *permissions)
 {
 	ListCell   *cell;
 
-	if (unlikely(MtGuardIsCopy()))
-		return check_permissions(permissions, raise);
+	if (unlikely(MtContextIsAny()) || unlikely(MtGuardIsCopy()))
+		return false;
 	foreach(cell, permissions)
 	{
 		MtPermission permission;
 
-		if (MtPermissionOf(lfirst(cell), &permission) && !is_nobodys(&permission))
-			return check_permissions(permissions, raise);
+		if (!MtPermissionOf(lfirst(cell), &permission))
+			continue;
+		if (unlikely(permission.relid < FirstNormalObjectId))
+		{
+			if (is_statistics(permission.relid))
+				return false;
+		}
+		else if (permission.required != 0 && !MtProtectionIsNobodys(permission.relid))
+			return false;
 	}
 	return true;
 }

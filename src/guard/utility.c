@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
@@ -292,13 +293,18 @@ MtGuardCheckPrintedPlan(void)
  * come when a statement ends and no catalog can be read any more. A session that
  * asks for them in the midst of a statement has not been looked at.
  */
-static bool is_plan_hidden = true;
+static MT_HOT bool is_plan_hidden = true;
+
+static pg_noinline bool
+may_read_plans(void)
+{
+	return !MtIsActive() || !MtGuardIsOn() || MtGuardAllows(MT_ALLOW_EXPLAIN);
+}
 
 void
 MtGuardNotePlanReader(void)
 {
-	is_plan_hidden = client_min_messages > LOG ||
-		(MtIsActive() && MtGuardIsOn() && !MtGuardAllows(MT_ALLOW_EXPLAIN));
+	is_plan_hidden = likely(client_min_messages > LOG) || !may_read_plans();
 }
 
 /*

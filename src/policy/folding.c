@@ -29,6 +29,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/invalidation.h"
 #include "base/settings.h"
 #include "catalog/pg_collation.h"
@@ -74,7 +75,7 @@ static int	guesses = 0;		/* plans that it seems not to keep, and that
 #define COST_OF_RELATION 3
 
 /* The text analyzed last, if nothing has run since. Compared, never read. */
-static const char *analyzed_text = NULL;
+static MT_HOT const char *analyzed_text = NULL;
 
 /* ---- folding ---- */
 
@@ -193,16 +194,21 @@ is_run_once(const PlannedStmt *statement)
 		list_member_ptr(ActivePortal->stmts, statement);
 }
 
-void
-MtFoldNoteStart(const PlannedStmt *statement)
+static pg_noinline void
+note_start(const PlannedStmt *statement)
 {
-	analyzed_text = NULL;
-	if (!is_folded(statement))
-		return;
 	if (!is_run_once(statement))
 		may_be_kept = true;
 	else if (guesses > 0)
 		guesses--;
+}
+
+void
+MtFoldNoteStart(const PlannedStmt *statement)
+{
+	analyzed_text = NULL;
+	if (unlikely(is_folded(statement)))
+		note_start(statement);
 }
 
 /* The partitions of a table that the tenant chooses among; 0 if it does not. */

@@ -19,6 +19,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/invalidation.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
@@ -60,7 +61,7 @@ PG_FUNCTION_INFO_V1(mt_protection);
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static bool must_forget_all = true;
-static uint64 changes;			/* begins with 1 */
+static MT_HOT uint64 changes = 0;	/* begins with 1 */
 static bool has_met_permissions = false;
 static uint64 cache_extension_generation = 0;
 
@@ -69,9 +70,12 @@ static uint64 cache_extension_generation = 0;
  * short. All are forgotten with the first change to any relation, or to the extension:
  * their stamp is the sum of both, which only grow.
  */
-#define RECENT_LIMIT 64
-static uint64 recent_stamp;
+#define RECENT_LIMIT 256
+static MT_HOT uint64 recent_stamp = 0;
 static MtProtection *recent[RECENT_LIMIT];
+
+/* Those of them that are nobody's. */
+static Oid	nobodys[RECENT_LIMIT];
 
 /* ---- the generated expressions ---- */
 
@@ -493,6 +497,20 @@ MtProtectionInit(void)
 }
 
 static void
+forget_recent(void)
+{
+	memset(recent, 0, sizeof(recent));
+	memset(nobodys, 0, sizeof(nobodys));
+}
+
+/* Does nothing protect, share, exempt or observe it? */
+static bool
+is_nobodys(const MtProtection *entry)
+{
+	return entry->class == MT_CLASS_NONE && !OidIsValid(entry->observed_as);
+}
+
+static void
 prepare_cache(void)
 {
 	HASHCTL		control = {0};
@@ -507,7 +525,7 @@ prepare_cache(void)
 											  ALLOCSET_DEFAULT_SIZES);
 	/* An entry being made may rely on one that goes now. */
 	changes++;
-	memset(recent, 0, sizeof(recent));
+	forget_recent();
 	cache = NULL;
 	MemoryContextReset(cache_context);
 	control.keysize = sizeof(Oid);
@@ -843,7 +861,7 @@ find_or_examine(Oid relid)
 
 	if (recent_stamp != changes + MtExtensionGeneration())
 	{
-		memset(recent, 0, sizeof(recent));
+		forget_recent();
 		recent_stamp = changes + MtExtensionGeneration();
 	}
 	prepare_cache();
@@ -851,6 +869,7 @@ find_or_examine(Oid relid)
 	if (entry != NULL && entry->is_valid)
 	{
 		recent[relid % RECENT_LIMIT] = entry;
+		nobodys[relid % RECENT_LIMIT] = is_nobodys(entry) ? relid : InvalidOid;
 		return entry;
 	}
 
@@ -887,6 +906,13 @@ MtProtectionOf(Oid relid)
 			   entry != NULL && entry->relid == relid))
 		return entry;
 	return find_or_examine(relid);
+}
+
+bool
+MtProtectionIsNobodys(Oid relid)
+{
+	return likely(nobodys[relid % RECENT_LIMIT] == relid) &&
+		likely(recent_stamp == changes + MtExtensionGeneration());
 }
 
 bool

@@ -46,6 +46,12 @@ extern void MtProtectionInit(void);
 extern const MtProtection *MtProtectionOf(Oid relid);
 
 /*
+ * Is it known that nothing protects, shares, exempts or observes it? Reads nothing, so
+ * only what was asked before is known.
+ */
+extern bool MtProtectionIsNobodys(Oid relid);
+
+/*
  * The column of a node "column = value" with the equality of one of the types that
  * a tenant column may have, NULL for any other node. Sets the accessor of the type.
  */

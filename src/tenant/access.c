@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/invalidation.h"
 #include "base/tablescan.h"
 #include "catalog/pg_type.h"
@@ -110,7 +111,7 @@ typedef struct RoleAccess
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
 static uint64 cache_generation = 0;
-static uint64 generation = 1;
+static MT_HOT uint64 generation = 1;
 
 /* Entries found lately, by role: a session asks about one or two. */
 #define RECENT_LIMIT 8

@@ -19,6 +19,7 @@
 #include "base/audit.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/hot.h"
 #include "base/moment.h"
 #include "base/settings.h"
 #include "base/slots.h"
@@ -52,7 +53,7 @@ static LocalTransactionId outside_lxid = InvalidLocalTransactionId;
 
 static const MtContext no_context = {.state = MT_STATE_NONE};
 
-static const MtContext *current_context = &no_context;
+static MT_HOT const MtContext *current_context = &no_context;
 static const MtContext *session_context = &no_context;
 static char *context_value = NULL;
 static char *session_context_value = NULL;
@@ -64,7 +65,7 @@ static MtContextListener change_listener = NULL;
 static MtContextValidator validators[2];
 static int	validator_count = 0;
 static MtContextVisitor visitor = NULL;
-static int	planner_depth = 0;
+static MT_HOT int planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
 
 /*
@@ -89,7 +90,7 @@ typedef struct Offer
 	uint64		generation;		/* of profiles */
 } Offer;
 
-static Offer offer;
+static MT_HOT Offer offer = {false, false, InvalidOid, 0};
 
 /* A copy of the current tenant in TopTransactionContext, once it is asked for. */
 static const pg_uuid_t *tenant_copy = NULL;
@@ -493,15 +494,27 @@ MtContextIsPassing(void)
 		lock.identity.source != MT_SOURCE_BINDING;
 }
 
+bool
+MtContextIsAny(void)
+{
+	return unlikely(current_context != &no_context) || unlikely(lock.lxid != InvalidLocalTransactionId);
+}
+
 /*
  * Security: what was read in a supervised context must not be written in the rest of
  * its transaction either. The lock does not go with the context.
  */
-bool
-MtContextIsSupervised(void)
+static pg_noinline bool
+is_supervised(void)
 {
 	return (current_context->kind == MT_KIND_SUPERVISED && current_context->state == MT_STATE_TENANT) ||
 		(lock.identity.kind == MT_KIND_SUPERVISED && lock_is_held());
+}
+
+bool
+MtContextIsSupervised(void)
+{
+	return unlikely(MtContextIsAny()) && is_supervised();
 }
 
 bool
@@ -1000,13 +1013,18 @@ materialise(void)
 }
 
 /* Also where the lock is held, which offers nothing by itself. */
+bool
+MtContextMayCome(void)
+{
+	return unlikely(!offer.is_none) || unlikely(offer.generation != MtAccessGeneration()) ||
+		unlikely(offer.session_user != GetSessionUserId());
+}
+
 void
 MtContextMaterialise(void)
 {
-	if (likely(offer.is_none && offer.generation == MtAccessGeneration() &&
-			   offer.session_user == GetSessionUserId()))
-		return;
-	materialise();
+	if (unlikely(MtContextMayCome()))
+		materialise();
 }
 
 bool

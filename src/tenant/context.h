@@ -131,6 +131,9 @@ extern void MtContextRequireNone(void);
  */
 extern void MtContextMaterialise(void);
 
+/* False: MtContextMaterialise() would do nothing. */
+extern bool MtContextMayCome(void);
+
 /*
  * May a statement on protected data run under this context now? False with the
  * reason if there is no tenant, the credential has expired or the tenant is not
@@ -160,6 +163,9 @@ extern bool MtContextIsPassing(void);
  * also one that was reset, or undone by a rollback to a savepoint?
  */
 extern bool MtContextIsSupervised(void);
+
+/* False: this transaction has no context and has had none. */
+extern bool MtContextIsAny(void);
 
 /* Can a statement of this transaction still enter another tenant? */
 extern bool MtContextIsReplaceable(void);
