@@ -46,9 +46,15 @@ static MtHashIndex by_name;
 static bool is_read = false;
 
 /* Names as they are read, before any of them counts. */
+typedef struct FoundName
+{
+	char	   *text;
+	int			length;
+} FoundName;
+
 typedef struct Names
 {
-	char	  **name;
+	FoundName	   *names;
 	int			count;
 	int			room;
 } Names;
@@ -58,13 +64,18 @@ read_name(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	Names	   *names = (Names *) result;
 
+	bool		is_null;
+	Datum		value = heap_getattr(tuple, PERMISSION_NAME, desc, &is_null);
+	FoundName	   *name;
+
 	CHECK_FOR_INTERRUPTS();
 	if (names->count == names->room)
 	{
 		names->room *= 2;
-		names->name = repalloc(names->name, names->room * sizeof(char *));
+		names->names = repalloc(names->names, names->room * sizeof(FoundName));
 	}
-	names->name[names->count++] = MtColumnText(tuple, desc, PERMISSION_NAME);
+	name = &names->names[names->count++];
+	name->text = MtTextCopy(value, &name->length);
 }
 
 static int
@@ -108,14 +119,16 @@ make_room(int more)
 
 /* Gives the name a number; there is room for it. */
 static int
-add(const char *name, uint32 hash)
+add(const FoundName *name, uint32 hash)
 {
 	Permission	permission = {0};
-	const char *colon = strchr(name, ':');
+	const char *colon = memchr(name->text, ':', name->length);
+	char	   *copy = MemoryContextAlloc(catalogue_context, name->length + 1);
 
-	permission.name = MemoryContextStrdup(catalogue_context, name);
-	permission.length = strlen(name);
-	permission.resource = colon == NULL ? permission.length : colon - name;
+	memcpy(copy, name->text, name->length + 1);
+	permission.name = copy;
+	permission.length = name->length;
+	permission.resource = colon == NULL ? permission.length : colon - name->text;
 	permissions[permission_count] = permission;
 	MtHashAdd(&by_name, hash, permission_count);
 	return permission_count++;
@@ -129,7 +142,7 @@ MtCatalogueRead(void)
 	if (catalogue_context == NULL)
 		catalogue_context = AllocSetContextCreate(CacheMemoryContext, "multitenant permissions",
 												  ALLOCSET_DEFAULT_SIZES);
-	names.name = palloc(names.room * sizeof(char *));
+	names.names = palloc(names.room * sizeof(FoundName));
 	(void) MtTableScan(MT_TABLE_PERMISSION, NULL, 0, NULL, NULL, NULL, read_name, &names);
 
 	is_read = false;
@@ -138,16 +151,16 @@ MtCatalogueRead(void)
 		permissions[i].is_there = false;
 	for (int i = 0; i < names.count; i++)
 	{
-		size_t		length = strlen(names.name[i]);
-		uint32		hash = hash_bytes((const unsigned char *) names.name[i], length);
-		int			number = find(names.name[i], length, hash);
+		const FoundName *name = &names.names[i];
+		uint32		hash = hash_bytes((const unsigned char *) name->text, name->length);
+		int			number = find(name->text, name->length, hash);
 
 		if (number < 0)
-			number = add(names.name[i], hash);
+			number = add(name, hash);
 		permissions[number].is_there = true;
-		pfree(names.name[i]);
+		pfree(name->text);
 	}
-	pfree(names.name);
+	pfree(names.names);
 	there_count = names.count;
 	is_read = true;
 }

@@ -53,6 +53,9 @@ typedef struct Role
 	uint64		visit;			/* the last one of the book */
 } Role;
 
+/* A power of two. Who has thousands of assignments has few roles, again and again. */
+#define RECENT_ROLES 64
+
 struct MtRoleBook
 {
 	MemoryContext context;
@@ -60,6 +63,7 @@ struct MtRoleBook
 	int			words;
 	uint64		visit;
 	HTAB	   *roles;
+	const Role *recent[RECENT_ROLES];	/* with closed, by the end of their ids */
 };
 
 /* A role that is being read. */
@@ -76,14 +80,6 @@ static bool
 is_same(const pg_uuid_t *a, const pg_uuid_t *b)
 {
 	return memcmp(a, b, UUID_LEN) == 0;
-}
-
-static void
-copy_uuid(HeapTuple tuple, TupleDesc desc, int column, pg_uuid_t *out)
-{
-	bool		is_null;
-
-	*out = *DatumGetUUIDP(heap_getattr(tuple, column, desc, &is_null));
 }
 
 MtRoleBook *
@@ -108,7 +104,7 @@ read_role(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	Reading    *reading = (Reading *) result;
 
-	copy_uuid(tuple, desc, ROLE_TENANT_ID, &reading->role.tenant);
+	reading->role.tenant = MtColumnUuid(tuple, desc, ROLE_TENANT_ID);
 
 	/*
 	 * Security: a role of another tenant permits nothing, whoever has
@@ -122,9 +118,8 @@ read_role(HeapTuple tuple, TupleDesc desc, void *result)
 static bool
 is_of_role(const Reading *reading, HeapTuple tuple, TupleDesc desc, int column)
 {
-	pg_uuid_t	tenant;
+	pg_uuid_t	tenant = MtColumnUuid(tuple, desc, column);
 
-	copy_uuid(tuple, desc, column, &tenant);
 	return is_same(&tenant, &reading->role.tenant);
 }
 
@@ -156,7 +151,7 @@ read_parent(HeapTuple tuple, TupleDesc desc, void *result)
 			MemoryContextAlloc(reading->book->context, reading->parent_room * sizeof(pg_uuid_t)) :
 			repalloc(role->parents, reading->parent_room * sizeof(pg_uuid_t));
 	}
-	copy_uuid(tuple, desc, PARENT_PARENT_ID, &role->parents[role->parent_count++]);
+	role->parents[role->parent_count++] = MtColumnUuid(tuple, desc, PARENT_PARENT_ID);
 }
 
 /* The role as it stands in the tables, or as one that permits nothing. */
@@ -244,12 +239,17 @@ close_role(MtRoleBook *book, Role *start)
 const uint64 *
 MtRoleBookPermissions(MtRoleBook *book, const pg_uuid_t *id)
 {
-	Role	   *role = find(book, id);
+	const Role **recent = &book->recent[(id->data[UUID_LEN - 1] ^ id->data[0]) % RECENT_ROLES];
+	Role	   *role;
 
 	Assert(book->words == MtSetWords(MtCatalogueCount()));
+	if (*recent != NULL && is_same(&(*recent)->id, id))
+		return (*recent)->closed;
+	role = find(book, id);
 	if (!role->counts)
 		return NULL;
 	if (role->closed == NULL)
 		role->closed = close_role(book, role);
+	*recent = role;
 	return role->closed;
 }

@@ -58,12 +58,17 @@ struct MtScopeTree
 };
 
 /* What is needed while the tree is made only. */
+typedef struct ParentName
+{
+	const char *text;			/* NULL: none */
+	int			length;
+} ParentName;
+
 typedef struct Reading
 {
 	MtScopeTree *tree;
 	MemoryContext names;		/* of parents */
-	char	  **parents;
-	int			room;
+	ParentName	   *parents;
 } Reading;
 
 static uint32
@@ -85,21 +90,27 @@ read_scope(HeapTuple tuple, TupleDesc desc, void *result)
 	MtScopeTree *tree = reading->tree;
 	MemoryContext before;
 	ScopeNode  *node;
+	ParentName	   *parent;
+	Datum		values[MaxHeapAttributeNumber];
+	bool		nulls[MaxHeapAttributeNumber];
 
-	CHECK_FOR_INTERRUPTS();
 	if (tree->count == tree->room)
 	{
 		tree->room *= 2;
 		tree->nodes = repalloc_huge(tree->nodes, tree->room * sizeof(ScopeNode));
-		reading->parents = repalloc_huge(reading->parents, tree->room * sizeof(char *));
+		reading->parents = repalloc_huge(reading->parents, tree->room * sizeof(ParentName));
 	}
+	heap_deform_tuple(tuple, desc, values, nulls);
 	node = &tree->nodes[tree->count];
-	node->id = MtColumnText(tuple, desc, SCOPE_ID);
-	node->length = strlen(node->id);
+	node->id = MtTextCopy(values[SCOPE_ID - 1], &node->length);
 	node->parent = -1;
 	node->state = NODE_NEW;
+	parent = &reading->parents[tree->count++];
+	parent->text = NULL;
+	if (nulls[SCOPE_PARENT_ID - 1])
+		return;
 	before = MemoryContextSwitchTo(reading->names);
-	reading->parents[tree->count++] = MtColumnText(tuple, desc, SCOPE_PARENT_ID);
+	parent->text = MtTextCopy(values[SCOPE_PARENT_ID - 1], &parent->length);
 	MemoryContextSwitchTo(before);
 }
 
@@ -136,7 +147,7 @@ place(MtScopeTree *tree, int start, int *path)
 
 /* Makes the nodes a tree; node i has a parent of that name. */
 static void
-connect_nodes(MtScopeTree *tree, char **parents)
+connect_nodes(MtScopeTree *tree, const ParentName *parents)
 {
 	int		   *path = MemoryContextAllocHuge(CurrentMemoryContext, Max(tree->count, 1) * sizeof(int));
 
@@ -149,8 +160,8 @@ connect_nodes(MtScopeTree *tree, char **parents)
 		MtHashAdd(&tree->by_text, hash_bytes((const unsigned char *) node->id, node->length), i);
 	}
 	for (int i = 0; i < tree->count; i++)
-		if (parents[i] != NULL)
-			tree->nodes[i].parent = MtScopeTreeFind(tree, parents[i], strlen(parents[i]));
+		if (parents[i].text != NULL)
+			tree->nodes[i].parent = MtScopeTreeFind(tree, parents[i].text, parents[i].length);
 	for (int i = 0; i < tree->count; i++)
 		place(tree, i, path);
 	pfree(path);
@@ -234,8 +245,8 @@ MtScopeTreeRead(MemoryContext parent, const pg_uuid_t *tenant)
 	tree->room = 64;
 	tree->nodes = palloc(tree->room * sizeof(ScopeNode));
 	reading.tree = tree;
-	reading.parents = MemoryContextAlloc(names, tree->room * sizeof(char *));
-	(void) MtTableScan(MT_TABLE_SCOPE, "scope_pkey", 1, &column, &equality, &key, read_scope, &reading);
+	reading.parents = MemoryContextAlloc(names, tree->room * sizeof(ParentName));
+	(void) MtTableScanMany(MT_TABLE_SCOPE, "scope_pkey", 1, &column, &equality, &key, read_scope, &reading);
 	connect_nodes(tree, reading.parents);
 	index_values(tree);
 	MemoryContextSwitchTo(before);

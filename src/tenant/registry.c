@@ -204,7 +204,7 @@ read_tenant(HeapTuple tuple, TupleDesc desc, void *result)
 	Datum		since;
 	char	   *text;
 
-	tenant->id = *DatumGetUUIDP(heap_getattr(tuple, TENANT_ID, desc, &is_null));
+	tenant->id = MtColumnUuid(tuple, desc, TENANT_ID);
 	tenant->number = DatumGetInt64(heap_getattr(tuple, TENANT_NUMBER, desc, &is_null));
 	text = MtColumnText(tuple, desc, TENANT_SLUG);
 	strlcpy(tenant->slug, text, sizeof(tenant->slug));
