@@ -13,29 +13,15 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "rbac/assignments.h"
+#include "rbac/breakglass.h"
+#include "rbac/operator.h"
+#include "tenant/membership.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-/* Columns of the tables of people.sql, roles.sql, msp.sql and break_glass.sql. */
-enum
-{
-	PRINCIPAL_ID = 1,
-	PRINCIPAL_STATE
-};
-
-enum
-{
-	MEMBER_TENANT_ID = 1,
-	MEMBER_PRINCIPAL,
-	MEMBER_ADDED_AT,
-	MEMBER_STATE,
-	MEMBER_IS_SOLE,
-	MEMBER_INVITED_BY,
-	MEMBER_EXPIRES_AT
-};
-
+/* Columns of the tables of roles.sql and people.sql. */
 enum
 {
 	GROUP_MEMBER_TENANT_ID = 1,
@@ -57,32 +43,6 @@ enum
 
 enum
 {
-	OPERATOR_TENANT_ID = 1,
-	OPERATOR_PRINCIPAL,
-	OPERATOR_MASTER_ID,
-	OPERATOR_ROLE_ID,
-	OPERATOR_EXPIRES_AT
-};
-
-enum
-{
-	LINK_TENANT_ID = 1,
-	LINK_MASTER_ID
-};
-
-enum
-{
-	BREAK_GLASS_ID = 1,
-	BREAK_GLASS_TENANT_ID,
-	BREAK_GLASS_PRINCIPAL,
-	BREAK_GLASS_ROLE_ID,
-	BREAK_GLASS_HOLDS_FROM,
-	BREAK_GLASS_ENDS_AT,
-	BREAK_GLASS_CLOSED_AT
-};
-
-enum
-{
 	VERSION_TENANT_ID = 1,
 	VERSION_VERSION
 };
@@ -99,23 +59,17 @@ note_time(MtAssignments *out, TimestampTz at)
 		out->until = at;
 }
 
-/* Is it over? A time that is null never comes. */
+/* Is it over? DT_NOEND never comes. */
 static bool
-is_over(HeapTuple tuple, TupleDesc desc, int column, MtAssignments *out)
+is_over(TimestampTz at, MtAssignments *out)
 {
-	bool		is_null;
-	Datum		value = heap_getattr(tuple, column, desc, &is_null);
-
-	if (is_null)
-		return false;
-	note_time(out, DatumGetTimestampTz(value));
-	return DatumGetTimestampTz(value) <= out->now;
+	note_time(out, at);
+	return at <= out->now;
 }
 
-static void
-add(MtAssignments *out, HeapTuple tuple, TupleDesc desc, int role_column, char *scope)
+static MtAssignment *
+add(MtAssignments *out, const pg_uuid_t *role)
 {
-	bool		is_null;
 	MtAssignment *its;
 
 	if (out->count == out->room)
@@ -125,68 +79,9 @@ add(MtAssignments *out, HeapTuple tuple, TupleDesc desc, int role_column, char *
 			repalloc_huge(out->list, out->room * sizeof(MtAssignment));
 	}
 	its = &out->list[out->count++];
-	its->role = *DatumGetUUIDP(heap_getattr(tuple, role_column, desc, &is_null));
-	its->scope = scope;
-}
-
-/* ---- who somebody is ---- */
-
-typedef struct Standing
-{
-	MtAssignments *out;
-	bool		is_active;
-} Standing;
-
-static bool
-says_active(HeapTuple tuple, TupleDesc desc, int column)
-{
-	char	   *state = MtColumnText(tuple, desc, column);
-	bool		is_active = strcmp(state, "active") == 0;
-
-	pfree(state);
-	return is_active;
-}
-
-static void
-read_principal(HeapTuple tuple, TupleDesc desc, void *result)
-{
-	((Standing *) result)->is_active = says_active(tuple, desc, PRINCIPAL_STATE);
-}
-
-static void
-read_member(HeapTuple tuple, TupleDesc desc, void *result)
-{
-	Standing   *standing = (Standing *) result;
-
-	standing->is_active = says_active(tuple, desc, MEMBER_STATE) &&
-		!is_over(tuple, desc, MEMBER_EXPIRES_AT, standing->out);
-}
-
-/* Who is not known to the provider is active. */
-static bool
-is_active_principal(const char *principal, MtAssignments *out)
-{
-	Standing	standing = {.out = out,.is_active = true};
-	int			column = PRINCIPAL_ID;
-	Oid			equality = F_TEXTEQ;
-	Datum		key = CStringGetTextDatum(principal);
-
-	(void) MtTableScan(MT_TABLE_PRINCIPAL, "principal_pkey", 1, &column, &equality, &key,
-					   read_principal, &standing);
-	return standing.is_active;
-}
-
-static bool
-is_active_member(const pg_uuid_t *tenant, const char *principal, MtAssignments *out)
-{
-	Standing	standing = {.out = out};
-	int			columns[] = {MEMBER_TENANT_ID, MEMBER_PRINCIPAL};
-	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[] = {UUIDPGetDatum(tenant), CStringGetTextDatum(principal)};
-
-	(void) MtTableScan(MT_TABLE_MEMBER, "member_pkey", 2, columns, equality, keys,
-					   read_member, &standing);
-	return standing.is_active;
+	its->role = *role;
+	its->scope = NULL;
+	return its;
 }
 
 /* ---- what is assigned ---- */
@@ -195,10 +90,18 @@ static void
 read_assignment(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	MtAssignments *out = (MtAssignments *) result;
+	Datum		values[MaxHeapAttributeNumber];
+	bool		nulls[MaxHeapAttributeNumber];
+	MtAssignment *its;
 
-	CHECK_FOR_INTERRUPTS();
-	if (!is_over(tuple, desc, ASSIGNMENT_EXPIRES_AT, out))
-		add(out, tuple, desc, ASSIGNMENT_ROLE_ID, MtColumnText(tuple, desc, ASSIGNMENT_SCOPE_ID));
+	/* At once: columns behind a text are found from the row's beginning each time. */
+	heap_deform_tuple(tuple, desc, values, nulls);
+	if (!nulls[ASSIGNMENT_EXPIRES_AT - 1] &&
+		is_over(DatumGetTimestampTz(values[ASSIGNMENT_EXPIRES_AT - 1]), out))
+		return;
+	its = add(out, DatumGetUUIDP(values[ASSIGNMENT_ROLE_ID - 1]));
+	if (!nulls[ASSIGNMENT_SCOPE_ID - 1])
+		its->scope = MtTextCopy(values[ASSIGNMENT_SCOPE_ID - 1], &its->scope_length);
 }
 
 static void
@@ -231,8 +134,8 @@ read_assignments(const pg_uuid_t *tenant, bool is_group, const char *assignee, M
 	Oid			equality[] = {F_UUID_EQ, F_BOOLEQ, F_TEXTEQ};
 	Datum		keys[] = {UUIDPGetDatum(tenant), BoolGetDatum(is_group), CStringGetTextDatum(assignee)};
 
-	(void) MtTableScan(MT_TABLE_ROLE_ASSIGNMENT, "role_assignment_key", 3, columns, equality, keys,
-					   read_assignment, out);
+	(void) MtTableScanMany(MT_TABLE_ROLE_ASSIGNMENT, "role_assignment_key", 3, columns, equality, keys,
+						   read_assignment, out);
 }
 
 /* Those of the principal and of every group above, each group once. */
@@ -269,35 +172,27 @@ read_all_assignments(const pg_uuid_t *tenant, const char *principal, MtAssignmen
  * opens it, or during which somebody else approves it.
  */
 static void
-read_break_glass(HeapTuple tuple, TupleDesc desc, void *result)
+add_break_glass(const MtBreakGlass *its, MtAssignments *out)
 {
-	MtAssignments *out = (MtAssignments *) result;
-	bool		is_null;
-	Datum		from = heap_getattr(tuple, BREAK_GLASS_HOLDS_FROM, desc, &is_null);
-
-	if (is_null)
+	if (!its->may_hold)
 		return;
-	(void) heap_getattr(tuple, BREAK_GLASS_CLOSED_AT, desc, &is_null);
-	if (!is_null)
+	note_time(out, its->from);
+	if (is_over(its->until, out) || its->from > out->now)
 		return;
-	note_time(out, DatumGetTimestampTz(from));
-	if (is_over(tuple, desc, BREAK_GLASS_ENDS_AT, out) || DatumGetTimestampTz(from) > out->now)
-		return;
-	if (DatumGetTimestampTz(from) > GetCurrentStatementStartTimestamp())
+	if (its->from > GetCurrentStatementStartTimestamp())
 	{
 		out->message = GetCurrentStatementStartTimestamp();
 		return;
 	}
-	add(out, tuple, desc, BREAK_GLASS_ROLE_ID, NULL);
+	(void) add(out, &its->role);
 	out->is_break_glass = true;
 }
 
 void
 MtAssignmentsOfMember(const pg_uuid_t *tenant, const char *principal, MtAssignments *out)
 {
-	int			columns[] = {BREAK_GLASS_TENANT_ID, BREAK_GLASS_PRINCIPAL};
-	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[2];
+	TimestampTz until;
+	ListCell   *cell;
 
 	out->until = DT_NOEND;
 
@@ -305,83 +200,33 @@ MtAssignmentsOfMember(const pg_uuid_t *tenant, const char *principal, MtAssignme
 	 * Security: who is nobody in the tenant any more has nothing, whatever is
 	 * left of him.
 	 */
-	out->is_member = is_active_principal(principal, out) && is_active_member(tenant, principal, out);
+	out->is_member = MtMembershipIsActive(tenant, principal, &until);
 	if (!out->is_member)
 		return;
+	note_time(out, until);
 	read_all_assignments(tenant, principal, out);
-	keys[0] = UUIDPGetDatum(tenant);
-	keys[1] = CStringGetTextDatum(principal);
-	(void) MtTableScan(MT_TABLE_BREAK_GLASS, "break_glass_principal_idx", 2, columns, equality, keys,
-					   read_break_glass, out);
+	foreach(cell, MtBreakGlassOf(tenant, principal))
+		add_break_glass(lfirst(cell), out);
 }
 
 void
 MtAssignmentsOfSystem(const char *principal, MtAssignments *out)
 {
 	out->until = DT_NOEND;
-	if (is_active_principal(principal, out))
+	if (!MtPrincipalIsDisabled(principal))
 		read_all_assignments(&nil, principal, out);
 }
 
-/* ---- operators ---- */
-
-typedef struct Operator
-{
-	MtAssignments *out;
-	bool		is_found;
-	pg_uuid_t	master;
-} Operator;
-
-static void
-read_operator(HeapTuple tuple, TupleDesc desc, void *result)
-{
-	Operator   *operator = (Operator *) result;
-	bool		is_null;
-
-	if (is_over(tuple, desc, OPERATOR_EXPIRES_AT, operator->out))
-		return;
-	operator->is_found = true;
-	operator->master = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_MASTER_ID, desc, &is_null));
-	add(operator->out, tuple, desc, OPERATOR_ROLE_ID, NULL);
-}
-
-static void
-count_row(HeapTuple tuple, TupleDesc desc, void *result)
-{
-}
-
-/* Does the master account look after the tenant? */
-static bool
-is_linked(const pg_uuid_t *tenant, const pg_uuid_t *master)
-{
-	int			columns[] = {LINK_TENANT_ID, LINK_MASTER_ID};
-	Oid			equality[] = {F_UUID_EQ, F_UUID_EQ};
-	Datum		keys[] = {UUIDPGetDatum(tenant), UUIDPGetDatum(master)};
-
-	return MtTableScan(MT_TABLE_MASTER_TENANT, "master_tenant_pkey", 2, columns, equality, keys,
-					   count_row, NULL) > 0;
-}
-
+/* Security: a tenant that has left its provider is looked after by nobody. */
 void
 MtAssignmentsOfOperator(const pg_uuid_t *tenant, const char *principal, MtAssignments *out)
 {
-	Operator	operator = {.out = out};
-	int			columns[] = {OPERATOR_TENANT_ID, OPERATOR_PRINCIPAL};
-	Oid			equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[] = {UUIDPGetDatum(tenant), CStringGetTextDatum(principal)};
+	MtOperator	operator;
 
 	out->until = DT_NOEND;
-	if (!is_active_principal(principal, out))
-		return;
-	(void) MtTableScan(MT_TABLE_OPERATOR, "operator_pkey", 2, columns, equality, keys,
-					   read_operator, &operator);
-
-	/*
-	 * Security: a tenant that has left its provider is looked after by
-	 * nobody.
-	 */
-	if (operator.is_found && !is_linked(tenant, &operator.master))
-		out->count = 0;
+	if (!MtPrincipalIsDisabled(principal) && MtOperatorFind(tenant, principal, &operator) &&
+		!is_over(operator.expires, out) && MtOperatorIsLinked(tenant, &operator.master))
+		(void) add(out, &operator.role);
 }
 
 /* ---- versions ---- */

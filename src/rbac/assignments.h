@@ -12,7 +12,8 @@
 typedef struct MtAssignment
 {
 	pg_uuid_t	role;
-	char	   *scope;			/* NULL: everywhere */
+	const char *scope;			/* NULL: everywhere */
+	int			scope_length;
 } MtAssignment;
 
 /* What somebody has at a time. Begin with zeros but for now; memory of the current context. */

@@ -62,7 +62,7 @@ add_scoped(MtRights *rights, const MtAssignments *assignments, MtRoleBook *roles
 		CHECK_FOR_INTERRUPTS();
 		if (its->scope == NULL)
 			continue;
-		node = MtScopeTreeFind(rights->tree, its->scope, strlen(its->scope));
+		node = MtScopeTreeFind(rights->tree, its->scope, its->scope_length);
 		permitted = node < 0 ? NULL : MtRoleBookPermissions(roles, &its->role);
 		if (permitted == NULL)
 			continue;

@@ -394,7 +394,7 @@ is_standing(Entry *entry)
 	if (entry->unversioned == seen)
 		return true;
 	if (rights->owner.kind != MT_KIND_TENANT || rights->is_break_glass ||
-		MtMembershipIsActive(&rights->owner.tenant, rights->owner.principal) != rights->is_member)
+		MtMembershipIsActive(&rights->owner.tenant, rights->owner.principal, NULL) != rights->is_member)
 		return false;
 	entry->unversioned = seen;
 	return true;

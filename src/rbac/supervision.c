@@ -21,6 +21,7 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "rbac/operator.h"
 #include "rbac/supervision.h"
 #include "tenant/context.h"
 #include "tenant/membership.h"
@@ -37,19 +38,6 @@ PG_FUNCTION_INFO_V1(mt_tenant_in);
 PG_FUNCTION_INFO_V1(mt_take_turn);
 
 /* Columns that are read here. */
-enum
-{
-	OPERATOR_TENANT_ID = 1,
-	OPERATOR_PRINCIPAL,
-	OPERATOR_MASTER_ID,
-	OPERATOR_EXPIRES_AT = 5,
-	OPERATOR_SINCE = 7
-};
-enum
-{
-	LINK_TENANT_ID = 1,
-	LINK_MASTER_ID
-};
 enum
 {
 	REQUEST_ID = 1,
@@ -83,15 +71,6 @@ deny(MtDenial *denial)
 				  "consent: visibility \"supervised\", or a request that it has approved and that has not ended.");
 }
 
-static TimestampTz
-column_time(HeapTuple tuple, TupleDesc desc, int column, TimestampTz if_null)
-{
-	bool		is_null;
-	Datum		value = heap_getattr(tuple, column, desc, &is_null);
-
-	return is_null ? if_null : DatumGetTimestampTz(value);
-}
-
 /* ---- the tables ---- */
 
 static int
@@ -104,49 +83,13 @@ scan_by_tenant(MtTable table, const char *index, const int columns[2], const pg_
 	return MtTableScan(table, index, 2, columns, equalities, keys, reader, result);
 }
 
-typedef struct Operator
-{
-	pg_uuid_t	master;
-	TimestampTz expires;
-	TimestampTz since;
-} Operator;
-
-static void
-read_operator(HeapTuple tuple, TupleDesc desc, void *result)
-{
-	Operator   *row = result;
-	bool		is_null;
-
-	row->master = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_MASTER_ID, desc, &is_null));
-	row->expires = column_time(tuple, desc, OPERATOR_EXPIRES_AT, DT_NOEND);
-	row->since = column_time(tuple, desc, OPERATOR_SINCE, DT_NOEND);
-}
-
-static void
-ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
-{
-}
-
-/* The principal's row as an operator of the tenant; false: there is none. */
-static bool
-find_operator(const pg_uuid_t *tenant, const char *principal, Operator *row)
-{
-	static const int columns[] = {OPERATOR_TENANT_ID, OPERATOR_PRINCIPAL};
-
-	return scan_by_tenant(MT_TABLE_OPERATOR, "operator_pkey", columns, tenant,
-						  F_TEXTEQ, CStringGetTextDatum(principal), read_operator, row) > 0;
-}
-
 /* Until when the principal is an operator of a master account that the tenant is linked to. */
 static TimestampTz
 operates_until(const pg_uuid_t *tenant, const char *principal)
 {
-	static const int link_columns[] = {LINK_TENANT_ID, LINK_MASTER_ID};
-	Operator	row;
+	MtOperator	row;
 
-	if (!find_operator(tenant, principal, &row) ||
-		scan_by_tenant(MT_TABLE_MASTER_TENANT, "master_tenant_pkey", link_columns, tenant,
-					   F_UUID_EQ, UUIDPGetDatum(&row.master), ignore_row, NULL) == 0)
+	if (!MtOperatorFind(tenant, principal, &row) || !MtOperatorIsLinked(tenant, &row.master))
 		return NEVER;
 	return row.expires;
 }
@@ -163,13 +106,12 @@ read_request(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	List	  **approvals = result;
 	Approval   *approval;
-	bool		is_null;
 
 	if (strcmp(MtColumnText(tuple, desc, REQUEST_STATE), "approved") != 0)
 		return;
 	approval = palloc(sizeof(Approval));
-	approval->request = *DatumGetUUIDP(heap_getattr(tuple, REQUEST_ID, desc, &is_null));
-	approval->until = column_time(tuple, desc, REQUEST_ENDS_AT, NEVER);
+	approval->request = MtColumnUuid(tuple, desc, REQUEST_ID);
+	approval->until = MtColumnTime(tuple, desc, REQUEST_ENDS_AT, NEVER);
 	*approvals = lappend(*approvals, approval);
 }
 
@@ -181,7 +123,7 @@ is_withdrawn(const pg_uuid_t *request)
 	Datum		key = UUIDPGetDatum(request);
 
 	return MtTableScan(MT_TABLE_ACCESS_WITHDRAWAL, "access_withdrawal_pkey", 1, &column, &equality, &key,
-					   ignore_row, NULL) > 0;
+					   NULL, NULL) > 0;
 }
 
 /* What the principal has asked the tenant for, was allowed, and has not taken back. */
@@ -237,11 +179,11 @@ read_supervision(HeapTuple tuple, TupleDesc desc, void *result)
 	Datum		request;
 
 	if (!heap_attisnull(tuple, SUPERVISION_ENDED_AT, desc) ||
-		column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER) <= MtMoment())
+		MtColumnTime(tuple, desc, SUPERVISION_ENDS_AT, NEVER) <= MtMoment())
 		return;
 	supervision = palloc(sizeof(Supervision));
-	supervision->began = column_time(tuple, desc, SUPERVISION_BEGAN_AT, NEVER);
-	supervision->until = column_time(tuple, desc, SUPERVISION_ENDS_AT, NEVER);
+	supervision->began = MtColumnTime(tuple, desc, SUPERVISION_BEGAN_AT, NEVER);
+	supervision->until = MtColumnTime(tuple, desc, SUPERVISION_ENDS_AT, NEVER);
 	request = heap_getattr(tuple, SUPERVISION_REQUEST_ID, desc, &is_null);
 	supervision->is_by_request = !is_null;
 	if (!is_null)
@@ -276,13 +218,13 @@ supervises_until(const MtTenant *tenant, const char *principal)
 	static const int columns[] = {SUPERVISION_TENANT_ID, SUPERVISION_PRINCIPAL};
 	List	   *supervisions = NIL;
 	List	   *approvals;
-	Operator	operator;
+	MtOperator	operator;
 	TimestampTz until = NEVER;
 	ListCell   *cell;
 
 	(void) scan_by_tenant(MT_TABLE_SUPERVISION, "supervision_principal_idx", columns, &tenant->id,
 						  F_TEXTEQ, CStringGetTextDatum(principal), read_supervision, &supervisions);
-	if (supervisions == NIL || !find_operator(&tenant->id, principal, &operator))
+	if (supervisions == NIL || !MtOperatorFind(&tenant->id, principal, &operator))
 		return NEVER;
 	approvals = approvals_of(&tenant->id, principal);
 	foreach(cell, supervisions)
@@ -379,29 +321,13 @@ compare_slugs(const void *a, const void *b)
 	return strcmp(((const MtTenant *) a)->slug, ((const MtTenant *) b)->slug);
 }
 
-static void
-collect_tenant(HeapTuple tuple, TupleDesc desc, void *result)
-{
-	List	  **ids = result;
-	bool		is_null;
-	pg_uuid_t  *id = palloc(sizeof(pg_uuid_t));
-
-	*id = *DatumGetUUIDP(heap_getattr(tuple, OPERATOR_TENANT_ID, desc, &is_null));
-	*ids = lappend(*ids, id);
-}
-
 MtTenant *
 MtSupervisionTenants(const char *principal, int *count)
 {
-	int			column = OPERATOR_PRINCIPAL;
-	Oid			equality = F_TEXTEQ;
-	Datum		key = CStringGetTextDatum(principal);
-	List	   *ids = NIL;
+	List	   *ids = MtOperatorTenants(principal);
 	MtTenant   *tenants;
 	ListCell   *cell;
 
-	(void) MtTableScan(MT_TABLE_OPERATOR, "operator_principal_idx", 1, &column, &equality, &key,
-					   collect_tenant, &ids);
 	tenants = MemoryContextAllocHuge(CurrentMemoryContext, Max(1, list_length(ids)) * sizeof(MtTenant));
 	*count = 0;
 	foreach(cell, ids)

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/audit.h"
 #include "base/compat.h"
 #include "base/extension.h"
@@ -22,6 +21,7 @@
 #include "base/transaction.h"
 #include "crypto/ciphertext.h"
 #include "lib/stringinfo.h"
+#include "rbac/breakglass.h"
 #include "rbac/rights.h"
 #include "rbac/watch.h"
 #include "tenant/context.h"
@@ -30,13 +30,6 @@
 #include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
-
-/* Columns of multitenant.break_glass, by index. */
-enum
-{
-	BREAK_GLASS_TENANT_ID = 2,
-	BREAK_GLASS_PRINCIPAL
-};
 
 /* ---- whose ---- */
 
@@ -72,20 +65,10 @@ MtWatchInit(void)
 	MtInvalidationOnRelation(relation_changed);
 }
 
-static void
-ignore_row(HeapTuple tuple, TupleDesc desc, void *result)
-{
-}
-
 /* Has the principal of the context opened break-glass in its tenant? */
 static bool
 has_opened(const MtContext *context)
 {
-	static const int columns[] = {BREAK_GLASS_TENANT_ID, BREAK_GLASS_PRINCIPAL};
-	static const Oid equality[] = {F_UUID_EQ, F_TEXTEQ};
-	Datum		keys[2];
-	pg_uuid_t	tenant = context->tenant;
-
 	if (!glass.is_table_known)
 	{
 		/* A change while it is read makes it unknown again. */
@@ -100,10 +83,7 @@ has_opened(const MtContext *context)
 	glass.tenant = context->tenant;
 	strlcpy(glass.principal, context->principal, sizeof(glass.principal));
 	glass.is_known = true;
-	keys[0] = UUIDPGetDatum(&tenant);
-	keys[1] = CStringGetTextDatum(context->principal);
-	glass.is_opened = MtTableScan(MT_TABLE_BREAK_GLASS, "break_glass_principal_idx", lengthof(keys),
-								  columns, equality, keys, ignore_row, NULL) > 0;
+	glass.is_opened = MtBreakGlassOf(&context->tenant, context->principal) != NIL;
 	return glass.is_opened;
 }
 

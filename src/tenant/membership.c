@@ -89,12 +89,10 @@ read_member(HeapTuple tuple, TupleDesc desc, void *result)
 {
 	Standing   *standing = (Standing *) result;
 	char	   *state = MtColumnText(tuple, desc, MEMBER_STATE);
-	bool		is_null;
-	Datum		expires = heap_getattr(tuple, MEMBER_EXPIRES_AT, desc, &is_null);
 
 	standing->is_member = strcmp(state, "active") == 0;
 	standing->is_suspended = strcmp(state, "suspended") == 0;
-	standing->until = is_null ? DT_NOEND : DatumGetTimestampTz(expires);
+	standing->until = MtColumnTime(tuple, desc, MEMBER_EXPIRES_AT, DT_NOEND);
 	pfree(state);
 }
 
@@ -154,11 +152,13 @@ is_active_member(const Standing *standing)
 }
 
 bool
-MtMembershipIsActive(const pg_uuid_t *tenant, const char *principal)
+MtMembershipIsActive(const pg_uuid_t *tenant, const char *principal, TimestampTz *until)
 {
 	Standing	standing;
 
 	look_up(tenant, principal, &standing);
+	if (until != NULL)
+		*until = standing.is_member ? standing.until : DT_NOEND;
 	return is_active_member(&standing);
 }
 

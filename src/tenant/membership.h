@@ -7,14 +7,16 @@
 
 #include "postgres.h"
 #include "base/errors.h"
+#include "datatype/timestamp.h"
 #include "tenant/identity.h"
 
 /*
  * May the principal act as a member of the tenant: is it not disabled,
- * and its membership active and not expired? Needs MtIsActive() and, for what other
+ * and its membership active and not expired? *until, unless until is NULL, is when that
+ * ends although nothing has changed; DT_NOEND: never. Needs MtIsActive() and, for what other
  * sessions have committed, MtRegistryAccept(). May throw what catalog reads throw.
  */
-extern bool MtMembershipIsActive(const pg_uuid_t *tenant, const char *principal);
+extern bool MtMembershipIsActive(const pg_uuid_t *tenant, const char *principal, TimestampTz *until);
 
 /* Is it known and disabled? The same conditions. */
 extern bool MtPrincipalIsDisabled(const char *principal);

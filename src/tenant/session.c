@@ -117,7 +117,7 @@ take_principal(FunctionCallInfo fcinfo, MtContext *context)
 	return principal[0] != '\0' &&
 		strlcpy(context->principal, principal, sizeof(context->principal)) <
 		sizeof(context->principal) &&
-		MtMembershipIsActive(&context->tenant, principal);
+		MtMembershipIsActive(&context->tenant, principal, NULL);
 }
 
 /*
@@ -233,7 +233,7 @@ switch_tenant(FunctionCallInfo fcinfo, bool is_found, const MtTenant *tenant)
 {
 	if (!is_found)
 		MtContextRaiseNoSuchTenant();
-	if (MtContextEnterTenant(tenant, MtMembershipIsActive(&tenant->id, MtContextGet()->principal)))
+	if (MtContextEnterTenant(tenant, MtMembershipIsActive(&tenant->id, MtContextGet()->principal, NULL)))
 		record_switch(tenant);
 	return return_context_tenant(fcinfo);
 }
