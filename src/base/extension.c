@@ -4,7 +4,7 @@
  *
  * The library may be preloaded in a cluster where most databases do not have
  * the extension, so every hook asks here first. Owns the cached state and the
- * OIDs of the extension's objects. Invariant: the state is unknown after
+ * OIDs of the extension's objects, and tells who listens to its tables. Invariant: the state is unknown after
  * anything that could have changed it: an invalidation of any schema (CREATE and
  * DROP EXTENSION create and drop schema multitenant, and pg_extension itself has
  * no syscache), or the abort of the transaction in which it was learned.
@@ -57,6 +57,19 @@ static Oid	accessor_oids[MT_ACCESSOR_COUNT];
 static Oid	filter_oids[MT_ACCESSOR_COUNT];
 static Oid	observer_oid = InvalidOid;
 
+/* Who listens to which tables: two a module are plenty. */
+#define MAX_LISTENERS 16
+
+typedef struct TableListener
+{
+	MtTableListener listener;
+	uint64		tables;			/* a bit for each */
+} TableListener;
+
+StaticAssertDecl(MT_TABLE_COUNT <= 64, "a set of tables has 64 bits");
+static TableListener table_listeners[MAX_LISTENERS];
+static int	table_listener_count = 0;
+
 static void
 forget_state(void)
 {
@@ -67,9 +80,31 @@ forget_state(void)
 static void
 relation_changed(Oid relid)
 {
+	int			table;
+
 	/* Everything at once: caches were reset. */
 	if (!OidIsValid(relid))
 		forget_state();
+	table = MtTableOfOid(relid);
+	if (table == -1)
+		return;
+	for (int i = 0; i < table_listener_count; i++)
+		if (table == -2 || (table_listeners[i].tables & (UINT64CONST(1) << table)) != 0)
+			table_listeners[i].listener();
+}
+
+void
+MtExtensionOnTable(MtTable table, MtTableListener listener)
+{
+	int			i = 0;
+
+	while (i < table_listener_count && table_listeners[i].listener != listener)
+		i++;
+	if (i >= MAX_LISTENERS)
+		elog(ERROR, "too many table listeners");
+	table_listeners[i].listener = listener;
+	table_listeners[i].tables |= UINT64CONST(1) << table;
+	table_listener_count = Max(table_listener_count, i + 1);
 }
 
 static void

@@ -77,6 +77,14 @@ extern Oid	MtObserverOid(void);
 /* An index of the extension's schema by name; throws XX000 if it is missing. */
 extern Oid	MtIndexOid(const char *name);
 
+/*
+ * Called when the table may have changed, and when nobody knows what has: at any moment,
+ * as of MtRelationListener. A module that listens to several tables gives one listener
+ * for all of them, which is told once.
+ */
+typedef void (*MtTableListener) (void);
+extern void MtExtensionOnTable(MtTable table, MtTableListener listener);
+
 /* Which of the extension's tables has this OID? -1 for none; -2 if unknown yet. */
 extern int	MtTableOfOid(Oid relid);
 

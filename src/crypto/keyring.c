@@ -12,7 +12,6 @@
 #include "access/htup_details.h"
 #include "access/xlog.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/tablescan.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
@@ -70,19 +69,16 @@ static uint64 cache_generation = 0;
 static uint64 generation = 1;
 
 static void
-relation_changed(Oid relid)
+table_changed(void)
 {
-	int			table = MtTableOfOid(relid);
-
-	if (!OidIsValid(relid) || table == MT_TABLE_SIGNING_KEY ||
-		table == MT_TABLE_INSTALLATION || table == -2)
-		generation++;
+	generation++;
 }
 
 void
 MtKeyringInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	MtExtensionOnTable(MT_TABLE_SIGNING_KEY, table_changed);
+	MtExtensionOnTable(MT_TABLE_INSTALLATION, table_changed);
 }
 
 uint64

@@ -15,7 +15,6 @@
 
 #include "base/compat.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/memory.h"
 #include "base/settings.h"
 #include "base/transaction.h"
@@ -107,12 +106,9 @@ current_generation(void)
  * phase, so that a key which is not there any more seals nothing.
  */
 static void
-relation_changed(Oid relid)
+table_changed(void)
 {
-	int			table = MtTableOfOid(relid);
-
-	if (!OidIsValid(relid) || table == MT_TABLE_KEK || table == MT_TABLE_CEK || table == -2)
-		tables_changed++;
+	tables_changed++;
 }
 
 /* ---- secrets in locked memory ---- */
@@ -317,7 +313,8 @@ transaction_ended(XactEvent event)
 void
 MtKeyCacheInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	MtExtensionOnTable(MT_TABLE_KEK, table_changed);
+	MtExtensionOnTable(MT_TABLE_CEK, table_changed);
 	MtTransactionOnEnd(transaction_ended);
 }
 

@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/tablescan.h"
 #include "catalog/pg_type.h"
 #include "crypto/ciphertext.h"
@@ -50,18 +49,15 @@ static uint64 cache_generation = 0;
 static uint64 generation = 1;
 
 static void
-relation_changed(Oid relid)
+table_changed(void)
 {
-	int			table = MtTableOfOid(relid);
-
-	if (!OidIsValid(relid) || table == MT_TABLE_PURPOSE_RULE || table == -2)
-		generation++;
+	generation++;
 }
 
 void
 MtPurposeRuleInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	MtExtensionOnTable(MT_TABLE_PURPOSE_RULE, table_changed);
 }
 
 uint64

@@ -15,7 +15,6 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/moment.h"
 #include "base/settings.h"
 #include "common/hashfn.h"
@@ -88,38 +87,32 @@ static Oid	version_table = InvalidOid;
 /* The answer of MtRightsOfContext() as long as nothing changes. */
 static const MtRights nobody = {.from = DT_NOBEGIN,.until = DT_NOEND};
 static const MtRights *current = NULL;
-static Entry *current_entry = NULL;
 static uint64 current_changes = 0;
 static uint64 stamp = 1;
 
 static void
-relation_changed(Oid relid)
+version_changed(void)
 {
-	int			table = OidIsValid(relid) ? MtTableOfOid(relid) : -2;
+	changes++;
+}
 
-	switch (table)
-	{
-		case -2:
-		case MT_TABLE_PRINCIPAL:
-		case MT_TABLE_MEMBER:
-		case MT_TABLE_BREAK_GLASS:
-		case MT_TABLE_OPERATOR:
-		case MT_TABLE_MASTER_TENANT:
-			unversioned_changes++;
-			changes++;
-			break;
-		case MT_TABLE_RIGHTS_VERSION:
-			changes++;
-			break;
-		default:
-			break;
-	}
+static void
+unversioned_changed(void)
+{
+	unversioned_changes++;
+	changes++;
 }
 
 void
 MtRightsInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	static const MtTable unversioned[] = {
+		MT_TABLE_PRINCIPAL, MT_TABLE_MEMBER, MT_TABLE_BREAK_GLASS, MT_TABLE_OPERATOR, MT_TABLE_MASTER_TENANT
+	};
+
+	MtExtensionOnTable(MT_TABLE_RIGHTS_VERSION, version_changed);
+	for (int i = 0; i < lengthof(unversioned); i++)
+		MtExtensionOnTable(unversioned[i], unversioned_changed);
 }
 
 /* ---- the cache ---- */
@@ -174,10 +167,9 @@ remove_entry(Entry *entry)
 	const MtRightsOwner *owner = &entry->rights->owner;
 
 	/* What comes next may have the same address. */
-	if (entry == current_entry)
+	if (entry->rights == current)
 	{
 		current = NULL;
-		current_entry = NULL;
 		stamp++;
 	}
 	(void) hash_search(entries, &owner, HASH_REMOVE, NULL);
@@ -267,7 +259,7 @@ evict(const Entry *kept)
 		Tenant	   *tenant = entry->tenant;
 
 		node = dlist_has_prev(&entries_used, node) ? dlist_prev_node(&entries_used, node) : NULL;
-		if (entry == kept || entry == current_entry)
+		if (entry == kept || entry->rights == current)
 			continue;
 		remove_entry(entry);
 		if (dlist_is_empty(&tenant->entries))
@@ -493,23 +485,18 @@ find_once(void)
 {
 	MtRightsOwner owner;
 	const MtRights *found = &nobody;
-	Entry	   *entry = NULL;
 	uint64		seen = changes;
 
 	if (!MtIsActive())
 		seen = 0;
 	else if (owner_of_context(&owner))
-	{
-		entry = look_up(&owner);
-		found = entry->rights;
-	}
+		found = look_up(&owner)->rights;
 	else
 		check_common();
 
 	if (found != current)
 		stamp++;
 	current = found;
-	current_entry = entry;
 	current_changes = seen;
 }
 

@@ -15,7 +15,6 @@
 #include "base/audit.h"
 #include "base/compat.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/names.h"
 #include "base/tablescan.h"
 #include "base/transaction.h"
@@ -25,11 +24,8 @@
 #include "rbac/rights.h"
 #include "rbac/watch.h"
 #include "tenant/context.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/uuid.h"
 
 /* ---- whose ---- */
 
@@ -51,18 +47,15 @@ typedef struct Glass
 static Glass glass;
 
 static void
-relation_changed(Oid relid)
+break_glass_changed(void)
 {
-	int			table = OidIsValid(relid) ? MtTableOfOid(relid) : -2;
-
-	if (table == -2 || table == MT_TABLE_BREAK_GLASS)
-		glass.is_table_known = glass.is_empty = glass.is_known = false;
+	glass.is_table_known = glass.is_empty = glass.is_known = false;
 }
 
 void
 MtWatchInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	MtExtensionOnTable(MT_TABLE_BREAK_GLASS, break_glass_changed);
 }
 
 /* Has the principal of the context opened break-glass in its tenant? */

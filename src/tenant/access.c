@@ -118,16 +118,7 @@ static MT_HOT uint64 generation = 1;
 static const RoleAccess *recent[RECENT_LIMIT];
 
 static void
-relation_changed(Oid relid)
-{
-	int			table = MtTableOfOid(relid);
-
-	if (!OidIsValid(relid) || table == MT_TABLE_ACCESS || table == -2)
-		generation++;
-}
-
-static void
-role_changed(void)
+access_changed(void)
 {
 	generation++;
 }
@@ -135,8 +126,8 @@ role_changed(void)
 void
 MtAccessInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
-	MtInvalidationOnCatalog(MT_CATALOG_ROLES, role_changed);
+	MtExtensionOnTable(MT_TABLE_ACCESS, access_changed);
+	MtInvalidationOnCatalog(MT_CATALOG_ROLES, access_changed);
 }
 
 uint64

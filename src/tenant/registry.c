@@ -11,7 +11,6 @@
 
 #include "access/htup_details.h"
 #include "base/extension.h"
-#include "base/invalidation.h"
 #include "base/slots.h"
 #include "base/tablescan.h"
 #include "base/transaction.h"
@@ -59,34 +58,9 @@ static uint64 generation = 1;
 static bool has_changed_registry = false;
 
 static void
-relation_changed(Oid relid)
+table_changed(void)
 {
-	if (!OidIsValid(relid))
-	{
-		generation++;
-		return;
-	}
-
-	/*
-	 * What a context that is there depends on; the other tables have caches
-	 * of their own.
-	 */
-	switch (MtTableOfOid(relid))
-	{
-		case -2:
-		case MT_TABLE_TENANT:
-		case MT_TABLE_MEMBER:
-		case MT_TABLE_PRINCIPAL:
-		case MT_TABLE_MASTER_TENANT:
-		case MT_TABLE_OPERATOR:
-		case MT_TABLE_ACCESS_REQUEST:
-		case MT_TABLE_ACCESS_WITHDRAWAL:
-		case MT_TABLE_SUPERVISION:
-			generation++;
-			break;
-		default:
-			break;
-	}
+	generation++;
 }
 
 static void
@@ -106,7 +80,17 @@ transaction_ended(XactEvent event)
 void
 MtRegistryInit(void)
 {
-	MtInvalidationOnRelation(relation_changed);
+	/*
+	 * What a context that is there depends on; the other tables have caches
+	 * of their own.
+	 */
+	static const MtTable tables[] = {
+		MT_TABLE_TENANT, MT_TABLE_MEMBER, MT_TABLE_PRINCIPAL, MT_TABLE_MASTER_TENANT, MT_TABLE_OPERATOR,
+		MT_TABLE_ACCESS_REQUEST, MT_TABLE_ACCESS_WITHDRAWAL, MT_TABLE_SUPERVISION
+	};
+
+	for (int i = 0; i < lengthof(tables); i++)
+		MtExtensionOnTable(tables[i], table_changed);
 	MtTransactionOnEnd(transaction_ended);
 }
 
