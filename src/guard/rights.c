@@ -13,12 +13,10 @@
 
 #include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/transam.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/names.h"
-#include "base/tablescan.h"
 #include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "guard/guard.h"
@@ -30,13 +28,10 @@
 #include "tenant/registry.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
-#include "utils/uuid.h"
 
 PG_FUNCTION_INFO_V1(mt_missing_permission);
-PG_FUNCTION_INFO_V1(mt_is_permission);
 
 #define WRITE_RIGHTS (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
 
@@ -299,17 +294,4 @@ mt_missing_permission(PG_FUNCTION_ARGS)
 			!check_actions(protection, commands[i].required, &denial))
 			PG_RETURN_TEXT_P(cstring_to_text(denial.message));
 	PG_RETURN_NULL();
-}
-
-/* multitenant._is_permission(permission text) */
-Datum
-mt_is_permission(PG_FUNCTION_ARGS)
-{
-	if (!MtIsActive())
-		PG_RETURN_BOOL(false);
-
-	/* Asking for the stamp reads the catalogue where it has changed. */
-	MtRegistryAccept();
-	(void) MtRightsStamp();
-	PG_RETURN_BOOL(MtPermissionNumber(text_to_cstring(PG_GETARG_TEXT_PP(0))) >= 0);
 }

@@ -6,9 +6,9 @@
 #define MT_PURPOSERULE_H
 
 #include "postgres.h"
+#include "rbac/catalogue.h"
 #include "utils/uuid.h"
 
-#define MT_PERMISSION_MAX 128	/* bytes; the table's CHECK says the same */
 
 /* What a key is wanted for. */
 typedef enum MtKeyUse

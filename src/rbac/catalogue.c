@@ -12,6 +12,7 @@
 #include "base/compat.h"
 #include "base/tablescan.h"
 #include "common/hashfn.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "rbac/catalogue.h"
 #include "rbac/hashindex.h"
@@ -202,15 +203,15 @@ MtCatalogueNumber(const char *name, size_t length)
 	return number >= 0 && permissions[number].is_there ? number : -1;
 }
 
-const char *
-MtCatalogueNearest(const char *name)
+/* The permission that has the most similar name, NULL if none is similar. */
+static const char *
+find_nearest(const char *name, int length)
 {
 	const char *nearest = NULL;
-	int			length = strlen(name);
 	int			distance = 3;	/* two letters that are wrong are a slip, more
 								 * is another word */
 
-	if (length > MT_PERMISSION_BYTES)
+	if (length > MT_PERMISSION_MAX)
 		return NULL;
 	for (int i = 0; i < permission_count; i++)
 	{
@@ -227,6 +228,20 @@ MtCatalogueNearest(const char *name)
 		}
 	}
 	return nearest;
+}
+
+void
+MtCatalogueRaiseUnknown(const char *name, size_t length)
+{
+	const char *nearest = find_nearest(name, length);
+
+	/* What is no permission is not worth a line of the log, however long. */
+	length = pg_mbcliplen(name, length, MT_PERMISSION_MAX);
+	ereport(ERROR,
+			errcode(ERRCODE_UNDEFINED_OBJECT),
+			errmsg("there is no permission \"%s\"", pnstrdup(name, length)),
+			nearest != NULL ? errhint("Did you mean \"%s\"?", nearest) :
+			errhint("Create it with multitenant.create_permission()."));
 }
 
 void

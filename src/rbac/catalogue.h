@@ -6,8 +6,9 @@
 #define MT_CATALOGUE_H
 
 #include "postgres.h"
+#include "base/compat.h"
 
-#define MT_PERMISSION_BYTES 128
+#define MT_PERMISSION_MAX 128	/* bytes of a name; the tables' CHECKs say the same */
 
 /*
  * Reads the catalogue anew. A permission keeps its number as long as the session
@@ -31,8 +32,11 @@ extern int	MtCatalogueCount(void);
 /* The number of a permission; -1 if there is none of that name. */
 extern int	MtCatalogueNumber(const char *name, size_t length);
 
-/* The permission that has the most similar name, NULL if none is similar. */
-extern const char *MtCatalogueNearest(const char *name);
+/*
+ * Throws 42704, with the permission that has the most similar name as a hint. Security: a
+ * name that is spelled wrong must not look like a permission that is not held.
+ */
+MT_NORETURN extern void MtCatalogueRaiseUnknown(const char *name, size_t length);
 
 /* Adds to the set what a pattern of a role permits: "resource:action", either may be "*". */
 extern void MtCatalogueSpread(const char *pattern, size_t length, uint64 *set);

@@ -7,13 +7,14 @@
 #include "access/xact.h"
 #include "base/audit.h"
 #include "base/compat.h"
+#include "base/extension.h"
 #include "base/settings.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "rbac/assignments.h"
 #include "rbac/catalogue.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
+#include "tenant/registry.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/timestamp.h"
@@ -23,6 +24,7 @@ PG_FUNCTION_INFO_V1(mt_has_permission);
 PG_FUNCTION_INFO_V1(mt_has_permission_anywhere);
 PG_FUNCTION_INFO_V1(mt_has_permission_of);
 PG_FUNCTION_INFO_V1(mt_has_system_permission);
+PG_FUNCTION_INFO_V1(mt_is_permission);
 PG_FUNCTION_INFO_V1(mt_latest_rights_version);
 PG_FUNCTION_INFO_V1(mt_require_permission);
 
@@ -32,24 +34,8 @@ typedef struct Asked
 	uint64		stamp;
 	int			number;
 	int			length;
-	char		name[MT_PERMISSION_BYTES];
+	char		name[MT_PERMISSION_MAX];
 } Asked;
-
-MT_NORETURN static void raise_unknown(const char *name);
-
-/* Security: a name that is spelled wrong must not look like a permission that is not held. */
-static void
-raise_unknown(const char *name)
-{
-	const char *nearest = MtCatalogueNearest(name);
-	int			length = pg_mbcliplen(name, strlen(name), MT_PERMISSION_BYTES);
-
-	ereport(ERROR,
-			errcode(ERRCODE_UNDEFINED_OBJECT),
-			errmsg("permission \"%s\" does not exist", pnstrdup(name, length)),
-			nearest != NULL ? errhint("Did you mean \"%s\"?", nearest) :
-			errhint("Create it with multitenant.create_permission()."));
-}
 
 /* The number of the permission; throws 42704. Rights have been looked up before. */
 static int
@@ -58,7 +44,7 @@ find_number(const text *permission)
 	int			number = MtCatalogueNumber(VARDATA_ANY(permission), VARSIZE_ANY_EXHDR(permission));
 
 	if (number < 0)
-		raise_unknown(text_to_cstring(permission));
+		MtCatalogueRaiseUnknown(VARDATA_ANY(permission), VARSIZE_ANY_EXHDR(permission));
 	return number;
 }
 
@@ -245,4 +231,17 @@ Datum
 mt_latest_rights_version(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(MtAssignmentsVersion(PG_GETARG_UUID_P(0)));
+}
+
+/* multitenant._is_permission(permission text) */
+Datum
+mt_is_permission(PG_FUNCTION_ARGS)
+{
+	if (!MtIsActive())
+		PG_RETURN_BOOL(false);
+
+	/* Asking for the stamp reads the catalogue where it has changed. */
+	MtRegistryAccept();
+	(void) MtRightsStamp();
+	PG_RETURN_BOOL(MtPermissionNumber(text_to_cstring(PG_GETARG_TEXT_PP(0))) >= 0);
 }

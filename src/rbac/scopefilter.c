@@ -16,7 +16,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
+#include "rbac/catalogue.h"
 #include "rbac/rights.h"
 #include "tenant/context.h"
 #include "tenant/registry.h"
@@ -29,8 +29,7 @@ PG_FUNCTION_INFO_V1(mt_in_scope_int8);
 PG_FUNCTION_INFO_V1(mt_in_scope_int4);
 PG_FUNCTION_INFO_V1(mt_in_scope_text);
 
-/* As long as the name of a permission may be; scopes of text may be longer. */
-#define PERMISSION_MAX 128
+/* Scopes of text may be longer. */
 #define REMEMBERED_SCOPE_MAX 255
 
 /* What is remembered of one call in an expression. */
@@ -47,19 +46,8 @@ typedef struct ScopeFilter
 	int			last_length;
 	char		last_text[REMEMBERED_SCOPE_MAX];
 	int			name_length;
-	char		name[PERMISSION_MAX];
+	char		name[MT_PERMISSION_MAX];
 } ScopeFilter;
-
-static void
-raise_no_permission(const char *name, int length)
-{
-	/* What is no permission is not worth a line of the log, however long. */
-	length = pg_mbcliplen(name, length, PERMISSION_MAX);
-	ereport(ERROR,
-			errcode(ERRCODE_UNDEFINED_OBJECT),
-			errmsg("there is no permission \"%.*s\"", length, name),
-			errhint("See multitenant.permission, or create it with multitenant.create_permission()."));
-}
 
 /*
  * Asks everything that is the same for each row.
@@ -76,13 +64,13 @@ prepare(ScopeFilter *filter, const MtRights *rights, uint64 stamp, const char *n
 	char	   *permission;
 
 	filter->is_ready = false;
-	if (length > PERMISSION_MAX)
-		raise_no_permission(name, length);
+	if (length > MT_PERMISSION_MAX)
+		MtCatalogueRaiseUnknown(name, length);
 	permission = pnstrdup(name, length);
 	filter->stamp = stamp;
 	filter->permission = MtPermissionNumber(permission);
 	if (filter->permission < 0)
-		raise_no_permission(name, length);
+		MtCatalogueRaiseUnknown(name, length);
 	filter->is_whole = is_unasked || MtRightsHave(rights, filter->permission);
 	filter->has_last = false;
 	memcpy(filter->name, name, length);
