@@ -94,7 +94,7 @@ holds_permission(const char *purpose, MtKeyUse use, MtPurposeDecision *known)
 	uint64		stamp;
 	const MtRights *rights = MtRightsOfContext(&stamp);
 
-	if (!known->is_numbered || known->stamp != stamp)
+	if (known->stamp != stamp)
 	{
 		const MtPurposeRule *rule = MtPurposeRuleOf(&MtContextGet()->tenant, purpose);
 
@@ -104,7 +104,6 @@ holds_permission(const char *purpose, MtKeyUse use, MtPurposeDecision *known)
 			known->number[i] = rule->permission[i][0] == '\0' ? -1 :
 				MtPermissionNumber(rule->permission[i]);
 		known->stamp = stamp;
-		known->is_numbered = true;
 	}
 
 	/* Security: a permission that was dropped is one that nobody has. */
@@ -123,7 +122,7 @@ ask_rule(const char *purpose, MtKeyUse use, MtPurposeDecision *known, MtDenial *
 
 		for (int i = 0; i < MT_USE_COUNT; i++)
 			known->is_asking[i] = rule->permission[i][0] != '\0';
-		known->is_numbered = false;
+		known->stamp = 0;
 		known->generation = generation;
 	}
 	if (!known->is_asking[use] || holds_permission(purpose, use, known) ||

@@ -18,9 +18,8 @@ typedef struct MtPurposeDecision
 {
 	uint64		generation;		/* of rules */
 	bool		is_asking[MT_USE_COUNT];
-	bool		is_numbered;
 	uint64		stamp;			/* of rights, under which the numbers are
-								 * right */
+								 * right; 0: none yet */
 	int			number[MT_USE_COUNT];	/* of permissions */
 } MtPurposeDecision;
 

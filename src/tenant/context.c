@@ -62,8 +62,7 @@ static ContextLock lock = {.lxid = InvalidLocalTransactionId};
 static MtContextListener tenant_listeners[2];
 static int	tenant_listener_count = 0;
 static MtContextListener change_listener = NULL;
-static MtContextValidator validators[2];
-static int	validator_count = 0;
+static MtContextValidator validator = NULL;
 static MtContextVisitor visitor = NULL;
 static MT_HOT int planner_depth = 0;
 static LocalTransactionId last_context_lxid = InvalidLocalTransactionId;
@@ -413,10 +412,10 @@ MtContextDenyMissing(MtDenial *denial)
 }
 
 void
-MtContextOnValidate(MtContextValidator validator)
+MtContextOnValidate(MtContextValidator its_validator)
 {
-	Assert(validator_count < (int) lengthof(validators));
-	validators[validator_count++] = validator;
+	Assert(validator == NULL);
+	validator = its_validator;
 }
 
 void
@@ -461,9 +460,8 @@ validate(MtDenial *denial)
 		validated_generation = 0;
 		if (!MtMembershipAllows(current_context, &validated_until, denial))
 			return false;
-		for (int i = 0; i < validator_count; i++)
-			if (!validators[i] (current_context, denial))
-				return false;
+		if (validator != NULL && !validator(current_context, denial))
+			return false;
 		validated = *current_context;
 		validated_generation = generation;
 		validated_membership = mt_guc_require_membership;
@@ -935,7 +933,7 @@ refuse_foreign_token(const MtContext *binding)
 
 	if (mt_guc_token == NULL || mt_guc_token[0] == '\0')
 		return;
-	MtCredentialVerify(mt_guc_token, &context);
+	MtCredentialVerify(mt_guc_token, strlen(mt_guc_token), &context);
 	if (memcmp(&binding->tenant, &context.tenant, UUID_LEN) != 0)
 		raise_conflict("The role of this session is bound to one tenant, its token names another.");
 }
@@ -952,7 +950,7 @@ offer_context(MtContext *out)
 	if (mt_guc_token != NULL && mt_guc_token[0] != '\0')
 	{
 		MtAccessRequire(MT_MAY_AUTHENTICATE, "multitenant.token");
-		MtCredentialVerify(mt_guc_token, out);
+		MtCredentialVerify(mt_guc_token, strlen(mt_guc_token), out);
 		out->source = MT_SOURCE_CONNECTION;
 		return true;
 	}

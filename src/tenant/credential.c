@@ -417,8 +417,12 @@ verify(const char *token, size_t length, MtContext *out)
 	return Min(out->expires, key_ends);
 }
 
-const MtContext *
-MtCredentialRecall(const char *token, size_t length)
+/*
+ * What a token that this session has verified before, and that is still good, makes of it;
+ * NULL for any other. Valid until anything else is called that can look at credentials.
+ */
+static const MtContext *
+recall(const char *token, size_t length)
 {
 	VerifiedToken *entry;
 
@@ -438,12 +442,11 @@ MtCredentialRecall(const char *token, size_t length)
 }
 
 void
-MtCredentialVerify(const char *token, MtContext *out)
+MtCredentialVerify(const char *token, size_t length, MtContext *out)
 {
-	size_t		length = strlen(token);
 	uint32		hash;
 	TimestampTz valid_until;
-	const MtContext *recalled = MtCredentialRecall(token, length);
+	const MtContext *recalled = recall(token, length);
 
 	if (recalled != NULL)
 	{

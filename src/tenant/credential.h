@@ -9,17 +9,11 @@
 #include "tenant/identity.h"
 
 /*
- * What a token that this session has verified before, and that is still good, makes
- * of it; NULL for any other. Valid until anything else is called that can look at
- * credentials.
- */
-extern const MtContext *MtCredentialRecall(const char *token, size_t length);
-
-/*
- * Verifies a signed token and fills in the context it stands for. Throws MT002
+ * Verifies a signed token and fills in the context it stands for, at once where this
+ * session has verified it before and it is still good. Throws MT002
  * for anything wrong up to and including the signature (one error, so that a
  * forger learns nothing), then MT003, MT004, MT006 or MT008. Needs MtIsActive().
  */
-extern void MtCredentialVerify(const char *token, MtContext *out);
+extern void MtCredentialVerify(const char *token, size_t length, MtContext *out);
 
 #endif							/* MT_CREDENTIAL_H */

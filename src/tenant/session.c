@@ -84,20 +84,16 @@ mt_authenticate(PG_FUNCTION_ARGS)
 {
 	/* No credential is a wrong one: whoever passes it expects a context. */
 	text	   *credential = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
-	const MtContext *known = NULL;
 	MtContext	context;
 
 	require_active_extension();
 	MtContextForsakeSession();
 	MtAccessRequire(MT_MAY_AUTHENTICATE, "presenting a credential");
 	MtRedactActivity();
-	if (credential != NULL)
-		known = MtCredentialRecall(VARDATA_ANY(credential), VARSIZE_ANY_EXHDR(credential));
-	/* What establishes a context may look at credentials itself. */
-	if (known != NULL)
-		context = *known;
+	if (credential == NULL)
+		MtCredentialVerify("", 0, &context);
 	else
-		MtCredentialVerify(credential == NULL ? "" : text_to_cstring(credential), &context);
+		MtCredentialVerify(VARDATA_ANY(credential), VARSIZE_ANY_EXHDR(credential), &context);
 	MtContextEstablish(&context);
 	if (context.state == MT_STATE_SYSTEM)
 		record_system_context("credential");

@@ -51,17 +51,12 @@ PGDLLEXPORT void mt_audit_writer_main(Datum argument);
 /* The texts of a row, in their order in a request. */
 #define TEXTS 5
 
-/* A row of a request. The texts follow, each with its zero byte. */
+/* A row of a request. The texts follow, each with its zero byte; its pointers are NULL. */
 typedef struct Row
 {
-	TimestampTz at;
+	MtAuditRow	row;
 	Size		size;			/* with the texts, up to the next row */
-	MtAuditSource source;
-	bool		has_tenant;
 	bool		has_object;
-	pg_uuid_t	tenant;
-	NameData	session_role;
-	NameData	current_role;
 	char		texts[FLEXIBLE_ARRAY_MEMBER];
 } Row;
 
@@ -106,15 +101,10 @@ put_row(const MtAuditRow *from, Row *to)
 	const char *texts[TEXTS];
 	char	   *p = to->texts;
 
-	memset(to, 0, offsetof(Row, texts));
-	to->at = from->at;
+	to->row = *from;
+	to->row.event = to->row.outcome = to->row.principal = to->row.object = to->row.detail = NULL;
 	to->size = size_of(from);
-	to->source = from->source;
-	to->has_tenant = from->has_tenant;
 	to->has_object = from->object != NULL;
-	to->tenant = from->tenant;
-	to->session_role = from->session_role;
-	to->current_role = from->current_role;
 	texts_of(from, texts);
 	for (int i = 0; i < TEXTS; i++)
 	{
@@ -254,13 +244,7 @@ copy_row(const Row *from, MtAuditRow *row)
 		texts[i] = MemoryContextStrdup(TopMemoryContext, p);
 		p += strlen(p) + 1;
 	}
-	memset(row, 0, sizeof(*row));
-	row->at = from->at;
-	row->source = from->source;
-	row->has_tenant = from->has_tenant;
-	row->tenant = from->tenant;
-	row->session_role = from->session_role;
-	row->current_role = from->current_role;
+	*row = from->row;
 	row->event = texts[0];
 	row->outcome = texts[1];
 	row->principal = texts[2];
