@@ -21,6 +21,7 @@
 #include "guard/guard.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "policy/generated.h"
 #include "policy/protection.h"
 #include "tenant/access.h"
 #include "tenant/context.h"

@@ -21,6 +21,7 @@
 #include "nodes/parsenodes.h"
 #include "parser/parsetree.h"
 #include "policy/checks.h"
+#include "policy/generated.h"
 #include "policy/protection.h"
 #include "utils/rel.h"
 

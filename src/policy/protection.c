@@ -21,21 +21,15 @@
 #include "base/extension.h"
 #include "base/hot.h"
 #include "base/invalidation.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "funcapi.h"
-#include "nodes/nodeFuncs.h"
+#include "policy/generated.h"
 #include "policy/protection.h"
-#include "rewrite/rowsecurity.h"
-#include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
@@ -48,15 +42,6 @@ PG_FUNCTION_INFO_V1(mt_protection);
 
 /* Relations remembered in one backend: about 6 MB, then all are forgotten. */
 #define CACHE_LIMIT 32768
-
-/* How the names of the policies of scopes begin. */
-#define SCOPE_POLICY "multitenant_scope_"
-
-/* OIDs of built-in operators, fixed by the server's catalogs. */
-#define UUID_EQ_OPERATOR 2972
-#define INT8_EQ_OPERATOR 410
-#define INT4_EQ_OPERATOR 96
-#define TEXT_EQ_OPERATOR 98
 
 static MemoryContext cache_context = NULL;
 static HTAB *cache = NULL;
@@ -76,398 +61,6 @@ static MtProtection *recent[RECENT_LIMIT];
 
 /* Those of them that are nobody's. */
 static Oid	nobodys[RECENT_LIMIT];
-
-/* ---- the generated expressions ---- */
-
-/*
- * Compared as a tree: text can look alike and mean something else.
- */
-Var *
-MtTenantComparison(Node *node, MtAccessor *accessor, Node **value)
-{
-	static const struct
-	{
-		Oid			operator;
-		MtAccessor	accessor;
-	}			forms[] = {
-		{UUID_EQ_OPERATOR, MT_ACCESSOR_UUID},
-		{INT8_EQ_OPERATOR, MT_ACCESSOR_INT8},
-		{INT4_EQ_OPERATOR, MT_ACCESSOR_INT4},
-		{TEXT_EQ_OPERATOR, MT_ACCESSOR_TEXT},
-	};
-	OpExpr	   *operation = (OpExpr *) node;
-	Node	   *left;
-
-	if (node == NULL || !IsA(node, OpExpr) || list_length(operation->args) != 2)
-		return NULL;
-	left = linitial(operation->args);
-	/* varchar is compared as text, relabelled */
-	if (IsA(left, RelabelType) && ((RelabelType *) left)->resulttype == TEXTOID)
-		left = (Node *) ((RelabelType *) left)->arg;
-	if (!IsA(left, Var) || ((Var *) left)->varlevelsup != 0 || ((Var *) left)->varattno <= 0)
-		return NULL;
-
-	/*
-	 * Security: under a nondeterministic collation other tenants' names can
-	 * be "equal".
-	 */
-	if (OidIsValid(operation->inputcollid) &&
-		!get_collation_isdeterministic(operation->inputcollid))
-		return NULL;
-	for (size_t i = 0; i < lengthof(forms); i++)
-		if (operation->opno == forms[i].operator)
-		{
-			*accessor = forms[i].accessor;
-			*value = lsecond(operation->args);
-			return (Var *) left;
-		}
-	return NULL;
-}
-
-bool
-MtIsAccessor(Node *node, MtAccessor accessor)
-{
-	return IsA(node, FuncExpr) && OidIsValid(MtAccessorOid(accessor)) &&
-		((FuncExpr *) node)->funcid == MtAccessorOid(accessor);
-}
-
-bool
-MtIsTenantEquality(Node *node, AttrNumber *column)
-{
-	MtAccessor	accessor;
-	Node	   *value;
-	Var		   *compared = MtTenantComparison(node, &accessor, &value);
-
-	if (compared == NULL || !MtIsAccessor(value, accessor))
-		return false;
-	*column = compared->varattno;
-	return true;
-}
-
-/* Is the node "column = accessor() OR column IS NULL"? */
-static bool
-is_shared_rows_read(Node *node, AttrNumber *column)
-{
-	BoolExpr   *either = (BoolExpr *) node;
-	NullTest   *test;
-	AttrNumber	tested;
-
-	if (node == NULL || !IsA(node, BoolExpr) || either->boolop != OR_EXPR ||
-		list_length(either->args) != 2 ||
-		!MtIsTenantEquality(linitial(either->args), column))
-		return false;
-	test = lsecond(either->args);
-	if (!IsA(test, NullTest) || test->nulltesttype != IS_NULL ||
-		!IsA(test->arg, Var))
-		return false;
-	tested = ((Var *) test->arg)->varattno;
-	return tested == *column;
-}
-
-/* Is the constant the text "resource:action"? */
-static bool
-is_permission(Const *constant, const char *resource, const char *action)
-{
-	size_t		length = strlen(resource);
-	text	   *value;
-	char	   *data;
-
-	if (!IsA(constant, Const) || constant->consttype != TEXTOID || constant->constisnull)
-		return false;
-	value = DatumGetTextPP(constant->constvalue);
-	data = VARDATA_ANY(value);
-	return VARSIZE_ANY_EXHDR(value) == length + 1 + strlen(action) &&
-		memcmp(data, resource, length) == 0 && data[length] == ':' &&
-		memcmp(data + length + 1, action, strlen(action)) == 0;
-}
-
-/*
- * Is the node "in_scope(column, 'resource:action')", by the function of the column's
- * type? Sets *column if so.
- */
-static bool
-is_scope_test(Node *node, const char *resource, const char *action, AttrNumber *column)
-{
-	FuncExpr   *call = (FuncExpr *) node;
-	Node	   *scope;
-	bool		is_ours = false;
-
-	if (node == NULL || !IsA(node, FuncExpr) || list_length(call->args) != 2)
-		return false;
-	for (int i = 0; i < MT_ACCESSOR_COUNT; i++)
-		is_ours |= OidIsValid(MtScopeFilterOid((MtAccessor) i)) &&
-			call->funcid == MtScopeFilterOid((MtAccessor) i);
-	scope = linitial(call->args);
-	if (IsA(scope, RelabelType) && ((RelabelType *) scope)->resulttype == TEXTOID)
-		scope = (Node *) ((RelabelType *) scope)->arg;
-	if (!is_ours || !IsA(scope, Var) || ((Var *) scope)->varlevelsup != 0 ||
-		((Var *) scope)->varattno <= 0 || !is_permission(lsecond(call->args), resource, action))
-		return false;
-	*column = ((Var *) scope)->varattno;
-	return true;
-}
-
-/* The expressions that a generated policy may have. */
-typedef enum Expression
-{
-	EXPRESSION_ABSENT,
-	EXPRESSION_EQUAL,
-	EXPRESSION_EQUAL_OR_NULL,
-	EXPRESSION_IN_SCOPE
-} Expression;
-
-typedef struct GeneratedPolicy
-{
-	const char *name;
-	bool		is_permissive;
-	char		command;
-	Expression	using;
-	Expression	check;			/* ABSENT also matches a copy of using */
-	const char *action;			/* of scoped tables only: the permission's */
-} GeneratedPolicy;
-
-static const GeneratedPolicy tenant_policies[] = {
-	{"multitenant_isolation", false, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
-	{"multitenant_access", true, '*', EXPRESSION_EQUAL, EXPRESSION_ABSENT},
-	{"multitenant_scope_select", false, ACL_SELECT_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_ABSENT, "read"},
-	{"multitenant_scope_insert", false, ACL_INSERT_CHR, EXPRESSION_ABSENT, EXPRESSION_IN_SCOPE, "create"},
-	{"multitenant_scope_update", false, ACL_UPDATE_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_IN_SCOPE, "update"},
-	{"multitenant_scope_delete", false, ACL_DELETE_CHR, EXPRESSION_IN_SCOPE, EXPRESSION_ABSENT, "delete"},
-};
-
-static const GeneratedPolicy shared_rows_policies[] = {
-	{"multitenant_access", true, '*', EXPRESSION_EQUAL_OR_NULL, EXPRESSION_EQUAL},
-	{"multitenant_isolation", false, ACL_SELECT_CHR, EXPRESSION_EQUAL_OR_NULL, EXPRESSION_ABSENT},
-	{"multitenant_isolation_insert", false, ACL_INSERT_CHR, EXPRESSION_ABSENT, EXPRESSION_EQUAL},
-	{"multitenant_isolation_update", false, ACL_UPDATE_CHR, EXPRESSION_EQUAL, EXPRESSION_EQUAL},
-	{"multitenant_isolation_delete", false, ACL_DELETE_CHR, EXPRESSION_EQUAL, EXPRESSION_ABSENT},
-};
-
-static const GeneratedPolicy *
-generated_policies(MtClass class, size_t *count)
-{
-	bool		is_shared_rows = class == MT_CLASS_SHARED_ROWS;
-
-	*count = is_shared_rows ? lengthof(shared_rows_policies) : lengthof(tenant_policies);
-	return is_shared_rows ? shared_rows_policies : tenant_policies;
-}
-
-/* What the policies of a relation are about; columns 0: any, until one is found. */
-typedef struct Subject
-{
-	const char *resource;
-	bool		is_scoped;
-	AttrNumber	column;
-	AttrNumber	scope;
-} Subject;
-
-/* Does the node have that form, on the same column as before? */
-static bool
-has_form(Node *node, Expression form, const char *action, Subject *subject)
-{
-	AttrNumber *column = form == EXPRESSION_IN_SCOPE ? &subject->scope : &subject->column;
-	AttrNumber	found = 0;
-
-	switch (form)
-	{
-		case EXPRESSION_ABSENT:
-			return node == NULL;
-		case EXPRESSION_EQUAL:
-			if (!MtIsTenantEquality(node, &found))
-				return false;
-			break;
-		case EXPRESSION_EQUAL_OR_NULL:
-			if (!is_shared_rows_read(node, &found))
-				return false;
-			break;
-		case EXPRESSION_IN_SCOPE:
-			if (!is_scope_test(node, subject->resource, action, &found))
-				return false;
-			break;
-	}
-	if (*column != 0 && *column != found)
-		return false;
-	*column = found;
-	return true;
-}
-
-static bool
-is_for_public(ArrayType *roles)
-{
-	return ARR_NDIM(roles) == 1 && ARR_DIMS(roles)[0] == 1 &&
-		*(Oid *) ARR_DATA_PTR(roles) == ACL_ID_PUBLIC;
-}
-
-static bool
-matches(RowSecurityPolicy *policy, const GeneratedPolicy *generated, Subject *subject)
-{
-	Node	   *check = (Node *) policy->with_check_qual;
-
-	if (policy->permissive != generated->is_permissive ||
-		policy->polcmd != generated->command ||
-		!is_for_public(policy->roles) ||
-		!has_form((Node *) policy->qual, generated->using, generated->action, subject))
-		return false;
-	/* The relcache may show USING again as the check where none was given. */
-	if (generated->check == EXPRESSION_ABSENT && check != NULL)
-		return generated->using != EXPRESSION_ABSENT &&
-			has_form(check, generated->using, generated->action, subject);
-	return has_form(check, generated->check, generated->action, subject);
-}
-
-/*
- * Are all generated policies of the class there, each exactly as generated? Those of
- * scopes only where the relation is scoped.
- */
-static bool
-has_policies(Relation relation, MtClass class, Subject *subject)
-{
-	size_t		count;
-	const GeneratedPolicy *wanted = generated_policies(class, &count);
-
-	if (relation->rd_rsdesc == NULL)
-		return false;
-	for (size_t i = 0; i < count; i++)
-	{
-		bool		is_found = false;
-		ListCell   *cell;
-
-		if (wanted[i].action != NULL && !subject->is_scoped)
-			continue;
-		foreach(cell, relation->rd_rsdesc->policies)
-		{
-			RowSecurityPolicy *policy = lfirst(cell);
-
-			if (policy->policy_name != NULL &&
-				strcmp(policy->policy_name, wanted[i].name) == 0)
-				is_found = matches(policy, &wanted[i], subject);
-		}
-		if (!is_found)
-			return false;
-	}
-	return true;
-}
-
-bool
-MtPolicyIsGenerated(MtClass class, const char *name)
-{
-	size_t		count;
-	const GeneratedPolicy *generated = generated_policies(class, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(name, generated[i].name) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Security: the server evaluates restrictive policies in the order of their
- * names, each with the rows that the earlier ones let through.
- */
-bool
-MtPolicyIsEarly(MtClass class, bool is_scoped, const char *name)
-{
-	size_t		count;
-	const GeneratedPolicy *generated = generated_policies(class, &count);
-
-	if (MtPolicyIsGenerated(class, name))
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (!generated[i].is_permissive && (is_scoped || generated[i].action == NULL) &&
-			strcmp(name, generated[i].name) < 0)
-			return true;
-	return false;
-}
-
-/* Is there a restrictive policy that is evaluated before ours? */
-static bool
-has_earlier_policy(Relation relation, MtClass class, bool is_scoped)
-{
-	ListCell   *cell;
-
-	foreach(cell, relation->rd_rsdesc->policies)
-	{
-		RowSecurityPolicy *policy = lfirst(cell);
-
-		if (!policy->permissive && policy->policy_name != NULL &&
-			MtPolicyIsEarly(class, is_scoped, policy->policy_name))
-			return true;
-	}
-	return false;
-}
-
-/* Is there a policy with the name of one that filters by scope? */
-static bool
-has_scope_policy(Relation relation)
-{
-	ListCell   *cell;
-
-	foreach(cell, relation->rd_rsdesc->policies)
-	{
-		RowSecurityPolicy *policy = lfirst(cell);
-
-		if (policy->policy_name != NULL &&
-			strncmp(policy->policy_name, SCOPE_POLICY, strlen(SCOPE_POLICY)) == 0)
-			return true;
-	}
-	return false;
-}
-
-bool
-MtPolicyIsRestrictive(Oid relid, const char *name)
-{
-	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	NameData	wanted;
-	bool		result;
-
-	namestrcpy(&wanted, name);
-	ScanKeyInit(&keys[0], Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	ScanKeyInit(&keys[1], Anum_pg_policy_polname, BTEqualStrategyNumber, F_NAMEEQ,
-				NameGetDatum(&wanted));
-	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 2, keys);
-	tuple = systable_getnext(scan);
-	result = HeapTupleIsValid(tuple) && !((Form_pg_policy) GETSTRUCT(tuple))->polpermissive;
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return result;
-}
-
-/*
- * Does the relation have a policy of a generated name? Read from the catalog,
- * because the relcache shows none while row security is disabled.
- */
-static MtClass
-class_from_policies(Oid relid)
-{
-	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
-	MtClass		class = MT_CLASS_NONE;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		const char *name = NameStr(((Form_pg_policy) GETSTRUCT(tuple))->polname);
-
-		if (strncmp(name, "multitenant_isolation_", strlen("multitenant_isolation_")) == 0)
-			class = MT_CLASS_SHARED_ROWS;
-		else if (class == MT_CLASS_NONE &&
-				 (strcmp(name, "multitenant_isolation") == 0 ||
-				  strcmp(name, "multitenant_access") == 0 ||
-				  strncmp(name, SCOPE_POLICY, strlen(SCOPE_POLICY)) == 0))
-			class = MT_CLASS_TENANT;
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return class;
-}
 
 /* ---- the cache ---- */
 
@@ -666,7 +259,7 @@ finding_below(Oid relid, const char *column, const MtProtection *protection)
 		if (column == NULL &&
 			(protects(&label) ||
 			 ((label.class == MT_CLASS_NONE || label.is_observed) &&
-			  class_from_policies(child) != MT_CLASS_NONE)))
+			  MtPolicyClassOf(child) != MT_CLASS_NONE)))
 			return "a table below it is protected, it is not";
 		labelled = column == NULL ? 0 : MtLabelledColumn(child);
 		name = labelled == 0 ? NULL : get_attname(child, labelled, true);
@@ -742,7 +335,7 @@ static void
 judge(Oid relid, bool is_labelled, MtProtection *out)
 {
 	Relation	relation = try_relation_open(relid, AccessShareLock);
-	Subject		subject = {.resource = out->resource,.is_scoped = out->is_scoped};
+	MtPolicySubject subject = {.resource = out->resource,.is_scoped = out->is_scoped};
 
 	if (relation == NULL)
 		return;
@@ -751,15 +344,15 @@ judge(Oid relid, bool is_labelled, MtProtection *out)
 		out->finding = "row level security is not enabled";
 	else if (!relation->rd_rel->relforcerowsecurity)
 		out->finding = "row level security is not forced on the owner";
-	else if (!has_policies(relation, out->class, &subject))
+	else if (!MtPolicyHasGenerated(relation, out->class, &subject))
 		out->finding = "a generated policy is missing or was changed";
-	else if (has_earlier_policy(relation, out->class, out->is_scoped))
+	else if (MtPolicyHasEarlier(relation, out->class, out->is_scoped))
 		out->finding = "a restrictive policy sorts before the generated ones and would see every row";
 	else if (is_labelled && MtLabelledColumn(relid) != subject.column)
 		out->finding = "the policies are not on the labelled tenant column";
 	else if (is_labelled && MtLabelledScope(relid) != subject.scope)
 		out->finding = "the policies are not on the labelled scope column";
-	else if (!out->is_scoped && has_scope_policy(relation))
+	else if (!out->is_scoped && MtPolicyHasScope(relation))
 		out->finding = "policies filter by scope, and no label says so";
 	out->column = subject.column;
 	out->scope_column = subject.scope;
@@ -832,7 +425,7 @@ examine(Oid relid, MtProtection *out)
 	if (inherited != MT_CLASS_NONE && !MtClassIsFiltered(out->class))
 		out->class = inherited;
 	if (out->class == MT_CLASS_NONE)
-		out->class = class_from_policies(relid);
+		out->class = MtPolicyClassOf(relid);
 
 	if (MtClassIsFiltered(out->class))
 	{
@@ -921,7 +514,7 @@ MtProtectionIsOwn(Oid relid)
 	MtLabel		label;
 
 	MtLabelOf(relid, &label);
-	return protects(&label) || class_from_policies(relid) != MT_CLASS_NONE;
+	return protects(&label) || MtPolicyClassOf(relid) != MT_CLASS_NONE;
 }
 
 /* Does a policy call the accessor? A table whose label was lost has those. */

@@ -7,8 +7,6 @@
 
 #include "postgres.h"
 #include "access/attnum.h"
-#include "base/extension.h"
-#include "nodes/primnodes.h"
 #include "policy/label.h"
 
 typedef struct MtProtection
@@ -52,21 +50,6 @@ extern const MtProtection *MtProtectionOf(Oid relid);
 extern bool MtProtectionIsNobodys(Oid relid);
 
 /*
- * The column of a node "column = value" with the equality of one of the types that
- * a tenant column may have, NULL for any other node. Sets the accessor of the type.
- */
-extern Var *MtTenantComparison(Node *node, MtAccessor *accessor, Node **value);
-
-/* Is the node a call of the accessor? */
-extern bool MtIsAccessor(Node *node, MtAccessor accessor);
-
-/*
- * Is the node "column = accessor()", with the accessor of the column's type? Sets
- * *column if so.
- */
-extern bool MtIsTenantEquality(Node *node, AttrNumber *column);
-
-/*
  * Has this database a protected table: anything labelled that is not only
  * observed, or a policy that calls an accessor? Reads catalogs after DDL only.
  */
@@ -80,14 +63,5 @@ extern bool MtProtectionHasMetPermissions(void);
  * parents: by a label or policies of its own, intact or not? Reads catalogs.
  */
 extern bool MtProtectionIsOwn(Oid relid);
-
-/* Is it the name of a generated policy of the class? */
-extern bool MtPolicyIsGenerated(MtClass class, const char *name);
-
-/* Would a restrictive policy of that name be evaluated before ours? */
-extern bool MtPolicyIsEarly(MtClass class, bool is_scoped, const char *name);
-
-/* Is it a restrictive policy? False if it does not exist. Reads a catalog. */
-extern bool MtPolicyIsRestrictive(Oid relid, const char *name);
 
 #endif							/* MT_PROTECTION_H */

@@ -28,6 +28,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "nodes/nodeFuncs.h"
+#include "policy/generated.h"
 #include "policy/protection.h"
 #include "policy/tenantindex.h"
 #include "tenant/context.h"
