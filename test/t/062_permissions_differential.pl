@@ -347,6 +347,16 @@ foreach my $round (1 .. $rounds)
 	change($changer, 40);
 }
 
+# A session that may not use indexes reads each table from its beginning.
+$asker->quit;
+{
+	local $ENV{PGOPTIONS} = '-c ignore_system_indexes=on';
+	$asker = $node->background_psql('app', on_error_stop => 0, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+}
+enter($tenants[0], 'adm');
+compare_everybody('00000000-0000-4000-8000-000000000100');
+ask($asker, 'COMMIT');
+
 note(join(', ', map { "$_ $sum{$_}" } sort keys %sum));
 is($sum{wrong}, 0, "everybody's rights are those of the reference") or diag(join("\n", @examples));
 cmp_ok($sum{cases}, '>=', $rounds * 12500, 'over as many cases as there should be');
