@@ -96,27 +96,19 @@ is_scope_column(Oid relid, const char *name)
 	return is_named(relid, column != 0 ? column : MtLabelledScope(relid), name);
 }
 
-/* Does the parent ask for all the permissions that the child's label asks for? */
+/* Does the parent ask for the permissions that the child's label asks for, and for no scopes besides? */
 static bool
 has_permissions_of(Oid child, Oid parent)
 {
 	MtLabel		label;
-	const MtProtection *protection;
-	AttrNumber	scope;
-	char	   *name;
+	MtProtection protection;
 
 	MtLabelOf(child, &label);
 	if (label.class != MT_CLASS_TENANT || label.is_observed || label.resource[0] == '\0')
 		return true;
-	protection = MtProtectionOf(parent);
-	if (strcmp(label.resource, protection->resource) != 0 ||
-		label.is_scoped != protection->is_scoped)
-		return false;
-	if (!label.is_scoped)
-		return true;
-	scope = MtLabelledScope(child);
-	name = scope == 0 ? NULL : get_attname(child, scope, true);
-	return name != NULL && is_scope_column(parent, name);
+	protection = *MtProtectionOf(parent);
+	return label.is_scoped == protection.is_scoped &&
+		MtPermissionsAreCovered(&label, child, &protection);
 }
 
 /* Do both tables say, by their labels, that the same column is the tenant's? */

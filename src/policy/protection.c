@@ -210,22 +210,21 @@ is_same_column(Oid relid, AttrNumber column, Oid other, AttrNumber others)
 	return name != NULL && name_of_other != NULL && strcmp(name, name_of_other) == 0;
 }
 
-/*
- * Does a statement on the relation ask for everything that the label of a table below
- * it asks for?
- */
-static bool
-are_permissions_covered(const MtLabel *label, Oid child, const MtProtection *protection)
+bool
+MtPermissionsAreCovered(const MtLabel *label, Oid relid, const MtProtection *parent)
 {
 	AttrNumber	scope;
+	AttrNumber	wanted;
 
-	if (label->resource[0] != '\0' && strcmp(label->resource, protection->resource) != 0)
+	if (label->resource[0] != '\0' && strcmp(label->resource, parent->resource) != 0)
 		return false;
 	if (!label->is_scoped)
 		return true;
-	scope = MtLabelledScope(child);
-	return protection->is_scoped && scope != 0 && protection->scope_column != 0 &&
-		is_same_column(child, scope, protection->relid, protection->scope_column);
+	scope = MtLabelledScope(relid);
+	/* The label says it where the policies do not. */
+	wanted = parent->scope_column != 0 ? parent->scope_column : MtLabelledScope(parent->relid);
+	return parent->is_scoped && scope != 0 && wanted != 0 &&
+		is_same_column(relid, scope, parent->relid, wanted);
 }
 
 /*
@@ -265,7 +264,7 @@ finding_below(Oid relid, const char *column, const MtProtection *protection)
 		name = labelled == 0 ? NULL : get_attname(child, labelled, true);
 		if (name != NULL && strcmp(name, column) != 0)
 			return "a table below it has another tenant column";
-		if (protects(&label) && !are_permissions_covered(&label, child, protection))
+		if (protects(&label) && !MtPermissionsAreCovered(&label, child, protection))
 			return "a table below it asks for other permissions";
 	}
 	return NULL;

@@ -64,4 +64,10 @@ extern bool MtProtectionHasMetPermissions(void);
  */
 extern bool MtProtectionIsOwn(Oid relid);
 
+/*
+ * Does the table, which is or becomes its parent, ask for the permissions that the
+ * relation's label asks for, and by the same scope column? Reads catalogs.
+ */
+extern bool MtPermissionsAreCovered(const MtLabel *label, Oid relid, const MtProtection *parent);
+
 #endif							/* MT_PROTECTION_H */
