@@ -54,7 +54,7 @@ typedef struct Role
 } Role;
 
 /* A power of two. Who has thousands of assignments has few roles, again and again. */
-#define RECENT_ROLES 64
+#define RECENT_ROLES 256
 
 struct MtRoleBook
 {
