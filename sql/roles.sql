@@ -49,6 +49,7 @@ CREATE TABLE multitenant.role_parent (
 COMMENT ON TABLE multitenant.role_parent IS
 'Which role has everything that another has.';
 CREATE INDEX role_parent_parent_idx ON multitenant.role_parent (parent_id);
+CREATE INDEX role_parent_tenant_idx ON multitenant.role_parent (tenant_id);
 
 CREATE TABLE multitenant.role_permission (
 	role_id uuid NOT NULL,
@@ -61,6 +62,7 @@ CREATE TABLE multitenant.role_permission (
 	CONSTRAINT role_permission_check CHECK (octet_length(permission) <= 128
 		AND permission ~ '^([a-z][a-z0-9_.-]*|[*]):([a-z][a-z0-9_.-]*|[*])$')
 );
+CREATE INDEX role_permission_tenant_idx ON multitenant.role_permission (tenant_id);
 COMMENT ON TABLE multitenant.role_permission IS
 'What each role permits.';
 
@@ -132,6 +134,8 @@ CREATE TABLE multitenant.rights_history (
 	valid_to timestamptz NOT NULL
 );
 CREATE INDEX rights_history_idx ON multitenant.rights_history (tenant_id, table_name, valid_to);
+-- Those of all tenants have their history in one place.
+CREATE INDEX rights_history_principal_idx ON multitenant.rights_history ((row_data ->> 'id'), valid_to) WHERE table_name = 'principal';
 COMMENT ON TABLE multitenant.rights_history IS
 'Rows of the tables of rights that were changed or removed, each with the time in which it held.';
 
