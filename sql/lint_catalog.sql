@@ -337,7 +337,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER SET search_path = p
 		'Nobody inside can give or take rights any more, so that the next change has to come from outside. Counted are active members that hold role:assign and member:manage in the whole tenant without an end.',
 		'Let a superuser assign the role administrator.'),
 	('orphaned_rights', 'medium low', 'INTERNAL', 'PEOPLE', 'Rights belong to something that is gone',
-		'What comes back under the same name or id has the old rights again. Low: other rows than assignments.',
+		'What comes back under the same name or id has the old rights again. Low: other rows than assignments, operators and rules of break-glass.',
 		'Delete them.'),
 	('invitation_overdue', 'low', 'INTERNAL', 'PEOPLE', 'Invitations have run out',
 		'They can no longer be accepted.',

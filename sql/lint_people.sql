@@ -126,6 +126,9 @@ BEGIN
 		('role_assignment', 'group', 'x.is_group AND NOT EXISTS (SELECT FROM multitenant.member_group y WHERE y.tenant_id = x.tenant_id AND y.name = x.assignee)'),
 		('role_assignment', 'role', 'NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.role_id AND y.tenant_id IN (x.tenant_id, ''00000000-0000-0000-0000-000000000000''))'),
 		('role_assignment', 'scope', 'x.scope_id IS NOT NULL AND NOT EXISTS (SELECT FROM multitenant.scope y WHERE y.tenant_id = x.tenant_id AND y.id = x.scope_id)'),
+		('operator', 'role', 'NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.role_id AND y.tenant_id = ''00000000-0000-0000-0000-000000000000'')'),
+		('operator', 'tenant', 'NOT EXISTS (SELECT FROM multitenant.tenant y WHERE y.id = x.tenant_id)'),
+		('break_glass_rule', 'role', 'NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.role_id AND y.tenant_id IN (x.tenant_id, ''00000000-0000-0000-0000-000000000000''))'),
 		('role_permission', 'role', 'NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.role_id AND y.tenant_id = x.tenant_id)'),
 		('role_permission', 'permission', 'strpos(x.permission, ''*'') = 0 AND NOT EXISTS (SELECT FROM multitenant.permission y WHERE y.name = x.permission)'),
 		('role_parent', 'role', 'NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.role_id AND y.tenant_id = x.tenant_id) OR NOT EXISTS (SELECT FROM multitenant.role y WHERE y.id = x.parent_id AND y.tenant_id IN (x.tenant_id, ''00000000-0000-0000-0000-000000000000''))'),
@@ -140,7 +143,7 @@ BEGIN
 		EXECUTE format('SELECT count(*) FROM multitenant.%I x WHERE %s', place.table_name, place.condition) INTO orphans;
 		IF orphans > 0 THEN
 			RETURN NEXT ROW('orphaned_rights', format('%s:%s', place.table_name, place.lost), NULL::name,
-				CASE WHEN place.table_name = 'role_assignment' THEN 'medium' ELSE 'low' END,
+				CASE WHEN place.table_name IN ('role_assignment', 'operator', 'break_glass_rule') THEN 'medium' ELSE 'low' END,
 				format('%s row(s) of %s belong to a %s that is gone.', orphans, place.table_name, place.lost),
 				format('DELETE FROM multitenant.%I x WHERE %s', place.table_name, place.condition),
 				jsonb_build_object('rows', orphans))::multitenant._finding;

@@ -248,15 +248,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	template uuid;
+	template uuid := (multitenant._hold_template($3)).id;
 BEGIN
-	SELECT r.id INTO template FROM multitenant.role r
-		WHERE r.tenant_id = '00000000-0000-0000-0000-000000000000' AND r.name = $3
-		FOR KEY SHARE;
-	IF template IS NULL THEN
-		RAISE EXCEPTION 'there is no template of a role called "%"', $3
-			USING ERRCODE = '42704', HINT = 'The extension brings "administrator".';
-	END IF;
 	-- Who assigned it stays null: the tenant reads that column.
 	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ($1, false, $2, template)
 		ON CONFLICT ON CONSTRAINT role_assignment_key DO UPDATE SET expires_at = NULL;

@@ -226,10 +226,7 @@ BEGIN
 	PERFORM multitenant._require('manage_tenants', 'assigning an operator');
 	PERFORM multitenant._require_master($1);
 	PERFORM multitenant._require_tenant($3);
-	IF octet_length($2) NOT BETWEEN 1 AND 255 THEN
-		RAISE EXCEPTION 'a principal has 1 to 255 bytes'
-			USING ERRCODE = '22023', HINT = 'Use the value that tokens carry in "sub".';
-	END IF;
+	PERFORM multitenant._check_principal($2);
 	IF $5 <= clock_timestamp() THEN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
@@ -240,12 +237,7 @@ BEGIN
 		RAISE EXCEPTION 'the tenant is not linked to this master account'
 			USING ERRCODE = '55000', HINT = 'Call multitenant.link_tenant() first.';
 	END IF;
-	SELECT r.id INTO template FROM multitenant.role r
-		WHERE r.tenant_id = '00000000-0000-0000-0000-000000000000' AND r.name = $4;
-	IF template IS NULL THEN
-		RAISE EXCEPTION 'no such template of a role'
-			USING ERRCODE = '42704', HINT = 'An operator has a template, as it is the same for every tenant; a role of a tenant will not do.';
-	END IF;
+	template := (multitenant._hold_template($4)).id;
 	INSERT INTO multitenant.principal (id) VALUES ($2) ON CONFLICT DO NOTHING;
 	INSERT INTO multitenant.operator AS o (tenant_id, principal, master_id, role_id, expires_at, assigned_by)
 		VALUES ($3, $2, $1, template, $5, session_user)

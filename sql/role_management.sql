@@ -167,6 +167,28 @@ $$;
 COMMENT ON FUNCTION multitenant._hold_role(multitenant.role) IS
 'Internal: keeps a role from being dropped until the end of the transaction. 42704 if it has been.';
 
+-- What is given from outside: by its name, and never a role of a tenant.
+CREATE FUNCTION multitenant._hold_template(name text)
+RETURNS multitenant.role
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	held multitenant.role;
+BEGIN
+	SELECT r.* INTO held FROM multitenant.role r
+		WHERE r.tenant_id = '00000000-0000-0000-0000-000000000000' AND r.name = $1
+		FOR KEY SHARE;
+	IF held.id IS NULL THEN
+		RAISE EXCEPTION 'there is no template of a role called "%"', $1
+			USING ERRCODE = '42704', HINT = 'The extension brings "administrator"; create_role_template() makes others. A role of a tenant will not do.';
+	END IF;
+	RETURN held;
+END
+$$;
+COMMENT ON FUNCTION multitenant._hold_template(text) IS
+'Internal: the template of that name, kept from being dropped until the end of the transaction. 42704 if there is none.';
+
 -- Security: templates are everybody's, so no tenant changes one.
 CREATE FUNCTION multitenant._find_own_role(tenant uuid, role text)
 RETURNS multitenant.role

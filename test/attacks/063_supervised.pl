@@ -339,6 +339,20 @@ $mt->superuser("SELECT multitenant.set_visibility('beta', 'metadata')");
 	$mt->superuser("SELECT multitenant.set_visibility('acme', 'supervised')");
 }
 
+# ---- L9: what an operator is just getting is not taken away from under him ----
+{
+	$mt->superuser("SELECT multitenant.create_role_template('short-lived', permissions => '{member:read}')");
+	my $session = $mt->session($provisioner);
+	ask($session, 'BEGIN');
+	is(ask($session, "SELECT multitenant.assign_operator('c0000000-0000-4000-8000-0000000000c1', 'newcomer', 'acme', 'short-lived')"), '', 'L9: an operator that is just being assigned');
+	$mt->refused($provisioner, "SET lock_timeout = '8s'; SELECT multitenant.drop_role_template('short-lived');", '55000', 'L9: his template is not dropped');
+	$mt->refused($provisioner, "SET lock_timeout = '8s'; SELECT multitenant.alter_role_template('short-lived', permissions => '{*:*}');", '55000', 'L9: nor made to permit more');
+	ask($session, 'COMMIT');
+	$session->quit;
+	is($mt->superuser("SELECT count(*) FROM multitenant.operator o JOIN multitenant.role r ON r.id = o.role_id WHERE o.principal = 'newcomer'"), '1', 'L9: it is there when he has it');
+	$mt->superuser("SELECT multitenant.unassign_operator('newcomer', 'acme')");
+}
+
 # ---- L7: views show nothing else ----
 $mt->allowed($app, enter('mole') . 'SELECT count(*) FROM multitenant.tenant_overview; SELECT count(*) FROM multitenant.audit_metadata; SELECT count(*) FROM multitenant.operators; SELECT count(*) FROM multitenant.access_requests;',
 	"0\n0\n0\n0", 'L7: nobody sees nobody');

@@ -90,6 +90,9 @@ INSERT INTO multitenant.role_parent (role_id, parent_id, tenant_id) VALUES (:'vi
 INSERT INTO multitenant.group_member (tenant_id, is_group, member, group_name) VALUES (:'a', false, 'alice', 'nowhere'), (:'a', false, 'nobody', 'team');
 INSERT INTO multitenant.member (tenant_id, principal) VALUES ('c0000000-0000-4000-8000-000000000078', 'alice');
 INSERT INTO multitenant.scope (tenant_id, id, parent_id) VALUES (:'a', 'x', 'gone'), ('c0000000-0000-4000-8000-000000000078', 'y', NULL);
+INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES
+	(:'a', 'olga', gen_random_uuid(), gen_random_uuid()), ('c0000000-0000-4000-8000-000000000078', 'olga', gen_random_uuid(), :'viewer');
+INSERT INTO multitenant.break_glass_rule (tenant_id, role_id, maximum) VALUES (:'a', gen_random_uuid(), '1 hour');
 SELECT cache_key, level, detail FROM found;
 SELECT mend();
 SELECT mend();
