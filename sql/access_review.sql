@@ -35,7 +35,7 @@ DECLARE
 BEGIN
 	-- Security: about oneself one may always ask, about others with the permission.
 	IF $1 = multitenant.current_principal() THEN
-		tenant := multitenant._require_own_context('looking back at rights');
+		tenant := multitenant._require_own_tenant('looking back at rights');
 	ELSE
 		tenant := multitenant._require_permission('access:review');
 	END IF;

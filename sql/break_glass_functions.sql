@@ -15,11 +15,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant.current_tenant();
-	asking record;
+	tenant uuid := multitenant._require_own_tenant(what);
 BEGIN
-	SELECT c.kind, c.principal INTO asking FROM multitenant._context() c;
-	IF asking.kind IS DISTINCT FROM 'tenant' OR NOT multitenant._is_active_member(tenant, asking.principal) THEN
+	IF NOT multitenant._is_active_member(tenant, multitenant.current_principal()) THEN
 		PERFORM multitenant._audit('access.member_only', tenant, what, 'refused', '{}');
 		RAISE EXCEPTION '% is for members of the tenant alone', what
 			USING ERRCODE = '42501',
@@ -29,7 +27,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant._require_member(text) IS
-'Internal: the current tenant; 42501 unless its context is that of an active member.';
+'Internal: the current tenant, as _require_own_tenant(); 42501 unless its context is that of an active member, too.';
 
 CREATE FUNCTION multitenant._is_active_member(tenant uuid, principal text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -304,7 +302,7 @@ CREATE VIEW multitenant.break_glass_reviews WITH (security_barrier = true) AS
 		g.reviewed_by, g.reviewed_at, g.review
 	FROM multitenant.break_glass g
 	-- Security: the MSP sees nothing of it, also where its role has the permission.
-	WHERE g.tenant_id = (SELECT multitenant._require_own_context('seeing break-glass'))
+	WHERE g.tenant_id = (SELECT multitenant._require_own_tenant('seeing break-glass'))
 		AND (g.principal = (SELECT multitenant.current_principal()) OR (SELECT multitenant._sees_break_glass()));
 COMMENT ON VIEW multitenant.break_glass_reviews IS
 'Break-glass of the current tenant, and what came of its review. state: waiting, open, closed, ended (by itself), denied, withdrawn, lapsed (not approved in time). For permissions break_glass:review and break_glass:approve; everybody sees his own. Supervised and system contexts are refused with 42501.';

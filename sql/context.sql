@@ -143,12 +143,14 @@ AS 'MODULE_PATHNAME', 'mt_context';
 COMMENT ON FUNCTION multitenant._context() IS
 'Internal: the row of the view multitenant.context.';
 
-CREATE FUNCTION multitenant._require_own_tenant()
+-- Security: what no policy and no key stands in front of must still not be reached by those who come from outside, nor in a
+-- context that has ended.
+CREATE FUNCTION multitenant._require_own_tenant(what text)
 RETURNS uuid
 LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_require_own_tenant';
-COMMENT ON FUNCTION multitenant._require_own_tenant() IS
-'Internal: the current tenant, for what concerns itself alone. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for one of another kind.';
+COMMENT ON FUNCTION multitenant._require_own_tenant(text) IS
+'Internal: the current tenant, for what concerns itself alone. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 in supervised and system contexts.';
 
 CREATE FUNCTION multitenant._require_own_principal()
 RETURNS text
@@ -157,46 +159,10 @@ AS 'MODULE_PATHNAME', 'mt_require_own_principal';
 COMMENT ON FUNCTION multitenant._require_own_principal() IS
 'Internal: the current principal, for what it does for itself in any tenant. Raises MT001, MT003, MT006, MT008 where no context holds, 42501 for a credential of one tenant.';
 
--- Security: what no policy and no key stands in front of must still not be reached by those who come from outside.
-CREATE FUNCTION multitenant._require_own_context(what text) RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	tenant uuid := multitenant.current_tenant();
-BEGIN
-	IF (SELECT c.kind FROM multitenant._context() c) IS DISTINCT FROM 'tenant' THEN
-		RAISE EXCEPTION '% is for the tenant alone', what
-			USING ERRCODE = '42501', HINT = 'Supervised and system contexts have no access to it; use a context of the tenant''s own.';
-	END IF;
-	RETURN tenant;
-END
-$$;
-COMMENT ON FUNCTION multitenant._require_own_context(text) IS
-'Internal: the current tenant; 42501 in contexts that are not its own.';
-
 CREATE VIEW multitenant.context WITH (security_invoker = true) AS
 	SELECT * FROM multitenant._context();
 COMMENT ON VIEW multitenant.context IS
 'Who this transaction is: one row, also without a context (state "none").';
-
-CREATE FUNCTION multitenant._own_tenant(what text)
-RETURNS uuid
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	tenant uuid := multitenant.current_tenant();
-BEGIN
-	IF multitenant._tenant_in('tenant') IS NULL THEN
-		RAISE EXCEPTION '% of a tenant are not shown to who looks in from outside', $1
-			USING ERRCODE = '42501', HINT = 'The views multitenant.tenant_overview and multitenant.audit_metadata count.';
-	END IF;
-	RETURN tenant;
-END
-$$;
-COMMENT ON FUNCTION multitenant._own_tenant(text) IS
-'Internal: the tenant of a context of its own. Errors: MT001 without a tenant, 42501 in a supervised context.';
 
 -- Security: the record tells who did what. From outside only its counts are seen (audit_metadata), and once a tenant
 -- assigns roles, one of its principals needs the permission.
@@ -206,7 +172,7 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._own_tenant('events');
+	tenant uuid := multitenant._require_own_tenant('seeing events');
 BEGIN
 	IF multitenant.current_principal() IS NOT NULL
 	   AND EXISTS (SELECT FROM multitenant.role_assignment a WHERE a.tenant_id = tenant)
@@ -218,7 +184,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant._tenant_of_record() IS
-'Internal: the current tenant, if its record of events may be read in this context. Errors: MT001 without a tenant, 42501.';
+'Internal: the current tenant, if its record of events may be read in this context. Errors: as _require_own_tenant(), 42501 permission.';
 
 CREATE VIEW multitenant.audit_log WITH (security_barrier = true) AS
 	SELECT id, at, event, source, outcome, tenant_id, principal,
@@ -231,7 +197,7 @@ CREATE VIEW multitenant.audit_log WITH (security_barrier = true) AS
 	-- A sub-select: the planner would call the function for its estimates, also where nobody needs a tenant.
 	WHERE multitenant._has('audit') OR tenant_id = (SELECT multitenant._tenant_of_record());
 COMMENT ON VIEW multitenant.audit_log IS
-'Security events of the current tenant, without the names of roles and the reasons of those who run the service - for its own principals, with permission audit:read where it assigns roles; for profile auditor and superusers those of every tenant. Errors: MT001 without a tenant, 42501 permission, or looking in from outside.';
+'Security events of the current tenant, without the names of roles and the reasons of those who run the service - for its own principals, with permission audit:read where it assigns roles; for profile auditor and superusers those of every tenant. Errors: MT001, MT003, MT006, MT008 no valid context; 42501 permission, or looking in from outside.';
 
 CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
 	SELECT id, number, slug, name, state,

@@ -53,7 +53,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant.switch_tenant(text), multitenant.switch_tenant(uuid), multitenant.switch_tenant(bigint),
 	multitenant.reset_tenant(), multitenant.system_context(text),
 	multitenant.current_tenant_or_null(), multitenant.current_principal(),
-	multitenant._require_own_tenant(), multitenant._require_own_principal(),
+	multitenant._require_own_tenant(text), multitenant._require_own_principal(),
 	multitenant._context(), multitenant._hardenings(), multitenant._allows(name, text),
 	multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
@@ -144,7 +144,7 @@ GRANT EXECUTE ON FUNCTION
 TO PUBLIC;
 -- What the views ask for the caller's own context and profile.
 GRANT EXECUTE ON FUNCTION
-	multitenant._outside_principal(), multitenant._tenant_permitting(text), multitenant._own_tenant(text), multitenant._tenant_of_record(),
+	multitenant._outside_principal(), multitenant._tenant_permitting(text), multitenant._tenant_of_record(),
 	multitenant._audit_metadata(), multitenant._tenant_overview()
 TO PUBLIC;
 GRANT SELECT ON multitenant.operators, multitenant.access_requests, multitenant.supervisions, multitenant.audit_metadata,

@@ -601,7 +601,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	own_tenant uuid := multitenant._require_own_tenant();
+	own_tenant uuid := multitenant._require_own_tenant('leaving a tenant');
 	own_principal text := multitenant.current_principal();
 	managed integer;
 	has_left boolean;

@@ -173,8 +173,8 @@ CREATE VIEW multitenant.purpose_rules WITH (security_barrier = true) AS
 		coalesce(max(r.encrypt_permission) FILTER (WHERE r.is_own), max(r.encrypt_permission)) AS encrypt_permission,
 		bool_or(r.is_own) AS has_own_rule, bool_or(NOT r.is_own) AS has_rule_of_all
 	FROM (SELECT p.*, p.tenant_id <> '00000000-0000-0000-0000-000000000000' AS is_own FROM multitenant.purpose_rule p
-		  -- A sub-select: the planner would call the accessor for its estimates, also where nobody needs a tenant.
-		  WHERE p.tenant_id IN ((SELECT multitenant.current_tenant()), '00000000-0000-0000-0000-000000000000')) r
+		  -- A sub-select: the planner would call the function for its estimates, also where nobody needs a tenant.
+		  WHERE p.tenant_id IN ((SELECT multitenant._require_own_tenant('seeing rules of purposes')), '00000000-0000-0000-0000-000000000000')) r
 	GROUP BY r.purpose;
 COMMENT ON VIEW multitenant.purpose_rules IS
-'Which permissions values of each purpose ask for in the current tenant; a purpose that is not here asks for none.';
+'Which permissions values of each purpose ask for in the current tenant; a purpose that is not here asks for none. Supervised and system contexts are refused with 42501.';

@@ -15,22 +15,16 @@ LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY DEFINE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	asker record;
-	tenant uuid;
+	tenant uuid := multitenant._require_own_tenant('seeing or changing people and rights');
+	asker text := multitenant.current_principal();
 BEGIN
-	SELECT c.state, c.kind, c.principal INTO asker FROM multitenant._context() c;
-	IF asker.state = 'system' OR asker.kind IN ('supervised', 'system') THEN
-		RAISE EXCEPTION 'people and rights of a tenant are its own affair'
-			USING ERRCODE = '42501', HINT = 'Supervised and system contexts neither see nor change them.';
-	END IF;
-	tenant := multitenant.current_tenant();
-	IF asker.principal IS NULL AND multitenant._has('superuser') THEN
+	IF asker IS NULL AND multitenant._has('superuser') THEN
 		RETURN tenant;
 	END IF;
-	IF asker.principal IS NULL OR NOT multitenant.has_permission($1, $2) THEN
+	IF asker IS NULL OR NOT multitenant.has_permission($1, $2) THEN
 		PERFORM multitenant._audit('role.require', tenant, $1, 'refused', jsonb_strip_nulls(jsonb_build_object('scope', $2)));
 		RAISE EXCEPTION 'permission "%" is needed%', $1, CASE WHEN $2 IS NULL THEN '' ELSE ' in this scope' END
-			USING ERRCODE = '42501', HINT = CASE WHEN asker.principal IS NULL
+			USING ERRCODE = '42501', HINT = CASE WHEN asker IS NULL
 				THEN 'This session has a tenant and no principal: authenticate with a token that names one.'
 				ELSE 'Somebody who may assign roles in this tenant can give a role that has it.' END;
 	END IF;
@@ -38,7 +32,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant._require_permission(text, text) IS
-'Internal: the current tenant, if its principal holds the permission (scope null: in the whole tenant). MT001 without a tenant; 42501 otherwise, and in supervised and system contexts.';
+'Internal: the current tenant, as _require_own_tenant(), if its principal holds the permission (scope null: in the whole tenant); 42501 otherwise.';
 
 -- Security: what is there under break-glass only ends with it, so nothing may come of it that lasts, nor anybody be let in
 -- by it. Held is what is assigned (_holdings()); the compiled rights, which have break-glass in them, do not say.

@@ -29,7 +29,7 @@ DECLARE
 	new_version integer;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'name and value');
-	tenant := multitenant._require_own_context('putting a secret');
+	tenant := multitenant._require_own_tenant('putting a secret');
 	IF octet_length($1) NOT BETWEEN 1 AND 255 OR $1 ~ '[[:cntrl:]]' THEN
 		RAISE EXCEPTION 'invalid name of a secret'
 			USING ERRCODE = '22023', HINT = 'A name has 1 to 255 bytes and no control characters.';
@@ -68,7 +68,7 @@ DECLARE
 	found_value multitenant.encrypted;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
-	tenant := multitenant._require_own_context('reading a secret');
+	tenant := multitenant._require_own_tenant('reading a secret');
 	SELECT s.value INTO found_value FROM multitenant.secret s
 		WHERE s.tenant_id = tenant AND s.name = $1 AND s.version = coalesce($2, s.version)
 		ORDER BY s.version DESC LIMIT 1;
@@ -91,7 +91,7 @@ DECLARE
 	tenant uuid;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the name');
-	tenant := multitenant._require_own_context('dropping a secret');
+	tenant := multitenant._require_own_tenant('dropping a secret');
 	PERFORM multitenant._require_purpose('secret', 'encrypt');
 	DELETE FROM multitenant.secret s WHERE s.tenant_id = tenant AND s.name = $1;
 	IF NOT FOUND THEN
@@ -112,7 +112,7 @@ CREATE VIEW multitenant.secrets WITH (security_barrier = true) AS
 		CASE WHEN (array_agg(s.created_by ORDER BY s.version DESC))[1] = session_user THEN session_user END AS changed_by
 	FROM multitenant.secret s
 	-- A sub-select: the planner would call the function for its estimates, also where nobody needs a tenant.
-	WHERE s.tenant_id = (SELECT multitenant._own_tenant('secrets'))
+	WHERE s.tenant_id = (SELECT multitenant._require_own_tenant('seeing secrets'))
 	GROUP BY s.name;
 COMMENT ON VIEW multitenant.secrets IS
 'Names and dates of the current tenant''s secrets; values come from multitenant.get_secret() alone. changed_by: the role of this session, else null. Errors: MT001 without a tenant, 42501 looking in from outside.';

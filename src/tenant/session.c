@@ -269,25 +269,29 @@ mt_switch_tenant_number(PG_FUNCTION_ARGS)
 }
 
 /*
- * multitenant._require_own_tenant(): the tenant, for what concerns itself alone.
+ * multitenant._require_own_tenant(what text): the tenant, for what concerns itself
+ * alone.
  *
- * Security: functions and views that work with the extension's rights rely on it. A
- * context that has ended in the meantime - expired, membership over, tenant suspended
- * - is none, nor is one of those who look into the tenant from outside.
+ * Security: functions and views that work with the extension's rights rely on it; no
+ * policy and no key stands in front of them. A context that has ended in the meantime
+ * - expired, membership over, tenant suspended - is none, nor is one of those who look
+ * into the tenant from outside or maintain the database.
  */
 Datum
 mt_require_own_tenant(PG_FUNCTION_ARGS)
 {
 	MtDenial	denial;
+	const MtContext *context = MtContextGet();
 
 	require_active_extension();
-	if (!MtContextCheck(&denial))
-		MtDenialRaise(&denial);
-	if (MtContextGet()->kind != MT_KIND_TENANT)
+	if (context->state == MT_STATE_SYSTEM ||
+		(context->state == MT_STATE_TENANT && context->kind != MT_KIND_TENANT))
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("this is for the tenant itself"),
-				errhint("Supervised contexts have no access to the people and the record of a tenant."));
+				errmsg("%s is for the tenant alone", text_to_cstring(PG_GETARG_TEXT_PP(0))),
+				errhint("Supervised and system contexts have no access to it; use a context of the tenant's own."));
+	if (!MtContextCheck(&denial))
+		MtDenialRaise(&denial);
 	return return_context_tenant(fcinfo);
 }
 

@@ -12,7 +12,7 @@ my ($app, $trusted) = qw(regress_mt_app regress_mt_trusted);
 my $dir = PostgreSQL::Test::Utils::tempdir;
 umask(0077);
 append_to_file("$dir/1.key", '5c' x 32);
-my $mt = MtTest->new('break_glass', conf => "multitenant.key_provider = file\nmultitenant.key_file = '$dir/%v.key'");
+my $mt = MtTest->new('break_glass', conf => "multitenant.key_provider = file\nmultitenant.key_file = '$dir/%v.key'\nmultitenant.clock_leeway = 0");
 my $acme = '00000000-0000-0000-0000-00000000000a';
 my $beta = '00000000-0000-0000-0000-00000000000b';
 
@@ -326,6 +326,66 @@ foreach my $take ('close_break_glass(ID)', "remove_member('otto')", "suspend_mem
 	is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 'f', 'holding: closed, it counts for the next statement elsewhere');
 	ask($session, 'ROLLBACK');
 }
+# ---- a context that has ended in an open session is none, whatever works with the extension's rights ----
+by('ann', "SELECT multitenant.put_secret('a door', 'SECRET-ACME'), multitenant.open_break_glass('ends')");
+my @ways = (
+	'multitenant.close_break_glass()', "multitenant.set_break_glass('staff')", 'multitenant.drop_break_glass()', "multitenant.set_purpose_rule('other')",
+	"multitenant.drop_purpose_rule('pii')", 'count(*) FROM multitenant.break_glass_reviews', 'count(*) FROM multitenant.purpose_rules',
+	"count(*) FROM multitenant.access_as_of('ann', now())", "count(*) FROM multitenant.access_as_of('otto', now())", 'count(*) FROM multitenant.review_access()',
+	"multitenant.get_secret('a door')", "multitenant.put_secret('a door', 'x')", "multitenant.drop_secret('a door')", 'count(*) FROM multitenant.secrets',
+	'count(*) FROM multitenant.audit_log', 'count(*) FROM multitenant.audit_metadata', 'count(*) FROM multitenant.tenant_overview',
+	'count(*) FROM multitenant.members', 'count(*) FROM multitenant.roles', 'count(*) FROM multitenant.assignments', 'count(*) FROM multitenant.operators',
+	'count(*) FROM multitenant.access_requests', 'count(*) FROM multitenant.supervisions', "multitenant.set_visibility('none')",
+	"multitenant.deny_access('d0000000-0000-4000-8000-0000000000d1')", "multitenant.create_group('late')", "multitenant.create_scope('late')",
+	"count(*) FROM multitenant.list_accessible('vault:open')", "count(*) FROM multitenant.explain_permission('vault:open')", "multitenant.has_permission('vault:open')");
+sub all_ways
+{
+	my ($s, $wanted, $name, @around) = @_;
+	foreach my $way (@ways)
+	{
+		# Whoever has no context sees no rows there.
+		next if $wanted eq 'MT001' and $way =~ /audit_metadata|tenant_overview|operators|access_requests|supervisions/;
+		ask($s, $around[0]);
+		my $answer = ask($s, "SELECT $way");
+		# Some are refused otherwise; but then their own questions come behind that for the context.
+		is($answer =~ /^MT\d{3}$/ ? $answer : 'answered', $wanted, "ended: $name: $way");
+		ask($s, $around[1]);
+	}
+	return;
+}
+my @savepoint = ('SAVEPOINT s', 'ROLLBACK TO s');
+my $entered_by_switch = sub {
+	ask($session, 'BEGIN');
+	ask($session, "SELECT multitenant.authenticate('" . $mt->token(undef, sub => 'ann') . "'), multitenant.switch_tenant('acme')");
+};
+my $exp = time + 20;
+foreach my $case (
+	[ 'a member that was removed', $entered_by_switch, sub { $mt->superuser("DELETE FROM multitenant.member WHERE tenant_id = '$acme' AND principal = 'ann'") }, 'MT008',
+		"INSERT INTO multitenant.member (tenant_id, principal) VALUES ('$acme', 'ann')" ],
+	[ 'a principal that was disabled', sub { entered($session, 'ann') }, sub { $mt->superuser("SELECT multitenant.disable_principal('ann', 'x')") }, 'MT008',
+		"SELECT multitenant.enable_principal('ann')" ],
+	[ 'a tenant that was suspended', sub { entered($session, 'ann') }, sub { $mt->superuser("SELECT multitenant.suspend_tenant('acme', 'unpaid')") }, 'MT006',
+		"SELECT multitenant.resume_tenant('acme')" ],
+	[ 'a token that has run out', sub { $exp = time + 12; ask($session, $mt->begin('acme', sub => 'ann', iat => $exp - 30, exp => $exp)) },
+		sub { $mt->node->poll_query_until('app', "SELECT clock_timestamp() > to_timestamp($exp)") }, 'MT003', 'SELECT 1' ])
+{
+	my ($name, $enter, $end, $state, $again) = @$case;
+	$enter->();
+	all_ways($session, 'answered', "before $name", @savepoint);
+	$end->();
+	all_ways($session, $state, $name, @savepoint);
+	ask($session, 'ROLLBACK');
+	$mt->superuser($again);
+}
+$mt->superuser("CREATE ROLE regress_mt_kept LOGIN; SELECT multitenant.grant_access('regress_mt_kept', 'application', session_context => true);
+	SELECT multitenant.add_signing_key('kept', 'HS256', secret_file => '$mt->{secret_file}')");
+my $kept = $mt->session('regress_mt_kept');
+ask($kept, $mt->begin('acme', sub => 'ann', kid => 'kept') . 'COMMIT');
+all_ways($kept, 'answered', 'before a session\'s key was revoked', 'BEGIN', 'ROLLBACK');
+$mt->superuser("SELECT multitenant.revoke_signing_key('kept', 'lost')");
+all_ways($kept, 'MT001', 'a session\'s key was revoked', 'BEGIN', 'ROLLBACK');
+$kept->quit;
+by('ann', 'SELECT multitenant.close_break_glass()');
 $mt->intact('and everybody has what he had');
 $session->quit;
 $other->quit;

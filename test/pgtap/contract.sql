@@ -376,7 +376,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE prosecdef $$,
 		('multitenant.verify_shred_certificate(uuid)'),
 		('multitenant._make_column_keys(uuid,text,boolean)'),
 		('multitenant._audit_metadata()'), ('multitenant._lint_break_glass()'), ('multitenant._lint_operators()'), ('multitenant._lint_orphans()'),
-		('multitenant._lint_rights()'), ('multitenant._own_tenant(text)'), ('multitenant._require_permission(text,text)'),
+		('multitenant._lint_rights()'), ('multitenant._require_permission(text,text)'),
 		('multitenant._tenant_of_record()'), ('multitenant._tenant_overview()'), ('multitenant._tenant_permitting(text)'),
 		('multitenant._visible_tenants()'), ('multitenant.accept_invitation(text)'), ('multitenant.access_as_of(text,timestamp with time zone)'),
 		('multitenant.add_group_to_group(text,text)'), ('multitenant.add_member(text)'), ('multitenant.add_member(uuid,text,text)'),
@@ -415,7 +415,6 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname = '
 	'definer functions without one are parsed at creation');
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint|superuser|audit)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)'''
-	AND prosrc !~ 'multitenant\._require_own_context\('
 	-- or ask for the permission of a member, or who the principal is, themselves or in what they begin with
 	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_held_permission|_require_own_tenant|_require_own_principal|_begin_managing|_require_member|_change_principal|_assign|_unassign|has_permission|_request_access|_begin_supervised|_end_supervised|_require_outside_principal)\('
 	-- written as one expression
