@@ -24,9 +24,9 @@ SQL_FILES = \
 	context.sql \
 	lifecycle.sql \
 	people.sql \
+	break_glass.sql \
 	roles.sql \
 	msp.sql \
-	break_glass.sql \
 	role_management.sql \
 	assignments.sql \
 	membership.sql \

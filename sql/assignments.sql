@@ -214,7 +214,8 @@ END;
 COMMENT ON FUNCTION multitenant._has_administrator(uuid) IS
 'Internal: has the tenant an administrator?';
 
--- Security: a tenant that nobody can administer any more would have to be helped from outside.
+-- Security: a tenant that nobody can administer any more would have to be helped from outside. Not _keep_managed(): who only
+-- assigns roles must be able to take them from the last who only manages members.
 CREATE FUNCTION multitenant._keep_administrator(tenant uuid, had_one boolean)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED CALLED ON NULL INPUT SECURITY INVOKER

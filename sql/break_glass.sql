@@ -1,6 +1,7 @@
 /*
  * break_glass.sql
- *	  More rights for a while, opened inside a tenant by its own principals. The tables.
+ *	  More rights for a while, opened inside a tenant by its own principals. The tables; their history and versions are those
+ *	  of the tables of rights (roles.sql).
  *
  * C reads break_glass by column position (src/rbac/): new columns come last.
  */
@@ -40,27 +41,6 @@ CREATE TABLE multitenant.break_glass (
 CREATE INDEX break_glass_principal_idx ON multitenant.break_glass (tenant_id, principal);
 COMMENT ON TABLE multitenant.break_glass IS
 'When break-glass was opened, by whom and why, and what came of its review.';
-
--- Who has opened it has other rights: as the tables of rights (roles.sql).
-DO $$
-DECLARE
-	t name;
-BEGIN
-	FOREACH t IN ARRAY '{break_glass_rule,break_glass}'::name[] LOOP
-		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_inserted()', t);
-		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
-		EXECUTE format('CREATE TRIGGER rights_deleted AFTER DELETE ON multitenant.%I REFERENCING OLD TABLE AS old_rows
-			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_removed()', t);
-		EXECUTE format('CREATE TRIGGER rights_row_replaced BEFORE UPDATE ON multitenant.%I
-			FOR EACH ROW EXECUTE FUNCTION multitenant._rights_row_replaced()', t);
-		EXECUTE format('CREATE TRIGGER rights_truncated BEFORE TRUNCATE ON multitenant.%I
-			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_truncated()', t);
-		EXECUTE format('ALTER TABLE multitenant.%I ENABLE ROW LEVEL SECURITY', t);
-	END LOOP;
-END
-$$;
 
 -- Whoever closes his own renews no version.
 CREATE TRIGGER break_glass_changed

@@ -64,6 +64,22 @@ $$;
 COMMENT ON FUNCTION multitenant._refuse_under_break_glass(uuid, text) IS
 'Internal: raises 42501 while the current principal acts under break-glass.';
 
+-- Who decides what break-glass and keys of purposes may do in a tenant. These change one after the other with its rights.
+CREATE FUNCTION multitenant._govern(permission text, what text) RETURNS uuid
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tenant uuid := multitenant._require_member(what);
+BEGIN
+	PERFORM multitenant._change_rights($1);
+	PERFORM multitenant._refuse_under_break_glass(tenant, what);
+	RETURN tenant;
+END
+$$;
+COMMENT ON FUNCTION multitenant._govern(text, text) IS
+'Internal: the current tenant, of a member that holds the permission and does not act under break-glass; 42501 otherwise.';
+
 -- ---- how it works in a tenant ----
 
 CREATE FUNCTION multitenant.set_break_glass(role text, maximum interval DEFAULT '1 hour', needs_approval boolean DEFAULT true)
@@ -72,11 +88,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('setting break-glass');
+	tenant uuid := multitenant._govern('break_glass:manage', 'setting break-glass');
 	its_role multitenant.role;
 BEGIN
-	PERFORM multitenant._change_rights('break_glass:manage');
-	PERFORM multitenant._refuse_under_break_glass(tenant, 'setting break-glass');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'role, maximum and needs_approval');
 	IF now() + $2 <= now() OR now() + $2 > now() + interval '24 hours' THEN
 		RAISE EXCEPTION 'break-glass is for more than nothing and at most 24 hours'
@@ -103,11 +117,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('dropping break-glass');
+	tenant uuid := multitenant._govern('break_glass:manage', 'dropping break-glass');
 	closed bigint;
 BEGIN
-	PERFORM multitenant._change_rights('break_glass:manage');
-	PERFORM multitenant._refuse_under_break_glass(tenant, 'dropping break-glass');
 	DELETE FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the tenant has no break-glass'
@@ -171,22 +183,21 @@ COMMENT ON FUNCTION multitenant.open_break_glass(text, interval) IS
 'Opens break-glass for the current principal and returns its id: the role of set_break_glass(), at once, or from approve_break_glass() on where the tenant wants that. reason: recorded, at most 2000 bytes; duration: null for the maximum. It ends by itself. Recorded also when this transaction is rolled back; each protected table that is read or written under it is recorded, too. For permission break_glass:open, and members of the tenant only. Errors: MT001; 42501 permission, or in contexts that are not of a member; 22023 reason or duration; 55000 no break-glass in this tenant, open already, or it cannot be recorded; 25006 read-only transaction.';
 
 -- Somebody else's, to approve or deny: locked. The same answer for what is not there and what is another tenant's.
-CREATE FUNCTION multitenant._pending_break_glass(tenant uuid, id uuid, what text) RETURNS multitenant.break_glass
+CREATE FUNCTION multitenant._pending_break_glass(id uuid, what text) RETURNS multitenant.break_glass
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	tenant uuid := multitenant._govern('break_glass:approve', what);
 	found_glass multitenant.break_glass;
 BEGIN
-	PERFORM multitenant._change_rights('break_glass:approve');
-	PERFORM multitenant._refuse_under_break_glass($1, what);
-	PERFORM multitenant._refuse_nulls(num_nulls($2), 'the id');
-	SELECT * INTO found_glass FROM multitenant.break_glass g WHERE g.tenant_id = $1 AND g.id = $2 FOR UPDATE;
+	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the id');
+	SELECT * INTO found_glass FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1 FOR UPDATE;
 	IF found_glass.id IS NULL THEN
 		RAISE EXCEPTION 'there is no such break-glass'
 			USING ERRCODE = '42704', HINT = 'See the view multitenant.break_glass_reviews.';
 	ELSIF found_glass.principal = multitenant.current_principal() THEN
-		PERFORM multitenant._audit('access.approve_break_glass', $1, $2::text, 'refused', '{}');
+		PERFORM multitenant._audit('access.approve_break_glass', tenant, $1::text, 'refused', '{}');
 		RAISE EXCEPTION 'whoever opened it cannot decide about it'
 			USING ERRCODE = '42501', HINT = 'Ask another member with permission break_glass:approve; close_break_glass() withdraws it.';
 	ELSIF found_glass.holds_from IS NOT NULL OR NOT multitenant._is_break_glass_open(found_glass) THEN
@@ -196,7 +207,7 @@ BEGIN
 	RETURN found_glass;
 END
 $$;
-COMMENT ON FUNCTION multitenant._pending_break_glass(uuid, uuid, text) IS
+COMMENT ON FUNCTION multitenant._pending_break_glass(uuid, text) IS
 'Internal: break-glass that the current principal may approve or deny, locked.';
 
 CREATE FUNCTION multitenant.approve_break_glass(id uuid)
@@ -205,8 +216,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('approving break-glass');
-	pending multitenant.break_glass := multitenant._pending_break_glass(tenant, $1, 'approving break-glass');
+	pending multitenant.break_glass := multitenant._pending_break_glass($1, 'approving break-glass');
+	tenant uuid := pending.tenant_id;
 BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant AND r.role_id = pending.role_id
 				   AND now() + r.maximum >= now() + pending.duration) THEN
@@ -231,8 +242,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('denying break-glass');
-	pending multitenant.break_glass := multitenant._pending_break_glass(tenant, $1, 'denying break-glass');
+	pending multitenant.break_glass := multitenant._pending_break_glass($1, 'denying break-glass');
+	tenant uuid := pending.tenant_id;
 BEGIN
 	UPDATE multitenant.break_glass g SET closed_at = clock_timestamp(), closed_by = multitenant.current_principal(), note = left($2, 2000)
 		WHERE g.id = $1;
@@ -313,11 +324,9 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('reviewing break-glass');
+	tenant uuid := multitenant._govern('break_glass:review', 'reviewing break-glass');
 	reviewed multitenant.break_glass;
 BEGIN
-	PERFORM multitenant._change_rights('break_glass:review');
-	PERFORM multitenant._refuse_under_break_glass(tenant, 'reviewing break-glass');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), '')), 'id and finding');
 	SELECT * INTO reviewed FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1 FOR UPDATE;
 	IF reviewed.id IS NULL THEN

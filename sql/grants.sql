@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._has(text), multitenant._require(text, text),
 	multitenant.audit(text, jsonb),
 	multitenant._protection(regclass), multitenant._library(),
-	multitenant._missing_permission(regclass, text), multitenant._is_permission(text),
+	multitenant._missing_permission(regclass, text),
 	multitenant._run_as_owner(regclass, text),
 	multitenant._query_as_owner(regclass, text), multitenant._add_checked_reference(text),
 	multitenant._blocks_of(regclass), multitenant._confirm_absence(regclass, name), multitenant._is_volatile_policy(oid),

@@ -73,13 +73,6 @@ AS 'MODULE_PATHNAME', 'mt_missing_permission';
 COMMENT ON FUNCTION multitenant._missing_permission(regclass, text) IS
 'Internal: what the guard would say to the principal of this context if it ran the command; null if nothing.';
 
-CREATE FUNCTION multitenant._is_permission(permission text)
-RETURNS boolean
-LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_is_permission';
-COMMENT ON FUNCTION multitenant._is_permission(text) IS
-'Internal: is there a permission of that name?';
-
 -- Neither the server's nor ours?
 CREATE FUNCTION multitenant._is_application_schema(schema_name name) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER

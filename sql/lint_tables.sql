@@ -154,7 +154,7 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_path 
 		SELECT string_agg(p.name, ', ' ORDER BY x.n), min(p.name)
 		FROM unnest('{read,create,update,delete}'::text[]) WITH ORDINALITY AS x(action, n)
 		CROSS JOIN LATERAL (SELECT t.resource || ':' || x.action) AS p(name)
-		WHERE NOT multitenant._is_permission(p.name)) AS m(names, first_name)
+		WHERE NOT EXISTS (SELECT FROM multitenant.permissions k WHERE k.name = p.name)) AS m(names, first_name)
 	WHERE m.names IS NOT NULL
 	UNION ALL
 	SELECT 'table_permission_unasked', t.name, t.schema_name, 'high',

@@ -22,8 +22,7 @@ BEGIN ATOMIC
 	WITH RECURSIVE granting(id) AS (
 		SELECT p.role_id FROM multitenant.role_permission p, unnest($2) AS w(name)
 		WHERE p.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
-			AND split_part(p.permission, ':', 1) IN ('*', split_part(w.name, ':', 1))
-			AND split_part(p.permission, ':', 2) IN ('*', split_part(w.name, ':', 2))
+			AND multitenant._covers(p.permission, w.name)
 		UNION
 		SELECT p.role_id FROM multitenant.role_parent p JOIN granting g ON g.id = p.parent_id
 		WHERE p.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000')
@@ -604,7 +603,6 @@ DECLARE
 	own_tenant uuid := multitenant._require_own_tenant('leaving a tenant');
 	own_principal text := multitenant.current_principal();
 	managed integer;
-	has_left boolean;
 BEGIN
 	-- Security: only who manages could be the last one, and may take the turn.
 	IF own_principal IN (SELECT multitenant._holders(own_tenant, '{role:assign,member:manage}')) THEN
@@ -614,14 +612,12 @@ BEGIN
 	-- Whoever gives him a role meanwhile waits for this row (assignments.sql).
 	PERFORM FROM multitenant.member m
 		WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited' FOR UPDATE;
-	IF FOUND THEN
-		has_left := multitenant._part(own_tenant, own_principal);
-		PERFORM multitenant._keep_managed(own_tenant, managed);
-	END IF;
-	IF has_left IS NOT TRUE THEN
+	IF NOT FOUND THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Nothing was changed; its credential alone brought it here, or it has just been removed.';
 	END IF;
+	PERFORM multitenant._part(own_tenant, own_principal);
+	PERFORM multitenant._keep_managed(own_tenant, managed);
 	PERFORM multitenant._audit('tenant.leave_tenant', own_tenant, own_principal, 'done', '{}');
 END
 $$;

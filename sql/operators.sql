@@ -360,9 +360,9 @@ END;
 COMMENT ON FUNCTION multitenant._request_state(multitenant.access_request) IS
 'Internal: pending, approved, denied or withdrawn.';
 
-CREATE FUNCTION multitenant._request_access(tenant uuid, reason text, duration interval)
+CREATE FUNCTION multitenant.request_access(tenant uuid, reason text, duration interval)
 RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -395,18 +395,6 @@ BEGIN
 	RETURN new_id;
 END
 $$;
-COMMENT ON FUNCTION multitenant._request_access(uuid, text, interval) IS
-'Internal: see request_access().';
-
-CREATE FUNCTION multitenant.request_access(tenant uuid, reason text, duration interval)
-RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN multitenant._request_access($1, $2, $3);
-END
-$$;
 COMMENT ON FUNCTION multitenant.request_access(uuid, text, interval) IS
 'An operator asks a tenant to let him look in for a while; returns the request''s id. reason: what the tenant reads; duration: up to 30 days, counted from the approval. In a context of a principal without a tenant. Errors: MT001 no principal, MT005 another context, MT008 not an operator of such a tenant, or it does not want to be asked; 22023, 55000 ten requests wait.';
 
@@ -416,7 +404,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN multitenant._request_access(multitenant._tenant_named($1), $2, $3);
+	RETURN multitenant.request_access(multitenant._tenant_named($1), $2, $3);
 END
 $$;
 COMMENT ON FUNCTION multitenant.request_access(text, text, interval) IS

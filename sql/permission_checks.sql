@@ -78,16 +78,6 @@ END;
 COMMENT ON FUNCTION multitenant._scope_path(uuid, text) IS
 'Internal: the scope and those above it, upwards; null or empty if it is not in the tree.';
 
--- Does a pattern of a role permit it?
-CREATE FUNCTION multitenant._permits(pattern text, permission text)
-RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
-BEGIN ATOMIC
-	SELECT split_part($1, ':', 1) IN ('*', split_part($2, ':', 1)) AND split_part($1, ':', 2) IN ('*', split_part($2, ':', 2));
-END;
-COMMENT ON FUNCTION multitenant._permits(text, text) IS
-'Internal: does the pattern of a role cover the permission?';
-
 -- Found from the patterns down to the roles that inherit them, the nearest first: so the way on from a role is to a parent
 -- that was found before it.
 CREATE FUNCTION multitenant._role_ways(tenant uuid, permission text)
@@ -97,7 +87,7 @@ BEGIN ATOMIC
 	WITH RECURSIVE own AS MATERIALIZED (
 		SELECT r.id, r.tenant_id, r.name, min(p.permission) AS pattern FROM multitenant.role r
 			JOIN multitenant.role_permission p ON p.role_id = r.id AND p.tenant_id = r.tenant_id
-			WHERE r.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000') AND multitenant._permits(p.permission, $2)
+			WHERE r.tenant_id IN ($1, '00000000-0000-0000-0000-000000000000') AND multitenant._covers(p.permission, $2)
 			GROUP BY r.id),
 	able(id, tenant_id, name) AS (
 		SELECT o.id, o.tenant_id, o.name FROM own o

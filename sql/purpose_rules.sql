@@ -86,11 +86,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('setting the rule of a purpose');
+	tenant uuid := multitenant._govern('role:manage', 'setting the rule of a purpose');
 BEGIN
-	-- Rules and rights of a tenant change one after the other.
-	PERFORM multitenant._change_rights('role:manage');
-	PERFORM multitenant._refuse_under_break_glass(tenant, 'setting the rule of a purpose');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the purpose');
 	PERFORM multitenant._check_purpose_rule($1, ARRAY[$2, $3]);
 	PERFORM multitenant._require_replaceable_rule(tenant, $1, $2, $3);
@@ -110,11 +107,8 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	tenant uuid := multitenant._require_member('dropping the rule of a purpose');
+	tenant uuid := multitenant._govern('role:manage', 'dropping the rule of a purpose');
 BEGIN
-	-- Rules and rights of a tenant change one after the other.
-	PERFORM multitenant._change_rights('role:manage');
-	PERFORM multitenant._refuse_under_break_glass(tenant, 'dropping the rule of a purpose');
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the purpose');
 	PERFORM multitenant._require_replaceable_rule(tenant, $1, NULL, NULL);
 	DELETE FROM multitenant.purpose_rule r WHERE r.tenant_id = tenant AND r.purpose = $1;

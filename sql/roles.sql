@@ -292,7 +292,7 @@ DO $$
 DECLARE
 	t name;
 BEGIN
-	FOREACH t IN ARRAY '{principal,member,member_group,group_member,permission,role,role_parent,role_permission,role_exclusion,scope,role_assignment}'::name[] LOOP
+	FOREACH t IN ARRAY '{principal,member,member_group,group_member,permission,role,role_parent,role_permission,role_exclusion,scope,role_assignment,break_glass_rule,break_glass}'::name[] LOOP
 		EXECUTE format('CREATE TRIGGER rights_inserted AFTER INSERT ON multitenant.%I REFERENCING NEW TABLE AS new_rows
 			FOR EACH STATEMENT EXECUTE FUNCTION multitenant._rights_inserted()', t);
 		EXECUTE format('CREATE TRIGGER rights_updated AFTER UPDATE ON multitenant.%I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows

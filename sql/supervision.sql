@@ -11,9 +11,9 @@ AS 'MODULE_PATHNAME', 'mt_enter_supervised';
 COMMENT ON FUNCTION multitenant._enter_supervised(uuid) IS
 'Internal: takes the principal of the context into a tenant, to look.';
 
-CREATE FUNCTION multitenant._begin_supervised(tenant uuid, reason text, duration interval)
+CREATE FUNCTION multitenant.begin_supervised(tenant uuid, reason text, duration interval DEFAULT NULL)
 RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -59,18 +59,6 @@ BEGIN
 	RETURN new_id;
 END
 $$;
-COMMENT ON FUNCTION multitenant._begin_supervised(uuid, text, interval) IS
-'Internal: see begin_supervised().';
-
-CREATE FUNCTION multitenant.begin_supervised(tenant uuid, reason text, duration interval DEFAULT NULL)
-RETURNS uuid
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	RETURN multitenant._begin_supervised($1, $2, $3);
-END
-$$;
 COMMENT ON FUNCTION multitenant.begin_supervised(uuid, text, interval) IS
 'An operator begins to look into a tenant that consents, and the transaction does so from here on, reading only; later transactions of the principal come back with switch_tenant() until the time is over. Returns the supervision''s id. reason: recorded for the tenant, even if this transaction is rolled back; duration: at most multitenant.maximum_supervision (null: that), and never longer than the approval. In a context of a principal without a tenant. Errors: MT001, MT005, MT008 no operator of such a tenant, or it does not consent; 22023, 25006 read-only transaction or standby, 55000 the record cannot be written.';
 
@@ -80,15 +68,15 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	RETURN multitenant._begin_supervised(multitenant._tenant_named($1), $2, $3);
+	RETURN multitenant.begin_supervised(multitenant._tenant_named($1), $2, $3);
 END
 $$;
 COMMENT ON FUNCTION multitenant.begin_supervised(text, text, interval) IS
 'As begin_supervised(uuid, ..), by slug.';
 
-CREATE FUNCTION multitenant._end_supervised(tenant uuid)
+CREATE FUNCTION multitenant.end_supervised(tenant uuid)
 RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -101,18 +89,6 @@ BEGIN
 	PERFORM multitenant._audit('supervised.end', $1, NULL, 'done', '{}');
 END
 $$;
-COMMENT ON FUNCTION multitenant._end_supervised(uuid) IS
-'Internal: see end_supervised().';
-
-CREATE FUNCTION multitenant.end_supervised(tenant uuid)
-RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	PERFORM multitenant._end_supervised($1);
-END
-$$;
 COMMENT ON FUNCTION multitenant.end_supervised(uuid) IS
 'An operator ends looking into a tenant before the time is over. In a context of a principal without a tenant, so not in the transaction that looks in. Errors: MT001, MT005, MT008 nothing open.';
 
@@ -122,7 +98,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM multitenant._end_supervised(multitenant._tenant_named($1));
+	PERFORM multitenant.end_supervised(multitenant._tenant_named($1));
 END
 $$;
 COMMENT ON FUNCTION multitenant.end_supervised(text) IS

@@ -335,7 +335,7 @@ BEGIN
 	END IF;
 	missing := ARRAY(SELECT p.name FROM unnest(ARRAY['read', 'create', 'update', 'delete']) WITH ORDINALITY AS x(action, n)
 					 CROSS JOIN LATERAL (SELECT resource || ':' || x.action) AS p(name)
-					 WHERE NOT multitenant._is_permission(p.name) ORDER BY x.n);
+					 WHERE NOT EXISTS (SELECT FROM multitenant.permissions k WHERE k.name = p.name) ORDER BY x.n);
 	IF resource IS NOT NULL AND cardinality(missing) > 0 THEN
 		RAISE EXCEPTION 'there is no permission %', array_to_string(missing, ', ')
 			USING ERRCODE = '42704',

@@ -48,7 +48,6 @@ $mt->refused($app, $mt->begin('beta', sub => undef, kind => 'supervised') . $see
 $mt->refused($app, $mt->begin('beta', sub => 'olga') =~ s/$/SELECT multitenant.set_visibility('supervised');/r, '42501', 'L1: an operator cannot consent for the tenant');
 $mt->refused($provisioner, "SELECT multitenant.set_visibility('beta', 'supervised');", '42501', 'L1: nor can a provisioner');
 $mt->refused($app, "SELECT multitenant._enter_supervised('$acme');", '42501', 'L1: the inner function is closed');
-$mt->refused($app, "SELECT multitenant._begin_supervised('$acme', 'x', '1 hour');", '(?:42501|MT001)', 'L1: the other one has no rights of its own');
 $mt->refused($app, enter('olga') . "SELECT multitenant._audit_durably('supervised.begin', NULL, NULL, 'done', '{}');", '42501', 'L1: nobody writes events of the engine');
 $mt->refused($app, enter('olga') . "INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason) VALUES ('$acme', 'olga', 'infinity', 'x');", '42501', 'L1: nor rows');
 foreach my $table (qw(operator supervision access_request master_tenant master_account audit_event))

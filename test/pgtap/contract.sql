@@ -416,7 +416,7 @@ SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND lanname = '
 SELECT is_empty($$ SELECT signature FROM routine WHERE prosecdef AND is_public
 	AND prosrc !~ 'multitenant\._require\(''(manage_tenants|see_tenants|suspend|lint|superuser|audit)''' AND prosrc !~ 'multitenant\._change_state\(\$1, ''(suspend|manage_tenants)'''
 	-- or ask for the permission of a member, or who the principal is, themselves or in what they begin with
-	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_held_permission|_require_own_tenant|_require_own_principal|_begin_managing|_require_member|_change_principal|_assign|_unassign|has_permission|_request_access|_begin_supervised|_end_supervised|_require_outside_principal)\('
+	AND prosrc !~ 'multitenant\.(_change_rights|_require_permission|_require_held_permission|_require_own_tenant|_require_own_principal|_require_member|_change_principal|_assign|_unassign|has_permission|_govern|_pending_break_glass|request_access|begin_supervised|end_supervised|_require_outside_principal)\('
 	-- written as one expression
 	AND prosrc <> '' $$,
 	'public definer functions name the capability that they need, or act in the caller''s own context');
