@@ -552,14 +552,16 @@ CREATE VIEW multitenant.access_requests WITH (security_barrier = true) AS
 	FROM multitenant.access_request r
 	JOIN multitenant.tenant t ON t.id = r.tenant_id
 	CROSS JOIN (SELECT multitenant._tenant_permitting('access:approve'), multitenant._outside_principal()) AS own(tenant_id, principal)
-	-- As multitenant._request_state(), which the caller cannot execute.
+	-- As multitenant._request_state(), which would read with the rights of the caller.
 	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = r.id
 	CROSS JOIN LATERAL (SELECT CASE WHEN r.state <> 'denied' AND w.request_id IS NOT NULL THEN 'withdrawn' ELSE r.state END) AS s(state)
 	WHERE r.tenant_id = own.tenant_id OR r.principal = own.principal;
 COMMENT ON VIEW multitenant.access_requests IS
 'What operators have asked for, and what came of it: a tenant''s own to its principals with access:approve, an operator''s own to him.';
 
--- The same by slug (or id as text), so that a literal works as an argument.
+-- ---------------------------------------------------------------------------------------------------------------
+-- The same by slug (or id as text), so that a literal works as an argument
+-- ---------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION multitenant.link_tenant(master uuid, tenant text)
 RETURNS void

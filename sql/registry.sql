@@ -52,7 +52,7 @@ CREATE TABLE multitenant.member (
 CREATE INDEX member_principal_idx ON multitenant.member (principal);
 CREATE UNIQUE INDEX member_sole_key ON multitenant.member (principal) WHERE is_sole AND state <> 'invited';
 COMMENT ON TABLE multitenant.member IS
-'Which principal may switch to which tenant.';
+'Which principal is a member of which tenant, or invited into it; change it through invite_member() and its companions.';
 
 -- Tells every session at commit that a table of the extension has changed.
 CREATE FUNCTION multitenant._own_table_changed()

@@ -293,6 +293,18 @@ SELECT tableoid::regclass, * FROM mt_part.by_slug ORDER BY 1, 2;
 SELECT tableoid::regclass, * FROM mt_part.by_varchar ORDER BY 1, 2;
 SELECT count(*) FROM multitenant._missing_partitions();
 
+-- a table that asks for permissions: its copy would ask for none, so it is not moved
+SELECT count(multitenant.create_permission('part:' || action, 'Test.')) FROM unnest('{read,create,update,delete}'::text[]) action;
+CREATE TABLE mt_part.asking (id int, tenant_id uuid, place text, PRIMARY KEY (tenant_id, id));
+INSERT INTO mt_part.asking SELECT g, ('00000000-0000-0000-0000-00000000095' || 1 + g % 2)::uuid, 'x' FROM generate_series(1, 40) g;
+ALTER TABLE mt_part.asking OWNER TO regress_mt_owner;
+SELECT count(*) > 0 FROM multitenant.protect('mt_part.asking', permissions => 'part', scope_column => 'place');
+SELECT count(*) > 0 FROM multitenant.partition_by_tenant('mt_part.asking');
+SET ROLE regress_mt_migrator;
+CALL multitenant.isolate_tenant('part-a', 'mt_part.asking');
+RESET ROLE;
+SELECT tableoid::regclass, count(*), count(DISTINCT tenant_id) FROM mt_part.asking GROUP BY 1 ORDER BY 1;
+
 -- what cannot be proved by an index is not marked as proved
 CREATE TABLE mt_part.proof (id int PRIMARY KEY, tenant_id int NOT NULL);
 INSERT INTO mt_part.proof VALUES (1, 951);
