@@ -55,7 +55,7 @@ typedef struct FoundName
 
 typedef struct Names
 {
-	FoundName	   *names;
+	FoundName  *names;
 	int			count;
 	int			room;
 } Names;
@@ -67,7 +67,7 @@ read_name(HeapTuple tuple, TupleDesc desc, void *result)
 
 	bool		is_null;
 	Datum		value = heap_getattr(tuple, PERMISSION_NAME, desc, &is_null);
-	FoundName	   *name;
+	FoundName  *name;
 
 	CHECK_FOR_INTERRUPTS();
 	if (names->count == names->room)

@@ -8,7 +8,8 @@
 #include "postgres.h"
 #include "base/compat.h"
 
-#define MT_PERMISSION_MAX 128	/* bytes of a name; the tables' CHECKs say the same */
+#define MT_PERMISSION_MAX 128	/* bytes of a name; the tables' CHECKs say the
+								 * same */
 
 /*
  * Reads the catalogue anew. A permission keeps its number as long as the session

@@ -63,7 +63,8 @@ struct MtRoleBook
 	int			words;
 	uint64		visit;
 	HTAB	   *roles;
-	const Role *recent[RECENT_ROLES];	/* with closed, by the end of their ids */
+	const Role *recent[RECENT_ROLES];	/* with closed, by the end of their
+										 * ids */
 };
 
 /* A role that is being read. */

@@ -68,7 +68,7 @@ typedef struct Reading
 {
 	MtScopeTree *tree;
 	MemoryContext names;		/* of parents */
-	ParentName	   *parents;
+	ParentName *parents;
 } Reading;
 
 static uint32
@@ -90,7 +90,7 @@ read_scope(HeapTuple tuple, TupleDesc desc, void *result)
 	MtScopeTree *tree = reading->tree;
 	MemoryContext before;
 	ScopeNode  *node;
-	ParentName	   *parent;
+	ParentName *parent;
 	Datum		values[MaxHeapAttributeNumber];
 	bool		nulls[MaxHeapAttributeNumber];
 
