@@ -6,6 +6,7 @@
 
 #include "base/extension.h"
 #include "base/invalidation.h"
+#include "base/leader.h"
 #include "base/observations.h"
 #include "base/redact.h"
 #include "base/settings.h"
@@ -49,6 +50,7 @@ _PG_init(void)
 	MtSettingsInit();
 	MtInvalidationInit();
 	MtTransactionInit();
+	MtLeaderInit();
 	MtExtensionInit();
 	MtSlotsInit();
 	MtObservationsInit();

@@ -94,7 +94,10 @@ read_assignment(HeapTuple tuple, TupleDesc desc, void *result)
 	bool		nulls[MaxHeapAttributeNumber];
 	MtAssignment *its;
 
-	/* At once: columns behind a text are found from the row's beginning each time. */
+	/*
+	 * At once: columns behind a text are found from the row's beginning each
+	 * time.
+	 */
 	heap_deform_tuple(tuple, desc, values, nulls);
 	if (!nulls[ASSIGNMENT_EXPIRES_AT - 1] &&
 		is_over(DatumGetTimestampTz(values[ASSIGNMENT_EXPIRES_AT - 1]), out))
@@ -166,11 +169,6 @@ read_all_assignments(const pg_uuid_t *tenant, const char *principal, MtAssignmen
 		hash_destroy(seen);
 }
 
-/*
- * Security: what is read under break-glass is recorded when its statement starts. So it
- * counts for statements of messages that begin later, and not in the middle of one that
- * opens it, or during which somebody else approves it.
- */
 static void
 add_break_glass(const MtBreakGlass *its, MtAssignments *out)
 {
@@ -179,7 +177,7 @@ add_break_glass(const MtBreakGlass *its, MtAssignments *out)
 	note_time(out, its->from);
 	if (is_over(its->until, out) || its->from > out->now)
 		return;
-	if (its->from > GetCurrentStatementStartTimestamp())
+	if (!MtBreakGlassCounts(its))
 	{
 		out->message = GetCurrentStatementStartTimestamp();
 		return;

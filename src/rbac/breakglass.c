@@ -2,12 +2,14 @@
  * breakglass.c
  *	  Break-glass of a principal in a tenant, as it stands in the table.
  *
- * Owns how multitenant.break_glass is read. When it counts is decided in
- * assignments.c, what is recorded of it in watch.c.
+ * Owns how multitenant.break_glass is read, and from which message of the client's on it
+ * counts. What is recorded of it is decided in watch.c.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
+#include "base/leader.h"
 #include "base/tablescan.h"
 #include "rbac/breakglass.h"
 #include "utils/builtins.h"
@@ -50,4 +52,25 @@ MtBreakGlassOf(const pg_uuid_t *tenant, const char *principal)
 	(void) MtTableScan(MT_TABLE_BREAK_GLASS, "break_glass_principal_idx", lengthof(keys), columns, equality, keys,
 					   read_break_glass, &list);
 	return list;
+}
+
+/* ---- from when on ---- */
+
+/* The message in which none counts any more that does not count yet; 0: none. */
+static TimestampTz settled_message = 0;
+
+void
+MtBreakGlassSettle(void)
+{
+	settled_message = GetCurrentStatementStartTimestamp();
+}
+
+bool
+MtBreakGlassCounts(const MtBreakGlass *its)
+{
+	TimestampTz message = GetCurrentStatementStartTimestamp();
+
+	if (IsParallelWorker() && !MtLeaderSaid(MT_LEADER_USES_BREAK_GLASS))
+		return false;
+	return its->from <= message && settled_message != message;
 }

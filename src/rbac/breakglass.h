@@ -13,7 +13,8 @@
 typedef struct MtBreakGlass
 {
 	pg_uuid_t	role;
-	bool		may_hold;		/* it has a beginning, and nobody has closed it */
+	bool		may_hold;		/* it has a beginning, and nobody has closed
+								 * it */
 	TimestampTz from;
 	TimestampTz until;
 } MtBreakGlass;
@@ -23,5 +24,15 @@ typedef struct MtBreakGlass
  * snapshot; may throw what catalog reads throw.
  */
 extern List *MtBreakGlassOf(const pg_uuid_t *tenant, const char *principal);
+
+/*
+ * Does one that may hold now count in this message of the client's? Security: not in the
+ * midst of what has started without it and is not recorded; a worker knows of that from
+ * its leader only.
+ */
+extern bool MtBreakGlassCounts(const MtBreakGlass *its);
+
+/* None that does not count yet will count before the client's next message. */
+extern void MtBreakGlassSettle(void);
 
 #endif							/* MT_BREAKGLASS_H */

@@ -15,6 +15,7 @@
 #include "base/audit.h"
 #include "base/compat.h"
 #include "base/extension.h"
+#include "base/leader.h"
 #include "base/names.h"
 #include "base/tablescan.h"
 #include "base/transaction.h"
@@ -50,12 +51,6 @@ static void
 break_glass_changed(void)
 {
 	glass.is_table_known = glass.is_empty = glass.is_known = false;
-}
-
-void
-MtWatchInit(void)
-{
-	MtExtensionOnTable(MT_TABLE_BREAK_GLASS, break_glass_changed);
 }
 
 /* Has the principal of the context opened break-glass in its tenant? */
@@ -97,6 +92,34 @@ MtWatchApplies(void)
 	if (context->kind == MT_KIND_SUPERVISED)
 		return context->basis != MT_BASIS_OPERATOR;
 	return has_opened(context) && MtRightsAreBreakGlass(MtRightsOfContext(NULL));
+}
+
+/*
+ * Security: what is read under break-glass is recorded when its statement starts. So in a
+ * message in which something has started that is not recorded, none counts, whatever
+ * comes about meanwhile; it counts in the next one.
+ */
+void
+MtWatchSettle(void)
+{
+	const MtContext *context = MtContextGet();
+
+	if (context->state == MT_STATE_TENANT && context->kind == MT_KIND_TENANT &&
+		context->principal[0] != '\0' && (glass.is_empty || !MtWatchApplies()))
+		MtBreakGlassSettle();
+}
+
+static bool
+is_recorded_under_break_glass(void)
+{
+	return MtContextGet()->kind == MT_KIND_TENANT && MtWatchApplies();
+}
+
+void
+MtWatchInit(void)
+{
+	MtExtensionOnTable(MT_TABLE_BREAK_GLASS, break_glass_changed);
+	MtLeaderOnTell(MT_LEADER_USES_BREAK_GLASS, is_recorded_under_break_glass);
 }
 
 /* ---- what ---- */

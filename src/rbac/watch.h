@@ -25,6 +25,12 @@ extern bool MtWatchIsOn(void);
 extern bool MtWatchApplies(void);
 
 /*
+ * A statement starts or goes on. If what it does under break-glass is not recorded, none
+ * counts that comes about before the client's next message. Throws what catalog reads throw.
+ */
+extern void MtWatchSettle(void);
+
+/*
  * Records what this transaction has not recorded yet, all of it at once and
  * durably. Throws as MtAuditEmitDurable() does: then the context must not see a row
  * of it. Only where MtWatchApplies().
