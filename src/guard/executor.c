@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "base/leader.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "base/extension.h"
@@ -31,6 +32,7 @@
 #include "tcop/dest.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
+#include "rbac/watch.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -227,6 +229,14 @@ prepare_start(void)
 	MtContextMaterialise();
 }
 
+static pg_noinline void
+settle_start(void)
+{
+	MtGuardKeepReadOnly();
+	if (!IsParallelWorker())
+		MtWatchSettle();
+}
+
 int
 MtGuardEnterStart(QueryDesc *query, int eflags)
 {
@@ -234,7 +244,8 @@ MtGuardEnterStart(QueryDesc *query, int eflags)
 
 	if (unlikely(MtRedactIsNeeded()) || unlikely(MtContextMayCome()))
 		prepare_start();
-	MtGuardKeepReadOnly();
+	if (unlikely(MtContextIsAny()))
+		settle_start();
 	step = enter_step();
 	step->start.is_below_noforce = step->start.query != NULL &&
 		(step->start.is_noforce || step->start.is_below_noforce);
@@ -279,10 +290,12 @@ check_before_run(QueryDesc *query)
 		return;
 	if (current->frame.depth == 0)
 		MtRedactActivity();
+	MtGuardCheckSupervisedPortal();
 	if (MtContextIsUsed() && MtGuardIsOn() && !MtContextCheck(&denial) &&
 		touches_tenants(query->plannedstmt))
 		MtDenialRaise(&denial);
-	if (unlikely(MtProtectionHasMetPermissions()) && MtContextIsUsed() && MtGuardIsOn())
+	MtWatchSettle();
+	if (unlikely(MtProtectionHasMetPermissions() || MtWatchIsOn()) && MtContextIsUsed() && MtGuardIsOn())
 		MtGuardCheckRightsAgain(query->plannedstmt);
 }
 
@@ -293,6 +306,8 @@ MtGuardEnterRun(QueryDesc *query)
 
 	if (unlikely(MtContextIsAny()) || unlikely(MtRedactIsNeeded()))
 		check_before_run(query);
+	if (unlikely(query->plannedstmt->parallelModeNeeded))
+		MtLeaderTell();
 	step = enter_step();
 	step->frame.is_noforce = InNoForceRLSOperation();
 	step->frame.is_held |= ActivePortal != NULL &&
@@ -343,10 +358,46 @@ MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query))
 	return false;
 }
 
-const QueryDesc *
-MtGuardRunningStatement(void)
+/*
+ * Security: no portal of SPI's, and none that a statement has declared, has formats for
+ * the client; and while a message is read, and at COMMIT, there is no portal.
+ */
+bool
+MtGuardIsInClientsPortal(void)
 {
-	return current->frame.query;
+	return ActivePortal != NULL && ActivePortal->formats != NULL;
+}
+
+/* EXECUTE runs its statement in a portal of its own, which nobody sees. */
+static bool
+is_clients_own(const QueryDesc *query)
+{
+	switch (MtGuardUtilityUnderWay())
+	{
+		case MT_UTILITY_NONE:
+			return MtGuardIsInClientsPortal() && ActivePortal->queryDesc == query;
+		case MT_UTILITY_EXECUTE:
+			return ActivePortal != NULL && !ActivePortal->visible && ActivePortal->queryDesc == query;
+		case MT_UTILITY_OTHER:
+		case MT_UTILITY_WRITING:
+			break;
+	}
+	return false;
+}
+
+const QueryDesc *
+MtGuardClientsStatement(void)
+{
+	const QueryDesc *outermost = NULL;
+
+	for (Step *step = steps; step <= current; step++)
+	{
+		if (step->start.query != NULL)
+			return NULL;
+		if (step->frame.depth == 1)
+			outermost = step->frame.query;
+	}
+	return outermost != NULL && is_clients_own(outermost) ? outermost : NULL;
 }
 
 /* Triggers run here, and nothing is fetched. */

@@ -81,8 +81,14 @@ extern bool MtGuardIsInStatement(void);
 /* Does the test say so of one of the statements that are starting or running? */
 extern bool MtGuardIsAnyStatement(bool (*test) (const QueryDesc *query));
 
-/* The innermost statement that is running; NULL if none is. */
-extern const QueryDesc *MtGuardRunningStatement(void);
+/* Does what the client itself has sent run now, and no cursor? */
+extern bool MtGuardIsInClientsPortal(void);
+
+/*
+ * The statement that the client has sent, or has prepared and executes now, and that
+ * everything belongs to that is running; NULL if there may be anything else.
+ */
+extern const QueryDesc *MtGuardClientsStatement(void);
 
 /* Do the rows of the statement go into a table that is being made? */
 extern bool MtGuardFillsTable(const QueryDesc *query);
@@ -130,6 +136,12 @@ extern void MtGuardKeepReadOnly(void);
 extern void MtGuardCheckSupervisedFunction(Oid function);
 extern void MtGuardCheckSupervisedUtility(Node *statement);
 
+/* May the context look at tenants' rows already? Of contexts that are not supervised: yes. */
+extern bool MtGuardMayLookIn(MtDenial *denial);
+
+/* Raises if a portal of the client's goes on whose statement a supervised context began in the midst of. */
+extern void MtGuardCheckSupervisedPortal(void);
+
 /* status.c: remembers how the library was loaded. */
 extern void MtStatusInit(void);
 
@@ -173,6 +185,16 @@ extern bool MtGuardAllows(MtAllowance allowance);
 extern bool MtGuardIsTenantsData(Oid relid);
 
 /* What is known of the innermost utility statement. */
+typedef enum MtUtilityUnderWay
+{
+	MT_UTILITY_NONE,
+	MT_UTILITY_EXECUTE,			/* one that the client has sent, of what it
+								 * has prepared */
+	MT_UTILITY_OTHER,
+	MT_UTILITY_WRITING			/* one that a supervised context may not
+								 * execute */
+} MtUtilityUnderWay;
+
 typedef struct MtUtility
 {
 	bool		is_held;		/* DECLARE .. WITH HOLD */
@@ -181,12 +203,11 @@ typedef struct MtUtility
 	bool		is_owners;		/* a command of protect() or a companion .. */
 	MtOwnerCommand command;		/* .. then this one */
 	Oid			copied_to;		/* the observed table that a COPY FROM fills */
-	bool		is_more;		/* it is, or is below, one that a supervised
-								 * context may not execute */
+	MtUtilityUnderWay under_way;
 } MtUtility;
 
-/* Does a utility statement run that a supervised context may not execute? */
-extern bool MtGuardIsInMore(void);
+/* What the utility statements are that run now, one in the other. */
+extern MtUtilityUnderWay MtGuardUtilityUnderWay(void);
 
 /* supervised.c: may a supervised context execute the utility statement? */
 extern bool MtGuardMayExecuteSupervised(Node *statement);

@@ -333,7 +333,7 @@ MtResidueHasCursor(void)
 	ListCell   *cell;
 
 	foreach(cell, listed(F_PG_CURSOR, NULL, "creation_time"))
-		if (ActivePortal == NULL || strcmp(((Named *) lfirst(cell))->name, ActivePortal->name) != 0)
+		if (!MtGuardIsInClientsPortal() || strcmp(((Named *) lfirst(cell))->name, ActivePortal->name) != 0)
 		return true;
 	return false;
 }

@@ -216,8 +216,8 @@ bool
 MtGuardCheckUse(const MtPermission *permission, const MtProtection *protection,
 				MtDenial *denial)
 {
-	if (protection->resource[0] != '\0' &&
-		!check_actions(protection, permission->required, denial))
+	if (!MtGuardMayLookIn(denial) ||
+		(protection->resource[0] != '\0' && !check_actions(protection, permission->required, denial)))
 		return false;
 	if (MtWatchIsOn())
 		note_use(permission);

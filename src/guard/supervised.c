@@ -15,16 +15,20 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "base/errors.h"
 #include "base/extension.h"
+#include "base/leader.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "guard/guard.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "tcop/pquery.h"
 #include "tenant/context.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
@@ -106,27 +110,8 @@ is_refused(Form_pg_proc function)
 		!is_allowed_name(NameStr(function->proname));
 }
 
-void
-MtGuardCheckSupervisedFunction(Oid function)
-{
-	HeapTuple	tuple;
-	bool		result;
-
-	if (likely(!MtContextIsSupervised()) || !MtIsActive() || !MtGuardIsOn())
-		return;
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	if (!HeapTupleIsValid(tuple))
-		return;
-	result = is_refused((Form_pg_proc) GETSTRUCT(tuple));
-	ReleaseSysCache(tuple);
-	if (result)
-		refuse("This function may change something, or reach beyond this database.");
-}
-
-/* ---- the beginning ---- */
-
 static bool
-is_refused_function(Oid function, void *context)
+is_refused_function(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	bool		result = HeapTupleIsValid(tuple) && is_refused((Form_pg_proc) GETSTRUCT(tuple));
@@ -136,86 +121,174 @@ is_refused_function(Oid function, void *context)
 	return result;
 }
 
-static bool
-calls_refused_function(Node *node, void *context)
+void
+MtGuardCheckSupervisedFunction(Oid function)
 {
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, is_refused_function, context) ||
-		expression_tree_walker(node, calls_refused_function, context);
+	if (likely(!MtContextIsBrought() && !MtContextIsSupervised()) || !MtIsActive() || !MtGuardIsOn() ||
+		!is_refused_function(function))
+		return;
+
+	/*
+	 * Security: what the connection brings begins before anything that it may
+	 * not execute.
+	 */
+	MtContextMaterialise();
+	if (MtContextIsSupervised())
+		refuse("This function may change something, or reach beyond this database.");
 }
 
-/* The functions that a SELECT of functions alone calls: in its list, or in FROM. */
+/* ---- the beginning ---- */
+
+/* What begins a context of this transaction; and set_config(), which is asked beside it. */
+static const char *const beginning_functions[] = {
+	"authenticate", "begin_supervised", "set_config", "switch_tenant"
+};
+
 static bool
-calls(const Plan *plan, bool (*walker) (Node *node, void *context))
+is_other_function(Oid function, void *context)
 {
-	return (IsA(plan, Result) && walker(((const Result *) plan)->resconstantqual, NULL)) ||
-		(IsA(plan, FunctionScan) && walker((Node *) ((const FunctionScan *) plan)->functions, NULL)) ||
-		walker((Node *) plan->targetlist, NULL) || walker((Node *) plan->qual, NULL);
+	const char *name = get_func_name(function);
+	Oid			schema = get_func_namespace(function);
+
+	if (name == NULL ||
+		(schema != PG_CATALOG_NAMESPACE && schema != get_namespace_oid(MT_SCHEMA_NAME, true)))
+		return true;
+	for (size_t i = 0; i < lengthof(beginning_functions); i++)
+		if (strcmp(name, beginning_functions[i]) == 0)
+			return false;
+	return true;
 }
 
 /*
- * May the statement, in the middle of which a supervised context begins, do something
- * afterwards that such a context may not? Only of a SELECT of functions alone it is
- * certain that it does not.
+ * Is there anything in the expression but calls of these functions, with values? Security:
+ * what is not named here could call functions that nobody sees here: the conditions of a
+ * domain, a cast that belongs to a type of the user's.
  */
 static bool
-may_go_on(const QueryDesc *query)
-{
-	const PlannedStmt *statement = query->plannedstmt;
-	const Plan *plan = statement->planTree;
-
-	return statement->commandType != CMD_SELECT || plan == NULL || plan->lefttree != NULL ||
-		!(IsA(plan, Result) || IsA(plan, FunctionScan)) ||
-		statement->subplans != NIL || statement->rowMarks != NIL ||
-		MtGuardFillsTable(query) || calls(plan, calls_refused_function);
-}
-
-static bool
-is_own_function(Oid function, void *context)
-{
-	return get_func_namespace(function) == get_namespace_oid(MT_SCHEMA_NAME, true);
-}
-
-static bool
-calls_own_function(Node *node, void *context)
+does_more(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	return check_functions_in_node(node, is_own_function, context) ||
-		expression_tree_walker(node, calls_own_function, context);
+	switch (nodeTag(node))
+	{
+		case T_Const:
+		case T_Var:
+			return false;
+		case T_Param:
+			return ((Param *) node)->paramkind != PARAM_EXTERN;
+		case T_CoerceViaIO:
+			if (((CoerceViaIO *) node)->resulttype >= FirstNormalObjectId ||
+				exprType((Node *) ((CoerceViaIO *) node)->arg) >= FirstNormalObjectId)
+				return true;
+			return does_more((Node *) ((CoerceViaIO *) node)->arg, context);
+		case T_List:
+		case T_TargetEntry:
+		case T_RangeTblFunction:
+		case T_FuncExpr:
+		case T_NullTest:
+		case T_RelabelType:
+			return check_functions_in_node(node, is_other_function, context) ||
+				expression_tree_walker(node, does_more, context);
+		default:
+			return true;
+	}
+}
+
+/* Does the statement call what begins a context, and nothing that could do more? */
+static bool
+is_beginning(const PlannedStmt *statement)
+{
+	const Plan *plan = statement->planTree;
+
+	if (statement->commandType != CMD_SELECT || plan == NULL || plan->lefttree != NULL ||
+		statement->subplans != NIL || statement->rowMarks != NIL)
+		return false;
+	if (IsA(plan, Result))
+	{
+		if (does_more(((const Result *) plan)->resconstantqual, NULL))
+			return false;
+	}
+	else if (!IsA(plan, FunctionScan) ||
+			 does_more((Node *) ((const FunctionScan *) plan)->functions, NULL))
+		return false;
+	return !does_more((Node *) plan->targetlist, NULL) && !does_more((Node *) plan->qual, NULL);
+}
+
+/* Would rows be written by what runs when a context begins? */
+static bool
+writes(const QueryDesc *query)
+{
+	return query->plannedstmt->commandType != CMD_SELECT || query->plannedstmt->rowMarks != NIL ||
+		query->plannedstmt->hasModifyingCTE || MtGuardFillsTable(query);
 }
 
 /*
- * Security: functions are looked at when an expression is initialised. So nothing goes
- * on that was initialised before: no statement that calls more than it should, no
- * utility statement that evaluates defaults or fills a table, no cursor; and what begins
- * the context is a statement, not an expression that a procedural language evaluates by
- * itself. What such a language keeps for a transaction gets new plans.
+ * The message in the midst of which the context began; 0: it began in a statement of its
+ * own, or none has begun.
  *
- * What the connection brings is there before its first statement is.
+ * Security: functions and the conditions of domains are looked at when an expression is
+ * initialised, and what was initialised before goes on: an expression of a procedural
+ * language, a condition of a parameter, a trigger at COMMIT. None of that is to be seen
+ * here. So nothing is read before all of it is over, unless it is certain that the client
+ * itself executes one statement that begins the context and does nothing else.
+ */
+static TimestampTz begun_amidst = 0;
+
+static bool
+has_begun_now(void)
+{
+	return begun_amidst == GetCurrentStatementStartTimestamp();
+}
+
+/*
+ * Security: what the connection brings begins before anything is initialised that a
+ * supervised context may not execute.
  */
 static void
 begin(const MtContext *context)
 {
-	const QueryDesc *query = MtGuardRunningStatement();
+	const QueryDesc *query;
 
 	if (context->kind != MT_KIND_SUPERVISED || !MtGuardIsOn())
 		return;
-	if (context->source != MT_SOURCE_CONNECTION && context->source != MT_SOURCE_SESSION &&
-		(query == NULL || may_go_on(query) || !calls(query->plannedstmt->planTree, calls_own_function)))
-		refuse("Begin it with SELECT or PERFORM, in a statement that calls the function and nothing else.");
-	if (MtGuardIsInMore() || MtGuardIsAnyStatement(may_go_on))
-		refuse("Begin it in a statement of its own, which calls the function and nothing else.");
+	if (context->source != MT_SOURCE_CONNECTION && context->source != MT_SOURCE_SESSION)
+	{
+		query = MtGuardClientsStatement();
+		if (MtGuardUtilityUnderWay() == MT_UTILITY_WRITING || MtGuardIsAnyStatement(writes))
+			refuse("Begin it in a statement of its own, which calls the function and nothing else.");
+		begun_amidst = query != NULL && is_beginning(query->plannedstmt) ? 0 : GetCurrentStatementStartTimestamp();
+	}
 	if (MtResidueHasCursor())
 		refuse("Close all cursors before it begins.");
+	/* What procedural languages keep for a transaction is initialised anew. */
 	ResetPlanCache();
+}
+
+bool
+MtGuardMayLookIn(MtDenial *denial)
+{
+	if (likely(!MtContextIsSupervised()) ||
+		(!has_begun_now() && !MtLeaderSaid(MT_LEADER_MAY_NOT_LOOK_IN)))
+		return true;
+	return MtDeny(denial, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				  "the supervised context has begun in the midst of what the client has sent", NULL,
+				  "Begin it by a SELECT that calls the function and nothing else, or read in the next message.");
+}
+
+/* Does what the context began in the midst of go on in another message? */
+void
+MtGuardCheckSupervisedPortal(void)
+{
+	if (unlikely(MtContextIsSupervised()) && ActivePortal != NULL && begun_amidst != 0 &&
+		ActivePortal->creation_time <= begun_amidst && !has_begun_now())
+		refuse("What it has begun in cannot be continued. Execute the statement again.");
 }
 
 void
 MtGuardSupervisedInit(void)
 {
 	MtContextOnTenant(begin);
+	MtLeaderOnTell(MT_LEADER_MAY_NOT_LOOK_IN, has_begun_now);
 }
 
 /* ---- utility statements ---- */
@@ -268,6 +341,12 @@ MtGuardMayExecuteSupervised(Node *statement)
 void
 MtGuardCheckSupervisedUtility(Node *statement)
 {
-	if (unlikely(MtContextIsSupervised()) && MtGuardIsOn() && !MtGuardMayExecuteSupervised(statement))
+	if (likely(!MtContextIsBrought() && !MtContextIsSupervised()) || !MtGuardIsOn() ||
+		MtGuardMayExecuteSupervised(statement))
+		return;
+	/* Security: as with functions. */
+	if (IsTransactionState())
+		MtContextMaterialise();
+	if (MtContextIsSupervised())
 		refuse("Only statements that read can be executed. Changing anything takes a credential of the tenant itself.");
 }

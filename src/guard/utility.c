@@ -14,6 +14,7 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/hot.h"
+#include "base/leader.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
@@ -206,14 +207,19 @@ MtGuardEnterUtility(Node *statement, ProcessUtilityContext context)
 	current_utility.is_held = IsA(statement, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) statement)->options & CURSOR_OPT_HOLD) != 0;
 	current_utility.copied_to = InvalidOid;
-	current_utility.is_more |= !MtGuardMayExecuteSupervised(statement);
+	if (!MtGuardMayExecuteSupervised(statement))
+		current_utility.under_way = MT_UTILITY_WRITING;
+	else if (previous.under_way == MT_UTILITY_NONE && IsA(statement, ExecuteStmt) && MtGuardIsInClientsPortal())
+		current_utility.under_way = MT_UTILITY_EXECUTE;
+	else
+		current_utility.under_way = Max(previous.under_way, MT_UTILITY_OTHER);
 	return previous;
 }
 
-bool
-MtGuardIsInMore(void)
+MtUtilityUnderWay
+MtGuardUtilityUnderWay(void)
 {
-	return current_utility.is_more;
+	return current_utility.under_way;
 }
 
 bool
@@ -262,6 +268,8 @@ MtGuardCheckUtility(Node *statement)
 	}
 	MtGuardKeepReadOnly();
 	MtGuardCheckSupervisedUtility(statement);
+	/* It may build an index with workers. */
+	MtLeaderTell();
 	if (!MtIsActive() || !MtGuardIsOn() || creating_extension)
 		return;
 	for (size_t i = 0; i < lengthof(checks); i++)

@@ -20,6 +20,7 @@
 #include "base/errors.h"
 #include "base/extension.h"
 #include "base/hot.h"
+#include "base/leader.h"
 #include "base/moment.h"
 #include "base/settings.h"
 #include "base/slots.h"
@@ -479,7 +480,8 @@ validate(MtDenial *denial)
 static bool
 is_brought_back(void)
 {
-	return lock_is_held() && !is_same_identity(current_context, &lock.identity);
+	return (lock_is_held() && !is_same_identity(current_context, &lock.identity)) ||
+		MtLeaderSaid(MT_LEADER_WAS_BROUGHT_BACK);
 }
 
 bool
@@ -512,7 +514,7 @@ is_supervised(void)
 bool
 MtContextIsSupervised(void)
 {
-	return unlikely(MtContextIsAny()) && is_supervised();
+	return (unlikely(MtContextIsAny()) && is_supervised()) || MtLeaderSaid(MT_LEADER_IS_SUPERVISED);
 }
 
 bool
@@ -1033,6 +1035,13 @@ MtContextIsMaintenance(void)
 }
 
 bool
+MtContextIsBrought(void)
+{
+	return current_context->state == MT_STATE_NONE &&
+		((mt_guc_token != NULL && mt_guc_token[0] != '\0') || session_context->state != MT_STATE_NONE);
+}
+
+bool
 MtContextIsOffered(void)
 {
 	return !nothing_to_offer() &&
@@ -1093,4 +1102,6 @@ MtContextInit(void)
 	MtTransactionOnEnd(transaction_ended);
 	MtTransactionOnSubEnd(subtransaction_ended);
 	MtAuditSetIdentitySource(identify_for_audit);
+	MtLeaderOnTell(MT_LEADER_IS_SUPERVISED, MtContextIsSupervised);
+	MtLeaderOnTell(MT_LEADER_WAS_BROUGHT_BACK, is_brought_back);
 }

@@ -53,6 +53,9 @@ extern void MtContextHoldsUntil(TimestampTz until);
  */
 extern bool MtContextIsOffered(void);
 
+/* May a credential that the connection or the session keeps begin a context, and has not yet? */
+extern bool MtContextIsBrought(void);
+
 /*
  * Is this a tenant's context in which a procedure of the extension's goes through
  * tables for whoever looks after them (MT_BASIS_MAINTENANCE)? Nobody's permissions are

@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../perl";
 use MtTest qw(ask);
+use MtWire;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -57,36 +58,89 @@ foreach my $table (qw(operator supervision access_request master_tenant master_a
 
 # A supervision ends by itself, however long the message is that it is used in.
 my $olga = $mt->token(undef, sub => 'olga');
-my $stay = "PERFORM multitenant.authenticate('$olga'); PERFORM multitenant.switch_tenant('acme');";
-foreach my $next ('', "COMMIT; $stay")
+my $stay = "BEGIN; SELECT multitenant.authenticate('$olga'); SELECT multitenant.switch_tenant('acme'); $see";
+foreach my $next ($see, "COMMIT; $stay")
 {
-	my $do = "DO \$x\$ BEGIN $stay PERFORM note FROM invoice; PERFORM pg_sleep(3.2); $next PERFORM note FROM invoice; END \$x\$;";
-	$mt->refused($app, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'short', '3 seconds'); COMMIT; $do", 'MT008',
-		'L1: it ends in a message that goes on' . ($next ? ', over a COMMIT' : ''));
+	$mt->run($app, enter('olga') . "SELECT multitenant.begin_supervised('acme', 'short', '3 seconds'); COMMIT;");
+	$mt->refused($app, "$stay SELECT pg_sleep(3.2); $next", 'MT008', 'L1: it ends in a message that goes on' . ($next eq $see ? '' : ', over a COMMIT'), tenant => 'acme', single => 1);
 }
 $mt->allowed($app, "$begin COMMIT;", undef, 'L1: another one');
 
 # ---- L2: reading only ----
-# What began before, and what comes after: functions are looked at when an expression is initialised, and the context may go.
-foreach my $before ("SELECT multitenant.switch_tenant('acme'), pg_notify('c', 'x')", "SELECT multitenant.switch_tenant('acme'), lo_from_bytea(0, 'x')",
-	"INSERT INTO plain SELECT 1 WHERE multitenant.switch_tenant('acme') IS NOT NULL",
-	"DECLARE c CURSOR FOR SELECT lo_from_bytea(0, 'x') FROM generate_series(1, 2); SELECT multitenant.switch_tenant('acme'); FETCH 1 FROM c")
-{
-	$mt->refused($app, enter('olga') . "$before; COMMIT;", '25006', "L2: before it begins: $before");
-}
-# What runs is more than statements: utility statements evaluate defaults and fill tables, languages evaluate expressions by themselves.
+# What goes on that began before must neither write nor have seen anything: functions, and conditions of domains, are looked at
+# when an expression is initialised, and languages evaluate expressions by themselves.
 $mt->superuser(<<"SQL");
-CREATE FUNCTION look() RETURNS text LANGUAGE plpgsql AS 'BEGIN IF multitenant.current_tenant_or_null() IS NULL THEN PERFORM multitenant.switch_tenant(''acme''); END IF; RETURN ''seen''; END';
-GRANT CREATE ON SCHEMA public TO $app; CREATE TABLE loot (n int, v text DEFAULT look()); GRANT ALL ON loot TO $app;
-SET ROLE $app; CREATE TABLE own_loot (n int); INSERT INTO own_loot VALUES (1); CREATE MATERIALIZED VIEW own_view AS SELECT 1 AS n WITH NO DATA;
+GRANT CREATE ON SCHEMA public TO $app; CREATE TABLE loot (n int, v text DEFAULT 'x'); GRANT ALL ON loot TO $app;
+SET ROLE $app; CREATE TABLE own_loot (n int); INSERT INTO own_loot VALUES (1);
+CREATE FUNCTION scratch.look() RETURNS text LANGUAGE plpgsql AS 'DECLARE seen text; BEGIN PERFORM multitenant.switch_tenant(''acme''); SELECT note INTO seen FROM public.invoice; RETURN seen; END';
+CREATE FUNCTION scratch.each() RETURNS text LANGUAGE plpgsql AS 'DECLARE seen text; r record; BEGIN FOR r IN SELECT multitenant.switch_tenant(''acme'') LOOP END LOOP;
+	FOR r IN SELECT note FROM public.invoice LOOP seen := r.note; END LOOP; RETURN seen; END';
+CREATE FUNCTION scratch.try() RETURNS text LANGUAGE plpgsql AS 'DECLARE seen text; BEGIN BEGIN PERFORM multitenant.switch_tenant(''acme''); SELECT note INTO seen FROM public.invoice;
+	EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN seen; END';
+CREATE FUNCTION scratch.send() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN pg_notify(''c'', scratch.look()); END';
+CREATE FUNCTION scratch.fire() RETURNS trigger LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.each()); RETURN NULL; END';
+CREATE CONSTRAINT TRIGGER fire AFTER INSERT ON own_loot DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION scratch.fire();
+CREATE FUNCTION scratch.enter() RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM multitenant.switch_tenant(''acme''); RETURN ''x''; END';
+CREATE FUNCTION scratch.note() RETURNS text LANGUAGE plpgsql AS 'DECLARE r record; BEGIN FOR r IN SELECT note FROM public.invoice LOOP RETURN r.note; END LOOP; END';
+CREATE DOMAIN scratch.told AS text CHECK (pg_notify('c', VALUE) IS NOT NULL);
+CREATE DOMAIN scratch.asked AS int CHECK (pg_notify('c', scratch.each()) IS NOT NULL);
+CREATE TYPE scratch.letter AS ENUM ('a');
+CREATE FUNCTION scratch.spell(scratch.letter) RETURNS json LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.each()); RETURN ''{}''; END';
+CREATE CAST (scratch.letter AS json) WITH FUNCTION scratch.spell(scratch.letter);
+CREATE FUNCTION scratch.rows() RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN PERFORM multitenant.switch_tenant(''acme''); RETURN QUERY SELECT scratch.safe() FROM public.plain; END';
+CREATE FUNCTION scratch.safe() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN RETURN (SELECT string_agg(note, '','') FROM public.invoice); END';
+CREATE FUNCTION scratch.emit(t text) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN PERFORM pg_logical_emit_message(false, ''x'', t); RETURN ''emitted''; END';
+CREATE FUNCTION scratch.fetch(k refcursor) RETURNS text LANGUAGE plpgsql AS 'DECLARE x text; BEGIN FETCH k INTO x; RETURN x; END';
+RESET ROLE; ALTER TABLE loot ALTER v SET DEFAULT scratch.look();
 SQL
-foreach my $more ("CREATE TABLE l1 AS SELECT multitenant.switch_tenant('acme') AS t, look() AS v", "SELECT multitenant.switch_tenant('acme') AS t, look() AS v INTO l2",
-	"COPY loot (n) FROM STDIN;\n1\n\\.\n", "ALTER TABLE own_loot ADD v text DEFAULT look()", "EXPLAIN ANALYZE CREATE TABLE l3 AS SELECT look()",
-	"PREPARE q (text, text) AS SELECT 1; EXECUTE q (multitenant.switch_tenant('acme')::text, pg_notify('c', 'x')::text)",
-	"DO \$\$ DECLARE v text; BEGIN v := multitenant.switch_tenant('acme')::text || pg_notify('c', 'x'); END \$\$")
+foreach my $more ("DO \$\$ DECLARE v text; BEGIN v := pg_notify('c', CALL); END \$\$", "DO \$\$ DECLARE v oid; BEGIN v := lo_from_bytea(0, convert_to(CALL, 'utf8')); END \$\$",
+	"DO \$\$ DECLARE v int; BEGIN v := length(CALL) + nextval('counter'); END \$\$", "DO \$\$ DECLARE v text; BEGIN v := pg_logical_emit_message(false, 'x', CALL); END \$\$",
+	"SELECT scratch.send()", "SELECT CALL::scratch.told", "SELECT to_json('a'::scratch.letter)", "SELECT multitenant.switch_tenant('acme'), to_json('a'::scratch.letter)",
+	"SELECT * FROM jsonb_to_record('{\"a\": 1}') AS t(a scratch.asked)", "SET LOCAL " . $mt->parallel_setting . " = on; SELECT pg_notify('c', x) FROM scratch.rows() x", "PREPARE q (text, text) AS SELECT 1; EXECUTE q (CALL, pg_notify('c', 'x')::text)", "INSERT INTO own_loot VALUES (1); COMMIT")
 {
-	$mt->refused($app, enter('olga') . "$more; COMMIT;", '25006', 'L2: nor where more is running: ' . ($more =~ s/\n/ /gr));
+	$mt->refused($app, enter('olga') . ($more =~ s/CALL/scratch.$_()/r) . '; COMMIT;', '(?:25006|55000)', "L2: nothing is seen by what goes on: $more, $_") foreach $more =~ /CALL/ ? qw(look each try) : 'none';
 }
+$mt->refused($app, enter('olga') . "$_; COMMIT;", '(?:25006|55000|MT001)', 'L2: nor where more is running: ' . s/\n/ /gr)
+	foreach "SELECT multitenant.switch_tenant('acme'), pg_notify('c', note) FROM invoice", "INSERT INTO plain SELECT 1 WHERE multitenant.switch_tenant('acme') IS NOT NULL",
+	"DECLARE c CURSOR FOR SELECT lo_from_bytea(0, 'x') FROM generate_series(1, 2); SELECT multitenant.switch_tenant('acme'); FETCH 1 FROM c",
+	"CREATE TABLE l1 AS SELECT multitenant.switch_tenant('acme') AS t, 1 AS v", "SELECT multitenant.switch_tenant('acme') AS t, 1 AS v INTO l2",
+	"COPY loot (n) FROM STDIN;\n1\n\\.\n", "ALTER TABLE own_loot ADD v text DEFAULT scratch.look()", "EXPLAIN ANALYZE CREATE TABLE l3 AS SELECT scratch.look()";
+# The client's messages themselves: a parameter's conditions, a function without a statement, a statement that goes on in the next one.
+sub said { my (@messages) = @_; my $socket = wire($mt->node, $app, ''); return talk($socket, query(enter('olga'))) . '|' . join('|', map { talk($socket, @$_) } @messages) }
+my ($told) = $mt->superuser("SELECT 'scratch.asked'::regtype::oid");
+my ($sends) = $mt->superuser("SELECT 'scratch.send'::regproc::oid");
+is(said([ message('P', "p\0SELECT \$1\0" . pack('nN', 1, $told)), message('B', "\0p\0" . pack('nnNa*n', 0, 1, 1, '1', 0)), synchronize() ], [ query('COMMIT') ]),
+	'row|25006|', 'L2: the conditions of a parameter see nothing');
+is(said([ message('F', pack('Nnnn', $sends, 0, 0, 0)) ], [ query('COMMIT') ]), 'row|55000|', 'L2: nor does a function that is called by itself');
+is(said([ parse('p', 'SELECT CASE WHEN n = 1 THEN multitenant.switch_tenant(\'acme\')::text ELSE pg_notify(\'c\', (SELECT min(note) FROM invoice))::text END FROM generate_series(1, 2) n'), bind_to('a', 'p'), execute('a', 1), synchronize() ],
+	[ execute('a', 1), synchronize() ]), 'row|MT001|25P02', 'L2: a portal has seen nothing before');
+is(said([ parse('p', 'SELECT CASE WHEN n = 1 THEN scratch.enter() ELSE pg_notify(\'c\', scratch.note())::text END FROM generate_series(1, 2) n'), bind_to('a', 'p'), execute('a', 1), synchronize() ],
+	[ execute('a', 1), synchronize() ]), 'row|row|25006', 'L2: and does not go on');
+is(said([ query("DO 'BEGIN PERFORM multitenant.switch_tenant(''acme''); END'") ], [ query('SELECT note FROM invoice') ]), 'row||SECRET-ACME', 'L2: begun by a function it sees in the next message');
+is(said([ query("SELECT multitenant.switch_tenant('acme'); SELECT note FROM invoice") ]), 'row|row SECRET-ACME', 'L2: begun by a statement of its own at once');
+is(said([ query("PREPARE s AS SELECT multitenant.switch_tenant(\$1); EXECUTE s('acme'); SELECT note FROM invoice") ]), 'row|row SECRET-ACME', 'L2: also one that was prepared');
+is(said([ parse('', "SELECT multitenant.switch_tenant('acme')"), bind_to('', ''), execute(''), parse('', 'SELECT note FROM invoice'), bind_to('', ''), execute(''), synchronize() ]),
+	'row|row SECRET-ACME', 'L2: and in a pipeline');
+is(said([ query("DECLARE k CURSOR FOR SELECT CASE WHEN n = 1 THEN scratch.enter() ELSE pg_notify('c', scratch.note())::text END FROM generate_series(1, 2) n") ],
+	[ query('FETCH 1 FROM k') ], [ query("SELECT scratch.fetch('k')") ]), 'row||25006|25P02', 'L2: no context begins in a cursor');
+is(said([ parse('p', "SELECT CASE WHEN n = 1 THEN scratch.enter() ELSE pg_notify('c', scratch.note())::text END FROM generate_series(1, 2) n"), bind_to('k', 'p'), execute('k', 1), synchronize() ],
+	[ query("SELECT scratch.fetch('k')") ]), 'row|row|25006', 'L2: nor does the portal that it began in go on below another statement');
+# Workers have no variables of their leader's.
+foreach my $end ('SELECT multitenant.reset_tenant()', 'ROLLBACK TO s')
+{
+	$mt->refused($app, enter('olga') . "SAVEPOINT s; SELECT multitenant.switch_tenant('acme'); SELECT note FROM invoice; $end; SET LOCAL " . $mt->parallel_setting . " = on; SELECT scratch.emit('x') FROM plain;",
+		'25006', "L2: nothing is written by a worker after $end", tenant => 'acme');
+}
+$mt->refused($app, "BEGIN; SELECT 1; SAVEPOINT s; SELECT multitenant.authenticate('" . $mt->token('acme') . "'); SELECT note FROM invoice; ROLLBACK TO s; SET LOCAL " . $mt->parallel_setting . ' = on; SELECT scratch.safe() FROM plain;',
+	'MT005', 'L6: nor does a worker read under the context that a rollback brought back', tenant => 'acme', pgoptions => '-c multitenant.token=' . $mt->token('beta'));
+$mt->refused($_, 'SET multitenant.leader = 8;', '42501', 'L2: nobody says what workers are told') foreach $app, 'postgres';
+# What the connection brings is there before what it may not execute.
+my $brought = $mt->token('acme', sub => 'olga', kind => 'supervised');
+$mt->superuser("SET ROLE $app; CREATE FUNCTION scratch.seen() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT note FROM public.invoice); END';
+	CREATE PROCEDURE scratch.tell() LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.seen()); END'");
+$mt->refused($app, "CALL scratch.tell();\n" x 3 . 'SELECT 1;', '25006 25006 25006', 'L2: brought by the connection: an expression that is kept', pgoptions => "-c multitenant.token=$brought");
+$mt->refused($app, "$_; SELECT 1;", '25006', "L2: brought by the connection: $_", pgoptions => "-c multitenant.token=$brought")
+	foreach 'NOTIFY c', 'CREATE TABLE scratch.t (n int)', 'LISTEN c', "ALTER ROLE CURRENT_USER SET work_mem = '1MB'";
 $mt->allowed($app, enter('olga') . "SELECT * FROM multitenant.switch_tenant('acme'); SELECT 'seen ' || count(*) FROM invoice; COMMIT;", 'seen', 'L2: in FROM, it begins');
 foreach my $after ("SELECT multitenant.reset_tenant(); RESET transaction_read_only;", 'ROLLBACK TO s;')
 {

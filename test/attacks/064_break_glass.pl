@@ -303,11 +303,22 @@ is($mt->superuser("SELECT detail ->> 'use' FROM multitenant.audit_event WHERE ev
 # ---- who closes his own holds nobody up ----
 $mt->superuser('UPDATE multitenant.break_glass SET closed_at = now() WHERE closed_at IS NULL');
 by('ann', "SELECT multitenant.set_break_glass('emergency', '30 minutes', false)");
-# Opened in the middle of a statement, it counts for the next one, which is recorded when it starts.
-entered($session, 'otto');
-is(ask($session, "SELECT multitenant.open_break_glass('in the middle') IS NOT NULL, multitenant.has_permission('vault:open')"), 't|f', 'middle: it does not count in the statement that opens it');
-is(ask($session, "SELECT multitenant.has_permission('vault:open')"), 't', 'middle: but in the next one');
-ask($session, 'ROLLBACK');
+# Opened in the middle of a statement, also by another session, it counts for the next message, which is recorded when it starts.
+my $opener = $mt->session($app);
+foreach my $middle ("SELECT pg_sleep(1.5) IS NOT NULL, multitenant.has_permission('vault:open')",
+	"SET LOCAL $parallel = on; SELECT (SELECT pg_sleep(1.5)) IS NOT NULL, multitenant.has_permission('vault:open') FROM one")
+{
+	entered($opener, 'otto');
+	ask($opener, "SELECT multitenant.open_break_glass('in the middle')");
+	entered($session, 'otto');
+	$session->query_until(qr/begun/, "\\echo begun\n$middle;\n");
+	$mt->node->poll_query_until('app', "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+	ask($opener, 'COMMIT');
+	is(ask($session, "SELECT 'then', multitenant.has_permission('vault:open')"), "t|f\nthen|t", "middle: it does not count in the message during which it is opened: $middle");
+	ask($session, 'ROLLBACK');
+	$mt->superuser('UPDATE multitenant.break_glass SET closed_at = now() WHERE closed_at IS NULL');
+}
+$opener->quit;
 foreach my $take ('close_break_glass(ID)', "remove_member('otto')", "suspend_member('otto', 'x')")
 {
 	my $id = by('otto', "SELECT multitenant.open_break_glass('fire')");
