@@ -393,7 +393,7 @@ COMMENT ON FUNCTION multitenant.drop_scope(text) IS
 -- Assigning
 -- ---------------------------------------------------------------------------------------------------------------
 
--- The caller has asked who may.
+-- The caller holds the role (_hold_role()), and has asked who may behind that.
 CREATE FUNCTION multitenant._put_assignment(
 	tenant uuid, is_group boolean, assignee text, role multitenant.role, scope text, expires_at timestamptz, reason text)
 RETURNS uuid
@@ -409,7 +409,6 @@ BEGIN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
 	END IF;
-	PERFORM multitenant._hold_role($4);
 	INSERT INTO multitenant.role_assignment AS a (tenant_id, is_group, assignee, role_id, scope_id, expires_at, assigned_by, reason)
 		VALUES ($1, $2, $3, $4.id, $5, $6, given_by, $7)
 		ON CONFLICT ON CONSTRAINT role_assignment_key DO UPDATE
@@ -446,6 +445,7 @@ BEGIN
 			USING ERRCODE = '42704', HINT = 'create_group() makes one.';
 	END IF;
 	given := multitenant._find_role(tenant, $3);
+	PERFORM multitenant._hold_role(given);
 	PERFORM multitenant._require_scope(tenant, $4);
 	PERFORM multitenant._require_grantable(given.id, $4, until);
 	new_id := multitenant._put_assignment(tenant, $1, $2, given, $4, until, $6);
@@ -551,6 +551,8 @@ RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	given multitenant.role;
 BEGIN
 	PERFORM multitenant._require('superuser', 'assigning a role of the system');
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'principal and role');
@@ -559,8 +561,9 @@ BEGIN
 		RAISE EXCEPTION 'there is no principal "%"', $1
 			USING ERRCODE = '42704', HINT = 'create_principal() makes one known.';
 	END IF;
-	RETURN multitenant._put_assignment('00000000-0000-0000-0000-000000000000', false, $1,
-		multitenant._find_role('00000000-0000-0000-0000-000000000000', $2), NULL, nullif($3, 'infinity'), NULL);
+	given := multitenant._find_role('00000000-0000-0000-0000-000000000000', $2);
+	PERFORM multitenant._hold_role(given);
+	RETURN multitenant._put_assignment('00000000-0000-0000-0000-000000000000', false, $1, given, NULL, nullif($3, 'infinity'), NULL);
 END
 $$;
 COMMENT ON FUNCTION multitenant.assign_system_role(text, text, timestamptz) IS

@@ -144,7 +144,8 @@ $$;
 COMMENT ON FUNCTION multitenant._find_role(uuid, text) IS
 'Internal: the role of that name or id, of the tenant, else a template. 42704 if there is none.';
 
--- A template is not under the lock of the tenant that comes to need it.
+-- A template is not under the lock of the tenant that comes to need it. Security: hold first, then ask what the role
+-- permits: whoever was changing it meanwhile has been waited for, and what he has made of it counts.
 CREATE FUNCTION multitenant._hold_role(role multitenant.role)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -156,10 +157,12 @@ BEGIN
 		RAISE EXCEPTION 'there is no role "%"', $1.name
 			USING ERRCODE = '42704', HINT = 'It has just been dropped.';
 	END IF;
+	-- Security: again, as the row is locked and not changed: it does not refuse an old snapshot itself.
+	PERFORM multitenant._refuse_old_rights('00000000-0000-0000-0000-000000000000');
 END
 $$;
 COMMENT ON FUNCTION multitenant._hold_role(multitenant.role) IS
-'Internal: keeps a role from being dropped until the end of the transaction. 42704 if it has been.';
+'Internal: keeps a role from being dropped, and a template from being changed, until the end of the transaction. 42704 if it has been dropped, 40001 if the snapshot of the transaction is older than templates as they are.';
 
 -- What is given from outside: by its name, and never a role of a tenant.
 CREATE FUNCTION multitenant._hold_template(name text)
@@ -314,6 +317,7 @@ AS $$
 DECLARE
 	above multitenant.role := multitenant._find_role($1.tenant_id, $2);
 BEGIN
+	PERFORM multitenant._hold_role(above);
 	-- Under the lock of the tenant: nobody else adds the other half of a cycle.
 	IF $1.id IN (SELECT multitenant._role_closure(above.id)) THEN
 		RAISE EXCEPTION 'the role "%" would inherit itself', $1.name
@@ -326,7 +330,6 @@ BEGIN
 	IF $1.tenant_id <> '00000000-0000-0000-0000-000000000000' THEN
 		PERFORM multitenant._require_grantable(above.id, NULL, NULL);
 	END IF;
-	PERFORM multitenant._hold_role(above);
 	INSERT INTO multitenant.role_parent (role_id, parent_id, tenant_id) VALUES ($1.id, above.id, $1.tenant_id);
 	PERFORM multitenant._refuse_joined_duties($1.tenant_id, $1.id);
 	IF $1.tenant_id <> '00000000-0000-0000-0000-000000000000' THEN

@@ -146,6 +146,24 @@ AS 'MODULE_PATHNAME', 'mt_latest_rights_version';
 COMMENT ON FUNCTION multitenant._latest_rights_version(uuid) IS
 'Internal: the version of the rights of a tenant that is committed now, whatever the transaction''s snapshot shows; 0 if there is none.';
 
+-- Security: who may give what is read with the transaction's snapshot.
+CREATE FUNCTION multitenant._refuse_old_rights(tenant uuid)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
+	   AND coalesce((SELECT v.version FROM multitenant.rights_version v WHERE v.tenant_id = $1), 0)
+		   <> multitenant._latest_rights_version($1) THEN
+		RAISE EXCEPTION 'could not serialize access: rights have changed since the snapshot of this transaction'
+			USING ERRCODE = '40001', HINT = 'Begin a new transaction and try again.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION multitenant._refuse_old_rights(uuid) IS
+'Internal: raises 40001 if the snapshot of the transaction shows rights of the tenant (nil: of all tenants) that have changed since.';
+
 -- Security: the number comes from a sequence, so that a version whose transaction is rolled back is never met again
 -- with other rights.
 CREATE FUNCTION multitenant._renew_rights(tenants uuid[])
@@ -157,15 +175,9 @@ BEGIN
 	INSERT INTO multitenant.rights_version (tenant_id)
 		SELECT DISTINCT t.id FROM unnest($1) AS t(id) ORDER BY 1
 		ON CONFLICT (tenant_id) DO UPDATE SET version = nextval('multitenant.rights_version_seq');
-	-- Security: who may give what is read with the transaction's snapshot. The row of the tenant itself refuses an old
-	-- one; that of all tenants (templates, permissions, principals) is compared and not locked, or an idle transaction
+	-- Security: the row of the tenant itself refuses an old snapshot; that of all tenants (templates, permissions, principals) is compared and not locked, or an idle transaction
 	-- of a tenant would keep the provider waiting.
-	IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable')
-	   AND coalesce((SELECT v.version FROM multitenant.rights_version v WHERE v.tenant_id = '00000000-0000-0000-0000-000000000000'), 0)
-		   <> multitenant._latest_rights_version('00000000-0000-0000-0000-000000000000') THEN
-		RAISE EXCEPTION 'could not serialize access: rights have changed since the snapshot of this transaction'
-			USING ERRCODE = '40001', HINT = 'Begin a new transaction and try again.';
-	END IF;
+	PERFORM multitenant._refuse_old_rights('00000000-0000-0000-0000-000000000000');
 END
 $$;
 COMMENT ON FUNCTION multitenant._renew_rights(uuid[]) IS
