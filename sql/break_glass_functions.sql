@@ -267,7 +267,7 @@ BEGIN
 	-- not wait for him (membership.sql).
 	IF $1 IS NULL OR EXISTS (SELECT FROM multitenant.break_glass g
 							 WHERE g.tenant_id = tenant AND g.id = $1 AND g.principal = multitenant.current_principal()) THEN
-		PERFORM FROM multitenant.member m WHERE m.tenant_id = tenant AND m.principal = multitenant.current_principal() FOR UPDATE;
+		PERFORM multitenant._lock_own_member(tenant, multitenant.current_principal());
 	ELSE
 		PERFORM multitenant._change_rights('break_glass:approve');
 		PERFORM multitenant._claim_member(tenant, g.principal) FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1;
@@ -287,7 +287,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.close_break_glass(uuid) IS
-'Closes break-glass before its end. id: null for the current principal''s own; another''s for permission break_glass:approve. Errors: MT001; 42501 permission, or in contexts that are not of a member; 42704 there is none; 55000 not open any more.';
+'Closes break-glass before its end. id: null for the current principal''s own; another''s for permission break_glass:approve. Errors: MT001; 42501 permission, or in contexts that are not of a member; 42704 there is none; 55000 not open any more, or the membership is just being changed by another session.';
 
 -- ---- reviewing ----
 

@@ -4,8 +4,8 @@
  *
  * What changes members takes the tenant's turn first (_renew_rights), so that two sessions cannot each remove the other
  * administrator. But whoever has no rights to manage takes no turn, with which he could hold up that his rights are taken:
- * what somebody takes back of his own he does under the lock of his row in member alone, and who takes it away from him,
- * under the turn, ends the sessions that have that lock (_claim_member()). Nothing here tells a tenant anything of a
+ * what somebody takes back of his own he does under the lock of his row in member alone, for which he does not wait, and
+ * who takes it away from him, under the turn, ends the session that has that lock (_claim_member()). Nothing here tells a tenant anything of a
  * principal that is not its own doing: neither whether it is known, nor whether it is disabled, nor whether it is a member
  * elsewhere.
  */
@@ -81,9 +81,42 @@ AS 'MODULE_PATHNAME', 'mt_end_session_of_member';
 COMMENT ON FUNCTION multitenant._end_session_of_member(uuid, text) IS
 'Internal: ends the session whose open transaction has changed or locked the row of this member; false if there is none, or it is a superuser''s.';
 
+CREATE FUNCTION multitenant._raise_busy_member()
+RETURNS void
+LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RAISE EXCEPTION 'the membership is just being changed by another session'
+		USING ERRCODE = '55000', HINT = 'Nothing was changed; try again when that session has ended its transaction.';
+END
+$$;
+COMMENT ON FUNCTION multitenant._raise_busy_member() IS
+'Internal: raises 55000.';
+
+-- Security: who takes something of his own back does not wait for the row. Whoever else has it locked is himself, or takes
+-- it away from him; a queue of his own sessions would be in front of the next one who does (_claim_member()).
+CREATE FUNCTION multitenant._lock_own_member(tenant uuid, principal text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE NOWAIT;
+EXCEPTION WHEN lock_not_available THEN
+	PERFORM multitenant._raise_busy_member();
+END
+$$;
+COMMENT ON FUNCTION multitenant._lock_own_member(uuid, text) IS
+'Internal: locks the row of the current principal; 55000 if another session has it locked.';
+
 -- Security: the caller has the tenant's turn, so whoever has this lock takes something of his own back - leaving, an
--- invitation, break-glass - and has not ended his transaction. He must not hold up that it is taken away from him. What
--- a superuser locks by hand is waited for.
+-- invitation, break-glass - and has not ended his transaction. He must not hold up that it is taken away from him, with
+-- however many sessions: none of them waits for the row (_lock_own_member(), _begin_answer()), so there is no queue, and
+-- nothing is lost by giving up the place in it after each attempt. When the session that has the row is ended, we are the
+-- only one who is woken; another one of his gets in between only if it asks in that very moment, and is ended in its turn.
+-- All of it has an end, as the turn is held meanwhile: what a superuser locks by hand, or a prepared transaction, and who
+-- wins that race a hundred times, is answered by an error, and the turn is free.
 CREATE FUNCTION multitenant._claim_member(tenant uuid, principal text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
@@ -92,10 +125,10 @@ AS $$
 DECLARE
 	patience text := current_setting('lock_timeout');
 BEGIN
-	-- Who is just committing needs no help. Further sessions of his may wait in front of us: each is ended as it comes.
-	FOR try IN 1..200 LOOP
+	-- Who is just committing needs no help.
+	FOR try IN 1..100 LOOP
 		BEGIN
-			PERFORM set_config('lock_timeout', CASE try WHEN 1 THEN '500ms' ELSE '50ms' END, true);
+			PERFORM set_config('lock_timeout', CASE try WHEN 1 THEN '500ms' ELSE '100ms' END, true);
 			PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
 			PERFORM set_config('lock_timeout', patience, true);
 			RETURN;
@@ -106,11 +139,11 @@ BEGIN
 			END IF;
 		END;
 	END LOOP;
-	PERFORM FROM multitenant.member m WHERE m.tenant_id = $1 AND m.principal = $2 FOR UPDATE;
+	PERFORM multitenant._raise_busy_member();
 END
 $$;
 COMMENT ON FUNCTION multitenant._claim_member(uuid, text) IS
-'Internal: locks the row of a member, or of an invitation, and ends the session that has it locked.';
+'Internal: locks the row of a member, or of an invitation, and ends the session that has it locked; 55000 if that does not come to an end within about ten seconds.';
 
 -- The lock: the mode does not change while members are added.
 CREATE FUNCTION multitenant._is_single_membership()
@@ -538,7 +571,7 @@ COMMENT ON FUNCTION multitenant.remove_member(text) IS
 -- ---------------------------------------------------------------------------------------------------------------
 
 -- Security: no turn is taken: whoever is invited could hold up the tenant with it. Nothing is locked in a tenant that
--- has not invited the principal; whoever withdraws it meanwhile is waited for.
+-- has not invited the principal, and nothing is waited for (_lock_own_member()).
 CREATE FUNCTION multitenant._begin_answer(principal text, tenant text)
 RETURNS uuid
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -551,16 +584,18 @@ BEGIN
 		WHERE m.principal = $1 AND m.state = 'invited'
 			AND (m.expires_at IS NULL OR m.expires_at > clock_timestamp())
 			AND (t.slug = $2 OR t.id::text = lower($2)) AND t.state <> 'deleted'
-		FOR UPDATE OF m;
+		FOR UPDATE OF m NOWAIT;
 	IF inviting IS NULL THEN
 		RAISE EXCEPTION 'no invitation into such a tenant'
 			USING ERRCODE = 'MT008', HINT = 'See the view multitenant.memberships; the invitation may have expired or been withdrawn.';
 	END IF;
 	RETURN inviting;
+EXCEPTION WHEN lock_not_available THEN
+	PERFORM multitenant._raise_busy_member();
 END
 $$;
 COMMENT ON FUNCTION multitenant._begin_answer(text, text) IS
-'Internal: the tenant that has invited the principal, with the invitation locked; MT008 if there is none.';
+'Internal: the tenant that has invited the principal, with the invitation locked; MT008 if there is none, 55000 if another session has it locked.';
 
 CREATE FUNCTION multitenant.accept_invitation(tenant text)
 RETURNS void
@@ -576,7 +611,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.accept_invitation(text) IS
-'Makes the current principal a member of a tenant that has invited it: its slug or id. Needs a credential that names the principal only. Errors: MT001, MT003, MT008 no valid context; 42501 a credential of one tenant; MT008 no such tenant, or no invitation; 55000 a member of another tenant in membership mode single.';
+'Makes the current principal a member of a tenant that has invited it: its slug or id. Needs a credential that names the principal only. Errors: MT001, MT003, MT008 no valid context; 42501 a credential of one tenant; MT008 no such tenant, or no invitation; 55000 it is just being changed by another session, or a member of another tenant in membership mode single.';
 
 CREATE FUNCTION multitenant.decline_invitation(tenant text)
 RETURNS void
@@ -592,7 +627,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.decline_invitation(text) IS
-'Declines an invitation of the current principal: the tenant''s slug or id. Needs a credential that names the principal only. Errors: MT001, MT003, MT008 no valid context; 42501 a credential of one tenant; MT008 no such tenant, or no invitation.';
+'Declines an invitation of the current principal: the tenant''s slug or id. Needs a credential that names the principal only. Errors: MT001, MT003, MT008 no valid context; 42501 a credential of one tenant; MT008 no such tenant, or no invitation; 55000 it is just being changed by another session.';
 
 CREATE FUNCTION multitenant.leave_tenant()
 RETURNS void
@@ -609,7 +644,8 @@ BEGIN
 		PERFORM multitenant._renew_rights(ARRAY[own_tenant]);
 		managed := multitenant._managed(own_tenant);
 	END IF;
-	-- Whoever gives him a role meanwhile waits for this row (assignments.sql).
+	-- Whoever gives him a role meanwhile ends this session, if it lasts (assignments.sql).
+	PERFORM multitenant._lock_own_member(own_tenant, own_principal);
 	PERFORM FROM multitenant.member m
 		WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited' FOR UPDATE;
 	IF NOT FOUND THEN
@@ -622,7 +658,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.leave_tenant() IS
-'Takes the current principal out of the current tenant, with its groups and assignments. Errors: MT001, MT003, MT006, MT008 no valid context, or not a member; 42501 supervised contexts; 55000 nobody would be left who manages the tenant.';
+'Takes the current principal out of the current tenant, with its groups and assignments. Errors: MT001, MT003, MT006, MT008 no valid context, or not a member; 42501 supervised contexts; 55000 the membership is just being changed by another session, or nobody would be left who manages the tenant.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Views
