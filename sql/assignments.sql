@@ -381,6 +381,9 @@ BEGIN
 		RAISE EXCEPTION 'scope "%" is in use', $1
 			USING ERRCODE = '55000', HINT = 'Move or drop what lies in it, and unassign the roles that are assigned there.';
 	END IF;
+	-- What has expired. Security: whoever has it may be leaving, and is not waited for.
+	PERFORM multitenant._claim_member(tenant, a.assignee) FROM multitenant.role_assignment a
+		WHERE a.tenant_id = tenant AND a.scope_id = $1 AND NOT a.is_group;
 	DELETE FROM multitenant.role_assignment a WHERE a.tenant_id = tenant AND a.scope_id = $1;
 	DELETE FROM multitenant.scope s WHERE s.tenant_id = tenant AND s.id = $1;
 	PERFORM multitenant._audit('scope.drop', tenant, $1, 'done', '{}');
@@ -436,6 +439,9 @@ DECLARE
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($2, $3), 'the principal or group, and the role');
 	-- The lock: whoever is just leaving, without the turn, must not come to be the administrator that is counted on.
+	IF NOT $1 THEN
+		PERFORM multitenant._claim_member(tenant, $2);
+	END IF;
 	PERFORM FROM multitenant.member m WHERE NOT $1 AND m.tenant_id = tenant AND m.principal = $2 FOR UPDATE;
 	IF NOT $1 AND NOT FOUND THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'

@@ -125,6 +125,9 @@ BEGIN
 		RAISE EXCEPTION 'the tenant has no break-glass'
 			USING ERRCODE = '55000', HINT = 'Nothing was changed.';
 	END IF;
+	-- Security: whoever has it open is not waited for (membership.sql).
+	PERFORM multitenant._claim_member(tenant, g.principal) FROM multitenant.break_glass g
+		WHERE g.tenant_id = tenant AND multitenant._is_break_glass_open(g);
 	UPDATE multitenant.break_glass g SET closed_at = clock_timestamp(), closed_by = multitenant.current_principal()
 		WHERE g.tenant_id = tenant AND multitenant._is_break_glass_open(g);
 	GET DIAGNOSTICS closed = ROW_COUNT;
@@ -192,6 +195,8 @@ DECLARE
 	found_glass multitenant.break_glass;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the id');
+	-- Security: as in drop_break_glass().
+	PERFORM multitenant._claim_member(tenant, g.principal) FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1;
 	SELECT * INTO found_glass FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1 FOR UPDATE;
 	IF found_glass.id IS NULL THEN
 		RAISE EXCEPTION 'there is no such break-glass'
@@ -328,6 +333,8 @@ DECLARE
 	reviewed multitenant.break_glass;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, nullif(btrim($2), '')), 'id and finding');
+	-- Security: as in drop_break_glass().
+	PERFORM multitenant._claim_member(tenant, g.principal) FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1;
 	SELECT * INTO reviewed FROM multitenant.break_glass g WHERE g.tenant_id = tenant AND g.id = $1 FOR UPDATE;
 	IF reviewed.id IS NULL THEN
 		RAISE EXCEPTION 'there is no such break-glass'

@@ -135,6 +135,7 @@ BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2), 'group and member');
 	PERFORM multitenant._require_group(own_tenant, $1);
 	-- The lock: as in _assign().
+	PERFORM multitenant._claim_member(own_tenant, $2);
 	PERFORM FROM multitenant.member m
 		WHERE m.tenant_id = own_tenant AND m.principal = $2 AND m.state <> 'invited' FOR UPDATE;
 	IF NOT FOUND THEN

@@ -222,7 +222,7 @@ $$;
 COMMENT ON FUNCTION multitenant._forget_former_member(uuid, text) IS
 'Internal: whoever comes into the tenant anew finds nothing of what he had.';
 
--- Makes an active member; an invitation that is there becomes a membership.
+-- Makes an active member; an invitation that is there becomes a membership. The caller has the row, if there is one.
 CREATE FUNCTION multitenant._join(tenant uuid, principal text, invited_by text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -303,6 +303,7 @@ BEGIN
 	PERFORM multitenant._check_principal($2);
 	PERFORM multitenant._renew_rights(ARRAY[$1]);
 	PERFORM multitenant._refuse_self_governed($1);
+	PERFORM multitenant._claim_member($1, $2);
 	PERFORM multitenant._join($1, $2, NULL);
 	PERFORM multitenant._assign_first_role($1, $2, $3);
 	PERFORM multitenant._audit('tenant.add_member', $1, $2, 'done', jsonb_strip_nulls(jsonb_build_object('role', $3)));
@@ -412,6 +413,7 @@ BEGIN
 		RAISE EXCEPTION 'expires_at has passed'
 			USING ERRCODE = '22023', HINT = 'Give a time in the future.';
 	END IF;
+	PERFORM multitenant._claim_member(own_tenant, $1);
 	PERFORM multitenant._forget_former_member(own_tenant, $1);
 	INSERT INTO multitenant.member AS m (tenant_id, principal, state, is_sole, invited_by, expires_at)
 		VALUES (own_tenant, $1, 'invited', multitenant._is_single_membership(), multitenant.current_principal(), $2)
@@ -465,6 +467,7 @@ BEGIN
 		RAISE EXCEPTION 'members of this tenant can only be invited'
 			USING ERRCODE = '55000', HINT = 'Call multitenant.invite_member().';
 	END IF;
+	PERFORM multitenant._claim_member(own_tenant, $1);
 	PERFORM multitenant._join(own_tenant, $1, multitenant.current_principal());
 	PERFORM multitenant._audit('tenant.add_member', own_tenant, $1, 'done', '{}');
 END

@@ -439,6 +439,9 @@ BEGIN
 		RAISE EXCEPTION 'the role "%" %', $1.name, used_by
 			USING ERRCODE = '55000', HINT = 'Take it away there first; review_access() and the views roles and assignments show where.';
 	END IF;
+	-- What has expired, as in drop_scope().
+	PERFORM multitenant._claim_member(a.tenant_id, a.assignee) FROM multitenant.role_assignment a
+		WHERE a.role_id = $1.id AND NOT a.is_group;
 	DELETE FROM multitenant.role_assignment a WHERE a.role_id = $1.id;
 	DELETE FROM multitenant.role_exclusion e WHERE $1.id IN (e.role_id, e.excluded_id);
 	DELETE FROM multitenant.role_parent p WHERE p.role_id = $1.id;
