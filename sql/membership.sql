@@ -649,6 +649,13 @@ BEGIN
 	END IF;
 	-- Whoever gives him a role meanwhile ends this session, if it lasts (assignments.sql).
 	PERFORM multitenant._lock_own_member(own_tenant, own_principal);
+	-- Security: again, behind the lock: who gave him such a role before it may count on him, and leave.
+	IF managed IS NULL THEN
+		PERFORM multitenant._refuse_old_rights(own_tenant);
+		IF own_principal IN (SELECT multitenant._holders(own_tenant, '{role:assign,member:manage}')) THEN
+			PERFORM multitenant._raise_busy_member();
+		END IF;
+	END IF;
 	PERFORM FROM multitenant.member m
 		WHERE m.tenant_id = own_tenant AND m.principal = own_principal AND m.state <> 'invited' FOR UPDATE;
 	IF NOT FOUND THEN
