@@ -93,7 +93,7 @@ BEGIN
 			USING ERRCODE = '22023', HINT = 'Give a time in the future, or none.';
 	END IF;
 	-- Security: an application that reaches every tenant is no profile to stay with.
-	IF $2 = 'legacy' AND ($5 IS NULL OR $5 > now() + interval '1 year') THEN
+	IF $2 = 'legacy' AND ($5 IS NULL OR $5 > now() + interval '8784 hours') THEN
 		RAISE EXCEPTION 'profile "legacy" ends within a year'
 			USING ERRCODE = '22023', HINT = 'Give expires_at: the day on which the application has been adapted.';
 	END IF;

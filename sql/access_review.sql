@@ -126,7 +126,7 @@ BEGIN
 	-- Security: of whom a tenant has only invited it learns nothing that others know.
 	SELECT m.principal, CASE WHEN m.state <> 'invited' THEN coalesce(w.kind, 'person') END, m.state, r.name, h.scope_id, h.via, h.assigned_by, h.reason, h.since, h.expires_at,
 		coalesce(h.expires_at <= clock_timestamp(), false),
-		coalesce(h.expires_at > clock_timestamp() AND h.expires_at <= clock_timestamp() + $1, false), u.last_used,
+		coalesce(h.expires_at > clock_timestamp() AND h.expires_at <= clock_timestamp() + multitenant._seconds($1), false), u.last_used,
 		CASE WHEN have_exclusions AND h.role_id IS NOT NULL THEN (
 			SELECT array_agg(DISTINCT x.name ORDER BY x.name) FROM (
 				SELECT e.role_id, e.excluded_id FROM multitenant._excluding_roles(tenant, m.principal) e
@@ -158,8 +158,8 @@ BEGIN
 	RETURN QUERY
 	SELECT CASE WHEN r.tenant_id = '00000000-0000-0000-0000-000000000000' THEN r.name END, r.tenant_id = $1,
 		count(*) FILTER (WHERE NOT a.is_group), count(*) FILTER (WHERE a.is_group), count(a.scope_id),
-		count(*) FILTER (WHERE a.expires_at IS NULL), count(*) FILTER (WHERE a.expires_at <= clock_timestamp() + $2),
-		count(*) FILTER (WHERE u.last_used < current_date - $3)
+		count(*) FILTER (WHERE a.expires_at IS NULL), count(*) FILTER (WHERE a.expires_at <= clock_timestamp() + multitenant._seconds($2)),
+		count(*) FILTER (WHERE u.last_used < current_date - multitenant._seconds($3))
 	FROM multitenant.role_assignment a JOIN multitenant.role r ON r.id = a.role_id
 	LEFT JOIN (
 		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e

@@ -92,7 +92,8 @@ DECLARE
 	its_role multitenant.role;
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3), 'role, maximum and needs_approval');
-	IF now() + $2 <= now() OR now() + $2 > now() + interval '24 hours' THEN
+	maximum := multitenant._seconds(maximum);
+	IF $2 <= interval '0' OR $2 > interval '24 hours' THEN
 		RAISE EXCEPTION 'break-glass is for more than nothing and at most 24 hours'
 			USING ERRCODE = '22023', HINT = 'Give an interval such as ''1 hour''; it can be opened again.';
 	END IF;
@@ -109,7 +110,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.set_break_glass(text, interval, boolean) IS
-'Lets members of the current tenant open break-glass. role: what they get then, a role of the tenant or a template, which the caller must hold itself; maximum: how long at most, up to 24 hours; needs_approval: another member has to approve (dual control). What is open keeps the role and end that it has. For permission break_glass:manage. Errors: MT001; 42501 permission, role not held, under break-glass, or in contexts that are not of a member; 42704 no such role; 22023 maximum or null, or the role has roles that exclude each other.';
+'Lets members of the current tenant open break-glass. role: what they get then, a role of the tenant or a template, which the caller must hold itself; maximum: how long at most, up to 24 hours (a day is 24 hours); needs_approval: another member has to approve (dual control). What is open keeps the role and end that it has. For permission break_glass:manage. Errors: MT001; 42501 permission, role not held, under break-glass, or in contexts that are not of a member; 42704 no such role; 22023 maximum or null, or the role has roles that exclude each other.';
 
 CREATE FUNCTION multitenant.drop_break_glass()
 RETURNS void
@@ -159,10 +160,11 @@ BEGIN
 			USING ERRCODE = '22023', HINT = 'Say it in 2000 bytes.';
 	END IF;
 	SELECT * INTO rule FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant;
+	duration := multitenant._seconds(coalesce(duration, rule.maximum));
 	IF rule.role_id IS NULL OR NOT EXISTS (SELECT FROM multitenant.role r WHERE r.id = rule.role_id) THEN
 		RAISE EXCEPTION 'the tenant has no break-glass'
 			USING ERRCODE = '55000', HINT = 'An administrator of the tenant makes it possible with multitenant.set_break_glass().';
-	ELSIF now() + coalesce($2, rule.maximum) <= now() OR now() + coalesce($2, rule.maximum) > now() + rule.maximum THEN
+	ELSIF $2 <= interval '0' OR $2 > multitenant._seconds(rule.maximum) THEN
 		RAISE EXCEPTION 'break-glass is possible for % at most', rule.maximum
 			USING ERRCODE = '22023', HINT = 'Give a shorter interval, or none for that one.';
 	ELSIF EXISTS (SELECT FROM multitenant.break_glass g
@@ -172,13 +174,13 @@ BEGIN
 	END IF;
 	-- Security: first the record, which a rollback of this transaction does not take away.
 	PERFORM multitenant._audit_durably('access.open_break_glass', tenant, new_id::text, 'done', jsonb_build_object('reason', btrim($1),
-		'role', rule.role_id, 'duration', coalesce($2, rule.maximum), 'needs_approval', rule.needs_approval));
+		'role', rule.role_id, 'duration', $2, 'needs_approval', rule.needs_approval));
 	opened := clock_timestamp();
 	INSERT INTO multitenant.break_glass (id, tenant_id, principal, role_id, holds_from, ends_at, reason, duration)
 		VALUES (new_id, tenant, opener, rule.role_id, CASE WHEN NOT rule.needs_approval THEN opened END,
 			-- Who approves it has an hour.
-			opened + CASE WHEN rule.needs_approval THEN interval '1 hour' ELSE coalesce($2, rule.maximum) END,
-			btrim($1), coalesce($2, rule.maximum));
+			opened + CASE WHEN rule.needs_approval THEN interval '1 hour' ELSE $2 END,
+			btrim($1), $2);
 	RETURN new_id;
 END
 $$;
@@ -225,7 +227,7 @@ DECLARE
 	tenant uuid := pending.tenant_id;
 BEGIN
 	IF NOT EXISTS (SELECT FROM multitenant.break_glass_rule r WHERE r.tenant_id = tenant AND r.role_id = pending.role_id
-				   AND now() + r.maximum >= now() + pending.duration) THEN
+				   AND multitenant._seconds(r.maximum) >= multitenant._seconds(pending.duration)) THEN
 		RAISE EXCEPTION 'break-glass of this tenant has changed since it was opened'
 			USING ERRCODE = '55000', HINT = 'Deny it; it can be opened again.';
 	ELSIF NOT multitenant._is_active_member(tenant, pending.principal) THEN
@@ -233,7 +235,7 @@ BEGIN
 			USING ERRCODE = '55000', HINT = 'Deny it.';
 	END IF;
 	PERFORM multitenant._audit_durably('access.approve_break_glass', tenant, $1::text, 'done', jsonb_build_object('principal', pending.principal));
-	UPDATE multitenant.break_glass g SET holds_from = c.moment, ends_at = c.moment + g.duration, approved_by = multitenant.current_principal()
+	UPDATE multitenant.break_glass g SET holds_from = c.moment, ends_at = c.moment + multitenant._seconds(g.duration), approved_by = multitenant.current_principal()
 		FROM (SELECT clock_timestamp() AS moment) c
 		WHERE g.id = $1;
 END

@@ -584,6 +584,7 @@ BEGIN
 		RAISE EXCEPTION 'batch_size and patience must be positive'
 			USING ERRCODE = '22023', HINT = 'Omit them to use 10000 rows and 30 seconds.';
 	END IF;
+	patience := multitenant._seconds(patience);
 	PERFORM multitenant._check_partitioned(table_name);
 	tenant_uuid := multitenant.tenant_id(tenant);
 	IF multitenant._partition_of(table_name, tenant_uuid) IS NOT NULL THEN

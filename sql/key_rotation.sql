@@ -509,7 +509,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE STRICT SECURITY INVOKER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	stop_at timestamptz := clock_timestamp() + patience;
+	stop_at timestamptz := clock_timestamp() + multitenant._seconds(patience);
 	old_timeout text := current_setting('lock_timeout');
 	awaited text;
 BEGIN
@@ -563,7 +563,7 @@ DECLARE
 	are_new boolean;
 BEGIN
 	PERFORM multitenant._require_read_committed('destroying keys');
-	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif($4 > interval '0', false)), 'tenant, purpose, class and patience');
+	PERFORM multitenant._refuse_nulls(num_nulls($1, $2, $3, nullif(multitenant._seconds($4) > interval '0', false)), 'tenant, purpose, class and patience');
 	PERFORM multitenant._require('manage_tenants', 'destroying keys');
 	PERFORM multitenant._require_tenant($1);
 	SELECT array_agg(c.cek_id), bool_or(age(c.xmin) <= 0) INTO keys, are_new FROM multitenant.cek c

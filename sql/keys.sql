@@ -118,7 +118,7 @@ BEGIN
 		INSERT INTO multitenant.signing_key
 			(kid, algorithm, public_key, secret_file, kinds, tenants, roles, max_lifetime, not_before, not_after)
 		VALUES ($1, $2, $3, $4, $5, tenant_ids, $7::text[],
-				extract(epoch FROM $8)::integer, $9, $10);
+				extract(epoch FROM multitenant._seconds($8))::integer, $9, $10);
 	EXCEPTION WHEN check_violation OR not_null_violation OR numeric_value_out_of_range THEN
 		RAISE EXCEPTION 'an argument of the signing key is out of range'
 			USING ERRCODE = '22023',

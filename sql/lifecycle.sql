@@ -16,6 +16,27 @@ $$;
 COMMENT ON FUNCTION multitenant._refuse_nulls(integer, text) IS
 'Internal: raises 22023 if there is a null.';
 
+-- Security: what is compared must be what is added. An interval's months and days are as long as the session's time zone makes
+-- them, which anybody sets; its seconds are the same everywhere.
+CREATE FUNCTION multitenant._seconds(duration interval)
+RETURNS interval
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT SECURITY INVOKER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	seconds constant numeric := extract(epoch FROM $1);
+BEGIN
+	-- A hundred years: nothing here takes longer, and the clock can add them.
+	IF abs(seconds) > 3155760000 THEN
+		RAISE EXCEPTION 'the interval is out of range'
+			USING ERRCODE = '22023', HINT = 'Give hours, days or years, such as ''2 hours'': a hundred years at most.';
+	END IF;
+	RETURN make_interval(secs => seconds);
+END
+$$;
+COMMENT ON FUNCTION multitenant._seconds(interval) IS
+'Internal: the same duration in seconds alone, whatever the time zone: a day has 24 hours, a month 30 days, a year 365.25. Errors: 22023 infinite, or more than a hundred years.';
+
 CREATE FUNCTION multitenant._raise_unknown_tenant(tenant text)
 RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE CALLED ON NULL INPUT SECURITY INVOKER
@@ -226,6 +247,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	grace := multitenant._seconds(grace);
 	IF $3 IS NULL OR $3 < interval '0' THEN
 		RAISE EXCEPTION 'the grace period must not be negative'
 			USING ERRCODE = '22023', HINT = 'Give an interval such as ''30 days''.';
@@ -234,7 +256,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.delete_tenant(uuid, text, interval) IS
-'Marks a tenant as deleted: its context is refused with MT006, its rows stay, and undelete_tenant() brings it back. grace: how long the rows must stay at least. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 deleted already, 22023 negative grace.';
+'Marks a tenant as deleted: its context is refused with MT006, its rows stay, and undelete_tenant() brings it back. grace: how long the rows must stay at least; a day is 24 hours, a month 30 days. For profile provisioner. Errors: 42501 profile, MT008 unknown tenant, 55000 deleted already, 22023 negative or infinite grace.';
 
 CREATE FUNCTION multitenant.undelete_tenant(tenant uuid)
 RETURNS void

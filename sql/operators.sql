@@ -370,6 +370,7 @@ DECLARE
 	new_id uuid;
 BEGIN
 	PERFORM multitenant._check_reason($2);
+	duration := multitenant._seconds(duration);
 	IF $3 IS NULL OR $3 <= interval '0' OR $3 > interval '30 days' THEN
 		RAISE EXCEPTION 'a request is for more than no time, and for 30 days at most'
 			USING ERRCODE = '22023', HINT = 'Ask for as long as the work takes, such as ''2 hours''.';
@@ -467,10 +468,11 @@ AS $$
 DECLARE
 	tenant uuid := multitenant._require_held_permission('access:approve');
 	asked multitenant.access_request := multitenant._request_of(tenant, $1, 'pending');
-	approved interval := coalesce($2, asked.duration);
-	ending timestamptz := clock_timestamp() + approved;
+	approved interval := multitenant._seconds(coalesce($2, asked.duration));
+	decided timestamptz := clock_timestamp();
+	ending timestamptz := decided + approved;
 BEGIN
-	IF approved <= interval '0' OR approved > asked.duration THEN
+	IF approved <= interval '0' OR approved > multitenant._seconds(asked.duration) THEN
 		RAISE EXCEPTION 'a request is approved for more than no time, and for no longer than it asks'
 			USING ERRCODE = '22023', HINT = 'Leave duration out, or give a shorter one.';
 	END IF;
@@ -479,7 +481,7 @@ BEGIN
 			USING ERRCODE = '42501', HINT = 'Let somebody else of this tenant decide.';
 	END IF;
 	UPDATE multitenant.access_request r
-		SET state = 'approved', ends_at = ending, decided_by = multitenant.current_principal(), decided_at = clock_timestamp()
+		SET state = 'approved', ends_at = ending, decided_by = multitenant.current_principal(), decided_at = decided
 		WHERE r.id = $1;
 	PERFORM multitenant._audit('access.approve', tenant, $1::text, 'done',
 		jsonb_build_object('operator', asked.principal, 'ends_at', ending));

@@ -202,7 +202,7 @@ DECLARE
 	purposes text[];
 	key_lists text[];
 	retired bigint[];
-	stop_at timestamptz := clock_timestamp() + max_runtime;
+	stop_at timestamptz := clock_timestamp() + multitenant._seconds(max_runtime);
 	last_key jsonb;
 	total bigint := 0;
 	pass_done bigint;

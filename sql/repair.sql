@@ -118,7 +118,7 @@ BEGIN
 	PERFORM multitenant._require('isolation', 'changing the class of a table');
 	IF coalesce(btrim(reason), '') = '' THEN
 		RAISE EXCEPTION 'no reason given' USING ERRCODE = '22023', HINT = 'Say why protection has to be paused.';
-	ELSIF until IS NULL OR until <= now() OR until > now() + interval '7 days' THEN
+	ELSIF until IS NULL OR until <= now() OR until > now() + interval '168 hours' THEN
 		RAISE EXCEPTION 'the pause must end within seven days from now'
 			USING ERRCODE = '22023', HINT = 'Give the third argument as, for example, now() + interval ''1 hour''.';
 	ELSIF coalesce(multitenant._label_class(table_name), '') NOT IN ('tenant', 'shared_rows')

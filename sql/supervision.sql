@@ -18,13 +18,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	looker text := multitenant._require_outside_principal();
-	maximum constant interval := current_setting('multitenant.maximum_supervision')::interval;
+	maximum constant interval := multitenant._seconds(current_setting('multitenant.maximum_supervision')::interval);
 	operator record;
 	approved record;
-	ending timestamptz := clock_timestamp() + coalesce($3, maximum);
+	-- What is decided against it from here on counts more.
+	beginning constant timestamptz := clock_timestamp();
+	ending timestamptz;
 	new_id uuid := gen_random_uuid();
 BEGIN
 	PERFORM multitenant._check_reason($2);
+	duration := multitenant._seconds(coalesce(duration, maximum));
 	IF $3 <= interval '0' OR $3 > maximum THEN
 		RAISE EXCEPTION 'a supervision lasts for more than no time, and for % at most', current_setting('multitenant.maximum_supervision')
 			USING ERRCODE = '22023', HINT = 'Ask for as long as the work takes; the setting is multitenant.maximum_supervision.';
@@ -47,14 +50,14 @@ BEGIN
 		RAISE EXCEPTION 'a supervision cannot begin in a read-only transaction'
 			USING ERRCODE = '25006', HINT = 'It is kept in a table: begin it in a transaction that may write. Afterwards only reading is possible.';
 	END IF;
-	ending := least(ending, approved.ends_at, operator.expires_at);
+	ending := least(beginning + $3, approved.ends_at, operator.expires_at);
 
 	-- Security: recorded and committed before the first row can be read, whatever becomes of this transaction.
 	PERFORM multitenant._audit_durably('supervised.begin', $1, $2, 'allowed',
 		jsonb_build_object('supervision', new_id, 'ends_at', ending, 'request', approved.id));
 	PERFORM multitenant._end_supervisions($1, looker);
-	INSERT INTO multitenant.supervision (id, tenant_id, principal, ends_at, reason, request_id)
-		VALUES (new_id, $1, looker, ending, $2, approved.id);
+	INSERT INTO multitenant.supervision (id, tenant_id, principal, began_at, ends_at, reason, request_id)
+		VALUES (new_id, $1, looker, beginning, ending, $2, approved.id);
 	PERFORM multitenant._enter_supervised($1);
 	RETURN new_id;
 END
