@@ -548,18 +548,21 @@ COMMENT ON VIEW multitenant.operators IS
 -- Security: who decided is one of the tenant's people, whom an operator does not see.
 CREATE VIEW multitenant.access_requests WITH (security_barrier = true) AS
 	SELECT r.id, r.tenant_id, t.slug AS tenant, r.principal,
-		CASE WHEN s.state = 'approved' AND r.ends_at <= clock_timestamp() THEN 'ended' ELSE s.state END AS state,
+		CASE WHEN s.state <> 'approved' OR (r.ends_at > clock_timestamp() AND r.decided_at > o.since
+				AND r.decided_at > coalesce(t.supervised_from, '-infinity')) THEN s.state ELSE 'ended' END AS state,
 		r.reason, r.duration, r.requested_at, CASE WHEN s.state = 'approved' THEN r.ends_at END AS ends_at, r.decided_at, r.note,
 		CASE WHEN r.tenant_id = own.tenant_id THEN r.decided_by END AS decided_by
 	FROM multitenant.access_request r
 	JOIN multitenant.tenant t ON t.id = r.tenant_id
 	CROSS JOIN (SELECT multitenant._tenant_permitting('access:approve'), multitenant._outside_principal()) AS own(tenant_id, principal)
+	-- An approval of whom was unassigned since, or of before the tenant's last decision, has ended: src/rbac/supervision.c.
+	LEFT JOIN multitenant.operator o ON o.tenant_id = r.tenant_id AND o.principal = r.principal
 	-- As multitenant._request_state(), which would read with the rights of the caller.
 	LEFT JOIN multitenant.access_withdrawal w ON w.request_id = r.id
 	CROSS JOIN LATERAL (SELECT CASE WHEN r.state <> 'denied' AND w.request_id IS NOT NULL THEN 'withdrawn' ELSE r.state END) AS s(state)
 	WHERE r.tenant_id = own.tenant_id OR r.principal = own.principal;
 COMMENT ON VIEW multitenant.access_requests IS
-'What operators have asked for, and what came of it: a tenant''s own to its principals with access:approve, an operator''s own to him.';
+'What operators have asked for, and what came of it. state: pending, approved, denied, withdrawn, or ended: its time is over, or the tenant has changed its visibility since, or the operator was unassigned. A tenant''s own to its principals with access:approve, an operator''s own to him.';
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- The same by slug (or id as text), so that a literal works as an argument

@@ -32,7 +32,7 @@ BEGIN
 		RAISE EXCEPTION 'a supervision lasts for more than no time, and for % at most', current_setting('multitenant.maximum_supervision')
 			USING ERRCODE = '22023', HINT = 'Ask for as long as the work takes; the setting is multitenant.maximum_supervision.';
 	END IF;
-	SELECT o.expires_at, t.visibility INTO operator FROM multitenant.operator o
+	SELECT o.expires_at, o.since, t.visibility, t.supervised_from INTO operator FROM multitenant.operator o
 		JOIN multitenant.master_tenant m ON m.tenant_id = o.tenant_id AND m.master_id = o.master_id
 		JOIN multitenant.tenant t ON t.id = o.tenant_id AND t.state = 'active' AND t.visibility <> 'none'
 		WHERE o.tenant_id = $1 AND o.principal = looker AND (o.expires_at IS NULL OR o.expires_at > clock_timestamp());
@@ -42,6 +42,7 @@ BEGIN
 	SELECT r.id, r.ends_at INTO approved FROM multitenant.access_request r
 		WHERE operator.visibility <> 'supervised' AND r.tenant_id = $1 AND r.principal = looker
 		AND multitenant._request_state(r) = 'approved' AND r.ends_at > clock_timestamp()
+		AND r.decided_at > greatest(operator.supervised_from, operator.since)
 		ORDER BY r.ends_at DESC LIMIT 1;
 	IF operator.visibility <> 'supervised' AND approved.id IS NULL THEN
 		PERFORM multitenant._raise_no_operator();

@@ -44,7 +44,8 @@ enum
 	REQUEST_TENANT_ID,
 	REQUEST_PRINCIPAL,
 	REQUEST_STATE,
-	REQUEST_ENDS_AT
+	REQUEST_ENDS_AT,
+	REQUEST_DECIDED_AT = 10
 };
 enum
 {
@@ -98,6 +99,7 @@ operates_until(const pg_uuid_t *tenant, const char *principal)
 typedef struct Approval
 {
 	pg_uuid_t	request;
+	TimestampTz decided;
 	TimestampTz until;
 } Approval;
 
@@ -111,6 +113,7 @@ read_request(HeapTuple tuple, TupleDesc desc, void *result)
 		return;
 	approval = palloc(sizeof(Approval));
 	approval->request = MtColumnUuid(tuple, desc, REQUEST_ID);
+	approval->decided = MtColumnTime(tuple, desc, REQUEST_DECIDED_AT, NEVER);
 	approval->until = MtColumnTime(tuple, desc, REQUEST_ENDS_AT, NEVER);
 	*approvals = lappend(*approvals, approval);
 }
@@ -126,19 +129,34 @@ is_withdrawn(const pg_uuid_t *request)
 					   NULL, NULL) > 0;
 }
 
-/* What the principal has asked the tenant for, was allowed, and has not taken back. */
+/*
+ * What the principal has asked the tenant for, was allowed, and has not taken back.
+ *
+ * Security: an approval is of one operator of one provider, as the tenant knew both
+ * when it decided. Whoever is assigned again, by the same provider or another one, or
+ * linked again, which takes assigning again, asks again; and what the tenant has
+ * decided since about its visibility ends what it had approved.
+ */
 static List *
-approvals_of(const pg_uuid_t *tenant, const char *principal)
+approvals_of(const MtTenant *tenant, const char *principal)
 {
 	static const int columns[] = {REQUEST_TENANT_ID, REQUEST_PRINCIPAL};
 	List	   *approvals = NIL;
+	MtOperator	operator;
 	ListCell   *cell;
 
-	(void) scan_by_tenant(MT_TABLE_ACCESS_REQUEST, "access_request_principal_idx", columns, tenant,
+	if (!MtOperatorFind(&tenant->id, principal, &operator))
+		return NIL;
+	(void) scan_by_tenant(MT_TABLE_ACCESS_REQUEST, "access_request_principal_idx", columns, &tenant->id,
 						  F_TEXTEQ, CStringGetTextDatum(principal), read_request, &approvals);
 	foreach(cell, approvals)
-		if (is_withdrawn(&((Approval *) lfirst(cell))->request))
-		approvals = foreach_delete_current(approvals, cell);
+	{
+		const Approval *approval = lfirst(cell);
+
+		if (approval->decided <= tenant->supervised_from || approval->decided <= operator.since ||
+			is_withdrawn(&approval->request))
+			approvals = foreach_delete_current(approvals, cell);
+	}
 	return approvals;
 }
 
@@ -156,7 +174,7 @@ consents_until(const MtTenant *tenant, const char *principal)
 	if (tenant->visibility == MT_VISIBILITY_SUPERVISED)
 		return DT_NOEND;
 	if (tenant->visibility == MT_VISIBILITY_METADATA && principal[0] != '\0')
-		foreach(cell, approvals_of(&tenant->id, principal))
+		foreach(cell, approvals_of(tenant, principal))
 			until = Max(until, ((Approval *) lfirst(cell))->until);
 	return until;
 }
@@ -226,7 +244,7 @@ supervises_until(const MtTenant *tenant, const char *principal)
 						  F_TEXTEQ, CStringGetTextDatum(principal), read_supervision, &supervisions);
 	if (supervisions == NIL || !MtOperatorFind(&tenant->id, principal, &operator))
 		return NEVER;
-	approvals = approvals_of(&tenant->id, principal);
+	approvals = approvals_of(tenant, principal);
 	foreach(cell, supervisions)
 	{
 		const Supervision *supervision = lfirst(cell);

@@ -275,8 +275,8 @@ INSERT INTO multitenant.master_account (id, name) VALUES ('c0000000-0000-4000-80
 INSERT INTO multitenant.master_tenant (tenant_id, master_id) VALUES (:a, 'c0000000-0000-4000-8000-000000000043');
 INSERT INTO multitenant.operator (tenant_id, principal, master_id, role_id) VALUES
 	(:a, 'pc-hal', 'c0000000-0000-4000-8000-000000000043', '00000000-0000-4000-8000-00000000f005');
-INSERT INTO multitenant.access_request (tenant_id, principal, state, ends_at, reason, duration) VALUES
-	(:a, 'pc-hal', 'approved', now() + interval '1 hour', 'test', '1 hour');
+INSERT INTO multitenant.access_request (tenant_id, principal, state, ends_at, decided_at, reason, duration) VALUES
+	(:a, 'pc-hal', 'approved', now() + interval '1 hour', clock_timestamp(), 'test', '1 hour');
 INSERT INTO multitenant.supervision (tenant_id, principal, ends_at, reason, request_id)
 	SELECT tenant_id, principal, ends_at, reason, id FROM multitenant.access_request WHERE principal = 'pc-hal';
 CREATE FUNCTION regress_mt_tokens.of_operator(principal text) RETURNS text LANGUAGE plpgsql AS $$
