@@ -121,7 +121,7 @@ BEGIN
 		SELECT o.principal, a.assignee, a.* FROM of_group o
 			JOIN multitenant.role_assignment a ON a.tenant_id = tenant AND a.is_group AND a.assignee = o.name),
 	used AS MATERIALIZED (
-		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e
+		SELECT e.principal, (max(e.at) AT TIME ZONE 'UTC')::date AS last_used FROM multitenant.audit_event e
 		WHERE e.tenant_id = tenant AND e.outcome IN ('done', 'allowed') GROUP BY e.principal)
 	-- Security: of whom a tenant has only invited it learns nothing that others know.
 	SELECT m.principal, CASE WHEN m.state <> 'invited' THEN coalesce(w.kind, 'person') END, m.state, r.name, h.scope_id, h.via, h.assigned_by, h.reason, h.since, h.expires_at,
@@ -143,7 +143,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.review_access(interval) IS
-'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. kind: person or machine, null while somebody is only invited; is_expiring: ends within the interval; last_used: the day of the last thing that the audit record has the member do in the tenant, such as switch_tenant() or audit() (null: nothing; entering with a token of the tenant leaves no event); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
+'Who has what in the current tenant: one row for each member and role it has, directly or by a group (via_group); a member without a role has one row. kind: person or machine, null while somebody is only invited; is_expiring: ends within the interval; last_used: the day (UTC) of the last thing that the audit record has the member do in the tenant, such as switch_tenant() or audit() (null: nothing; entering with a token of the tenant leaves no event); excluded_with: roles it has although this one excludes them. What operators may see from outside is not part of it. Needs access:review. Errors: MT001; 42501; 22023 null.';
 
 -- Security: neither a person nor a name that the tenant gave.
 CREATE FUNCTION multitenant.review_tenant_access(tenant uuid, expiring interval DEFAULT '30 days', unused interval DEFAULT '90 days')
@@ -159,10 +159,10 @@ BEGIN
 	SELECT CASE WHEN r.tenant_id = '00000000-0000-0000-0000-000000000000' THEN r.name END, r.tenant_id = $1,
 		count(*) FILTER (WHERE NOT a.is_group), count(*) FILTER (WHERE a.is_group), count(a.scope_id),
 		count(*) FILTER (WHERE a.expires_at IS NULL), count(*) FILTER (WHERE a.expires_at <= clock_timestamp() + multitenant._seconds($2)),
-		count(*) FILTER (WHERE u.last_used < current_date - multitenant._seconds($3))
+		count(*) FILTER (WHERE u.last_used < (clock_timestamp() AT TIME ZONE 'UTC')::date - multitenant._seconds($3))
 	FROM multitenant.role_assignment a JOIN multitenant.role r ON r.id = a.role_id
 	LEFT JOIN (
-		SELECT e.principal, max(e.at)::date AS last_used FROM multitenant.audit_event e
+		SELECT e.principal, (max(e.at) AT TIME ZONE 'UTC')::date AS last_used FROM multitenant.audit_event e
 		WHERE e.tenant_id = $1 AND e.outcome IN ('done', 'allowed') GROUP BY e.principal) u ON NOT a.is_group AND u.principal = a.assignee
 	WHERE a.tenant_id = $1 AND (a.expires_at IS NULL OR a.expires_at > clock_timestamp())
 	GROUP BY 1, 2 ORDER BY 2, 1;

@@ -22,7 +22,7 @@ LANGUAGE sql VOLATILE PARALLEL RESTRICTED STRICT SECURITY INVOKER SET search_pat
 	FROM multitenant._older_master_keys() o WHERE EXISTS (SELECT FROM m WHERE m.is_current AND m.id IS NOT NULL)
 	UNION ALL
 	SELECT 'tenant_keys_suspended', k.tenant_id::text, NULL, 'info',
-		format('The keys of tenant %s are suspended since %s: %s', k.tenant_id, to_char(k.changed_at, 'YYYY-MM-DD'), coalesce(k.state_reason, 'no reason given')),
+		format('The keys of tenant %s are suspended since %s: %s', k.tenant_id, to_char(k.changed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD'), coalesce(k.state_reason, 'no reason given')),
 		format('SELECT multitenant.resume_tenant_keys(%L::uuid)', k.tenant_id), jsonb_build_object('tenant', k.tenant_id)
 	FROM k WHERE k.class = 'tenant' AND k.state = 'suspended'
 	UNION ALL

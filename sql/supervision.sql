@@ -200,7 +200,8 @@ BEGIN
 	IF multitenant._tenant_in('tenant') IS NOT NULL THEN
 		PERFORM multitenant._tenant_of_record();
 	END IF;
-	RETURN QUERY SELECT e.tenant_id, multitenant._event_class(e.event, e.source), date_trunc('hour', e.at), count(*)
+	-- Security: hours of UTC. Those of a time zone of one's choice could begin at any minute.
+	RETURN QUERY SELECT e.tenant_id, multitenant._event_class(e.event, e.source), date_trunc('hour', e.at, 'UTC'), count(*)
 		FROM multitenant.audit_event e
 		JOIN multitenant._visible_tenants() v ON v.tenant_id = e.tenant_id AND v.sees_metadata
 		GROUP BY 1, 2, 3;
@@ -212,7 +213,7 @@ COMMENT ON FUNCTION multitenant._audit_metadata() IS
 CREATE VIEW multitenant.audit_metadata WITH (security_barrier = true) AS
 	SELECT * FROM multitenant._audit_metadata();
 COMMENT ON VIEW multitenant.audit_metadata IS
-'How many events of which class each hour had, and nothing else of them: for operators and profiles operator, provisioner and auditor of linked tenants whose visibility is not none; for a tenant its own.';
+'How many events of which class each hour of UTC had, and nothing else of them: for operators and profiles operator, provisioner and auditor of linked tenants whose visibility is not none; for a tenant its own.';
 
 CREATE FUNCTION multitenant._tenant_overview()
 RETURNS TABLE(tenant_id uuid, tenant text, name text, state text, since timestamptz, visibility text, members bigint,
