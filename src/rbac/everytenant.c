@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "base/audit.h"
 #include "base/errors.h"
@@ -24,13 +25,13 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "rbac/supervision.h"
 #include "tenant/context.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/resowner.h"
@@ -39,9 +40,13 @@
 
 PG_FUNCTION_INFO_V1(mt_across_tenants);
 
-/* Bytes of a reason, and of the query's wording that is recorded for each tenant. */
+/*
+ * Bytes of a reason, of a query, and of its wording, which is recorded for each
+ * tenant. Of a longer query the wording would be that of its beginning (wording.c).
+ */
 #define REASON_MAX 1000
-#define RECORDED_QUERY 500
+#define QUERY_MAX 65536
+#define WORDING_MAX 4000
 
 /* Is it running? A query of its own never calls it again. */
 static bool is_running = false;
@@ -235,18 +240,46 @@ visit(const MtTenant *tenant, const MtContext *principal, Receiver *receiver)
 	PG_END_TRY();
 }
 
-/* The query's beginning without its literals, as JSON. */
+/* The query without its literals. Security: what is not recorded is not run. */
 static char *
 wording_of(const char *text)
 {
-	char		wording[RECORDED_QUERY + 1];
-	StringInfoData json;
+	char	   *wording = palloc(WORDING_MAX + 2);
 
-	(void) MtWordingOf(text, strlen(text), wording, sizeof(wording));
-	wording[pg_mbcliplen(wording, strlen(wording), RECORDED_QUERY)] = '\0';
-	initStringInfo(&json);
-	escape_json(&json, wording);
-	return json.data;
+	(void) MtWordingOf(text, strlen(text), wording, WORDING_MAX + 2);
+	if (strlen(wording) > WORDING_MAX)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the query has more than %d bytes without its literals", WORDING_MAX),
+				errhint("It is recorded in each tenant as it is; make it shorter, or ask several."));
+	return wording;
+}
+
+/*
+ * The tables and views that the query names or reaches through views, as a list.
+ *
+ * Security: what the wording counts as a literal, because it cannot be told apart
+ * for certain, may be a table to the server.
+ */
+static void
+append_tables(StringInfo json, CachedPlanSource *source)
+{
+	const char *separator = "";
+	ListCell   *cell;
+
+	appendStringInfoChar(json, '[');
+	foreach(cell, list_concat_unique_oid(NIL, source->relationOids))
+	{
+		Oid			relation = lfirst_oid(cell);
+		char	   *name = get_rel_name(relation);
+
+		if (relation < FirstNormalObjectId || name == NULL)
+			continue;
+		appendStringInfoString(json, separator);
+		escape_json(json, quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), name));
+		separator = ", ";
+	}
+	appendStringInfoChar(json, ']');
 }
 
 /*
@@ -255,11 +288,18 @@ wording_of(const char *text)
  * Security: committed before the first tenant is read.
  */
 static void
-record(const char *text, const char *reason, const MtTenant *tenants, int count)
+record(const char *text, CachedPlanSource *source, const char *reason, const MtTenant *tenants, int count)
 {
 	MtAuditEvent *events = MemoryContextAllocHuge(CurrentMemoryContext, (count + 1) * sizeof(MtAuditEvent));
-	const char *wording = wording_of(text);
-	const char *detail = psprintf("{\"query\": %s}", wording);
+	StringInfoData json;
+	const char *detail;
+
+	initStringInfo(&json);
+	appendStringInfoString(&json, "\"query\": ");
+	escape_json(&json, wording_of(text));
+	appendStringInfoString(&json, ", \"tables\": ");
+	append_tables(&json, source);
+	detail = psprintf("{%s}", json.data);
 
 	memset(events, 0, (count + 1) * sizeof(MtAuditEvent));
 	for (int i = 0; i <= count; i++)
@@ -272,7 +312,7 @@ record(const char *text, const char *reason, const MtTenant *tenants, int count)
 			events[i].tenant = &tenants[i - 1].id;
 	}
 	events[0].event = "supervised.across";
-	events[0].detail = psprintf("{\"tenants\": %d, \"query\": %s}", count, wording);
+	events[0].detail = psprintf("{\"tenants\": %d, %s}", count, json.data);
 	MtAuditEmitDurable(events, count + 1);
 	pfree(events);
 }
@@ -297,19 +337,21 @@ visit_all(const char *text, const char *reason, ReturnSetInfo *result)
 	MtContext	principal = *MtContextGet();
 	Receiver	receiver;
 	SPIPlanPtr	prepared;
+	CachedPlanSource *source;
 	MtTenant   *tenants;
 	int			count;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	prepared = prepare(text);
-	check_columns(((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(prepared)))->resultDesc, result->setDesc);
+	source = linitial(SPI_plan_get_plan_sources(prepared));
+	check_columns(source->resultDesc, result->setDesc);
 	if (SPI_keepplan(prepared) != 0)
 		elog(ERROR, "SPI_keepplan failed");
 	plan = prepared;
 	prepare_receiver(&receiver, result);
 	tenants = tenants_of(principal.principal, &count);
-	record(text, reason, tenants, count);
+	record(text, source, reason, tenants, count);
 
 	/*
 	 * Security: a cursor over the rows of all of them must not go on under
@@ -373,7 +415,7 @@ require_principal(void)
 Datum
 mt_across_tenants(PG_FUNCTION_ARGS)
 {
-	const char *text = text_argument(fcinfo, 0, "the query", 1000000);
+	const char *text = text_argument(fcinfo, 0, "the query", QUERY_MAX);
 	const char *reason = text_argument(fcinfo, 1, "the reason", REASON_MAX);
 
 	require_principal();
