@@ -45,7 +45,7 @@ RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT SECURITY INVOKER
 AS 'MODULE_PATHNAME', 'mt_audit';
 COMMENT ON FUNCTION multitenant.audit(text, jsonb) IS
-'Records an event of the application. event: a dotted name of 1 to 128 bytes such as "invoice.approved"; detail: a JSON object. Time, role, tenant and principal are set by the engine. Errors: 22023 if the name is reserved for the engine, or an argument is null or of another form.';
+'Records an event of the application. event: a dotted name of 1 to 128 bytes such as "invoice.approved"; detail: a JSON object. Time, role, tenant and principal are set by the engine. Errors: 22023 if the name is reserved for the engine, or an argument is null or of another form; MT004, MT006, MT008 in a context that has ended.';
 
 CREATE FUNCTION multitenant._audit(event text, tenant uuid, object text, outcome text, detail jsonb)
 RETURNS void

@@ -135,6 +135,13 @@ AS 'MODULE_PATHNAME', 'mt_current_principal';
 COMMENT ON FUNCTION multitenant.current_principal() IS
 'The principal ("sub") of this transaction''s credential, null without one.';
 
+CREATE FUNCTION multitenant._tenant_in(kind text)
+RETURNS uuid
+LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
+AS 'MODULE_PATHNAME', 'mt_tenant_in';
+COMMENT ON FUNCTION multitenant._tenant_in(text) IS
+'Internal: the tenant of a context of that kind (tenant, supervised) that holds; null in any other.';
+
 CREATE FUNCTION multitenant._context(
 	OUT state text, OUT tenant_id uuid, OUT tenant_number bigint, OUT tenant_slug text,
 	OUT principal text, OUT kind text, OUT scope text, OUT expires_at timestamptz, OUT source text)
@@ -205,6 +212,8 @@ CREATE VIEW multitenant.tenants WITH (security_barrier = true) AS
 		CASE WHEN multitenant._has('see_tenants') THEN state_reason END AS state_reason,
 		state_changed_at, purge_after, created_at
 	FROM multitenant.tenant
-	WHERE multitenant._has('see_tenants') OR id = multitenant.current_tenant_or_null();
+	-- Sub-selects: asked once, and only of who has no such profile. Nothing is shown in a context that has ended.
+	WHERE multitenant._has('see_tenants')
+		OR id = coalesce((SELECT multitenant._tenant_in('tenant')), (SELECT multitenant._tenant_in('supervised')));
 COMMENT ON VIEW multitenant.tenants IS
-'The current tenant; for profiles that manage tenants every tenant, and the reason of its state.';
+'The current tenant; for profiles that manage tenants every tenant, and the reason of its state. A context that has ended is refused, as everywhere: MT006, MT008.';

@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION
 	multitenant._require_own_tenant(text), multitenant._require_own_principal(),
 	multitenant._context(), multitenant._hardenings(), multitenant._allows(name, text),
 	multitenant._has(text), multitenant._require(text, text),
-	multitenant.audit(text, jsonb),
+	multitenant.audit(text, jsonb), multitenant._tenant_in(text),
 	multitenant._protection(regclass), multitenant._library(),
 	multitenant._missing_permission(regclass, text),
 	multitenant._run_as_owner(regclass, text),

@@ -15,13 +15,6 @@ AS 'MODULE_PATHNAME', 'mt_outside_principal';
 COMMENT ON FUNCTION multitenant._outside_principal() IS
 'Internal: the principal of a context without a tenant, if its credential holds; else null.';
 
-CREATE FUNCTION multitenant._tenant_in(kind text)
-RETURNS uuid
-LANGUAGE c STABLE PARALLEL RESTRICTED STRICT SECURITY INVOKER
-AS 'MODULE_PATHNAME', 'mt_tenant_in';
-COMMENT ON FUNCTION multitenant._tenant_in(text) IS
-'Internal: the tenant of a context of that kind (tenant, supervised) that holds; null in any other.';
-
 -- For views: whoever lacks the permission sees no rows there.
 CREATE FUNCTION multitenant._tenant_permitting(permission text)
 RETURNS uuid

@@ -27,7 +27,6 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(mt_audit);
 PG_FUNCTION_INFO_V1(mt_audit_engine);
 PG_FUNCTION_INFO_V1(mt_audit_durably);
 
@@ -54,9 +53,6 @@ static const char *const reserved_prefixes[] = {
 	"master", "member", "multitenant", "operator", "permission", "principal",
 	"purpose", "role", "scope", "supervised", "supervision", "tenant"
 };
-
-/* Bytes of an application event's detail: a record, not a store. */
-#define MAX_DETAIL 65536
 
 static const char *const source_names[] = {"engine", "application"};
 
@@ -280,47 +276,6 @@ MtAuditEmitDurable(const MtAuditEvent *events, int count)
 				errhint("Do it in an ordinary session."));
 	durable_writer(rows, count);
 	pfree(rows);
-}
-
-/* ASCII letters, digits, dots, underscores and hyphens; no other name is read. */
-static bool
-is_event_name(const char *name)
-{
-	size_t		length = strlen(name);
-
-	return length >= 1 && length <= 128 &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
-}
-
-/* multitenant.audit(event text, detail jsonb): for applications. */
-Datum
-mt_audit(PG_FUNCTION_ARGS)
-{
-	MtAuditEvent event = {0};
-
-	event.event = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!is_event_name(event.event))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("invalid event name"),
-				errhint("Use 1 to 128 letters, digits, dots, underscores and hyphens, such as \"invoice.approved\"."));
-	if (PG_ARGISNULL(1) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ||
-		VARSIZE_ANY(PG_GETARG_JSONB_P(1)) > MAX_DETAIL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the detail of an event must be a JSON object of at most %d bytes", MAX_DETAIL),
-				errhint("Record what identifies the event, not its data."));
-	if (MtAuditIsReserved(event.event))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("event name \"%s\" is reserved for the engine", event.event),
-				errhint("Start the name with the application's own word, such as \"invoice.\"."));
-	event.source = MT_AUDIT_APPLICATION;
-	event.outcome = "done";
-	event.detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(1)->root,
-								  VARSIZE_ANY(PG_GETARG_JSONB_P(1)));
-	MtAuditEmit(&event);
-	PG_RETURN_VOID();
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "tenant/membership.h"
 #include "tenant/registry.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -43,6 +44,10 @@ PG_FUNCTION_INFO_V1(mt_current_tenant_int4);
 PG_FUNCTION_INFO_V1(mt_current_tenant_slug);
 PG_FUNCTION_INFO_V1(mt_current_principal);
 PG_FUNCTION_INFO_V1(mt_context);
+PG_FUNCTION_INFO_V1(mt_audit);
+
+/* Bytes of an application event's detail: a record, not a store. */
+#define MAX_DETAIL 65536
 
 /* ---- setting ---- */
 
@@ -472,4 +477,55 @@ mt_context(PG_FUNCTION_ARGS)
 		nulls[7] = false;
 	}
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* ---- events of applications ---- */
+
+/* ASCII letters, digits, dots, underscores and hyphens; no other name is read. */
+static bool
+is_event_name(const char *name)
+{
+	size_t		length = strlen(name);
+
+	return length >= 1 && length <= 128 &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+}
+
+/*
+ * multitenant.audit(event text, detail jsonb): for applications.
+ *
+ * Security: who is no member any more writes nothing into the tenant's record, nor
+ * under a name that was his.
+ */
+Datum
+mt_audit(PG_FUNCTION_ARGS)
+{
+	MtAuditEvent event = {0};
+	MtDenial	denial;
+
+	if (MtContextGet()->state != MT_STATE_NONE && !MtContextCheckAny(&denial))
+		MtDenialRaise(&denial);
+	event.event = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!is_event_name(event.event))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid event name"),
+				errhint("Use 1 to 128 letters, digits, dots, underscores and hyphens, such as \"invoice.approved\"."));
+	if (PG_ARGISNULL(1) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ||
+		VARSIZE_ANY(PG_GETARG_JSONB_P(1)) > MAX_DETAIL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("the detail of an event must be a JSON object of at most %d bytes", MAX_DETAIL),
+				errhint("Record what identifies the event, not its data."));
+	if (MtAuditIsReserved(event.event))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("event name \"%s\" is reserved for the engine", event.event),
+				errhint("Start the name with the application's own word, such as \"invoice.\"."));
+	event.source = MT_AUDIT_APPLICATION;
+	event.outcome = "done";
+	event.detail = JsonbToCString(NULL, &PG_GETARG_JSONB_P(1)->root,
+								  VARSIZE_ANY(PG_GETARG_JSONB_P(1)));
+	MtAuditEmit(&event);
+	PG_RETURN_VOID();
 }

@@ -474,7 +474,7 @@ SELECT set_eq($$ SELECT signature FROM routine WHERE NOT is_for_all $$,
 		('multitenant._make_tenant_key(uuid)'),
 		('multitenant._sign_certificate(text)'),
 		('multitenant._audit_durably(text,uuid,text,text,jsonb)'), ('multitenant._enter_supervised(uuid)'), ('multitenant._require_purpose(text,text)'),
-		('multitenant._tenant_in(text)'), ('multitenant._visible_tenants()'),
+		('multitenant._visible_tenants()'),
 		('multitenant._end_session_of_member(uuid,text)'), ('multitenant._latest_rights_version(uuid)'), ('multitenant._take_turn(uuid,text)') $$,
 	'functions that nobody but the owner may call are these');
 SELECT is_empty($$ SELECT signature FROM routine WHERE proleakproof AND prosrc !~ '^(bytea(eq|ne|lt|le|ge|gt|cmp)|hashvarlena)$' $$, 'no function claims to be leakproof but those that compare bytes, as in the server itself');
