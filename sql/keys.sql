@@ -185,7 +185,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION multitenant.revoke_signing_key(text, text) IS
-'Refuses every token of a key from the commit on, also tokens verified before. Superusers only. Errors: 42501, 42704 unknown key.';
+'Refuses every token of a key from the commit on, also tokens verified before, and what sessions keep of them; a transaction that has authenticated already goes on, until its token expires at most. Superusers only. Errors: 42501, 42704 unknown key.';
 
 CREATE FUNCTION multitenant.adopt_clone(rotate_keys boolean)
 RETURNS void
