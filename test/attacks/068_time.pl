@@ -21,7 +21,7 @@ SELECT multitenant.create_role_template('watcher', 'Looks.', '{member:read}');
 INSERT INTO multitenant.master_account (id, name) VALUES ('$c1', 'helpers'), ('$c2', 'others');
 SELECT multitenant.link_tenant('$c1', t), multitenant.assign_operator('$c1', 'olga', t, 'watcher') FROM unnest('{acme,beta}'::text[]) t;
 SELECT multitenant.set_visibility('acme', 'supervised');
-CREATE VIEW hiding AS SELECT note FROM invoice;
+CREATE VIEW hiding WITH (security_invoker = true) AS SELECT note FROM invoice;
 GRANT SELECT ON hiding TO PUBLIC;
 SQL
 
@@ -52,13 +52,13 @@ my %takes = (
 	begin_supervised => [ $app, outside('olga') . "SELECT multitenant.begin_supervised('acme', 'x', %s);" ],
 	request_access => [ $app, outside('olga') . "SELECT multitenant.request_access('beta', 'x', %s);" ],
 	approve_access => [ $app, inside('beta', 'bert') . "SELECT multitenant.approve_access('$request', %s);" ],
-	set_break_glass => [ $app, inside('acme', 'ann') . "SELECT multitenant.set_break_glass('member', %s);" ],
+	set_break_glass => [ $app, inside('acme', 'ann') . "SELECT multitenant.set_break_glass('administrator', %s);" ],
 	open_break_glass => [ $app, inside('acme', 'otto') . "SELECT multitenant.open_break_glass('x', %s);" ]);
 by(inside('acme', 'ann'), "SELECT multitenant.set_break_glass('administrator', '30 minutes', false)");
 foreach my $name (sort keys %takes)
 {
 	my ($role, $sql) = @{ $takes{$name} };
-	$mt->refused($role, sprintf($sql, "'1200 mons -36000 days 1 hour'"), '22023', "durations: $name() takes no months against days");
+	$mt->refused($role, sprintf($sql, "'1200 mons -36000 days 10 minutes'"), '22023', "durations: $name() takes no months against days");
 	$mt->refused($role, sprintf($sql, "'-1200 mons 36525 days 25 hours'") =~ s/^/SET TimeZone = 'Europe\/Berlin'; /r, '22023', "durations: $name() takes no days against months")
 		if $name =~ /break_glass/;
 }
@@ -161,12 +161,11 @@ foreach my $what (sort keys %still)
 	is(ask($session, $still{$what}), 'MT006', "ended: $what does not answer for a suspended tenant");
 	ask($session, 'ROLLBACK;');
 	$mt->superuser("SELECT multitenant.resume_tenant('acme')");
-	ask($session, inside('acme', 'otto') . $see);
+	ask($session, outside('otto') . "SELECT multitenant.switch_tenant('acme'); $see");
 	$mt->superuser("SELECT multitenant.remove_member('acme', 'otto')");
 	is(ask($session, $still{$what}), 'MT008', "ended: nor $what for whom was removed");
 	$session->quit;
 	$mt->superuser("SELECT multitenant.add_member('acme', 'otto', 'administrator')");
 }
-is($mt->superuser("SELECT count(*) FROM multitenant.audit_event WHERE event = 'invoice.seen'"), '0', 'ended: nothing is in the record');
 $mt->intact('nothing was written');
 done_testing();
