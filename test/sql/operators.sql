@@ -88,6 +88,8 @@ SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', repeat('x',
 SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', 'ticket 7', '0 hours')$$);
 SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', 'ticket 7', '31 days')$$);
 SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', 'ticket 7', NULL)$$);
+SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', 'ticket 7', '1200 mons -36000 days 1 hour')$$);
+SELECT try(NULL, 'olga', $$SELECT multitenant.request_access('acme', 'ticket 7', '101 years')$$);
 RESET SESSION AUTHORIZATION;
 SELECT request('olga', 'acme') AS first \gset
 SELECT request('olga', '00000000-0000-0000-0000-00000000000a', '2 hours') AS second \gset

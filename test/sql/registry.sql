@@ -146,6 +146,7 @@ SELECT multitenant.delete_tenant('alpha', grace => '0');
 SELECT multitenant.undelete_tenant('alpha');
 SELECT multitenant.delete_tenant('alpha', grace => '-1 second'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.delete_tenant('alpha', grace => NULL); \echo :LAST_ERROR_SQLSTATE
+SELECT multitenant.delete_tenant('alpha', grace => '101 years'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.delete_tenant('nobody'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.undelete_tenant('nobody'); \echo :LAST_ERROR_SQLSTATE
 SELECT multitenant.resume_tenant('alpha');

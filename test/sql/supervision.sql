@@ -66,6 +66,7 @@ SELECT try('acme', 'alice', $$SELECT multitenant.set_visibility('supervised')$$)
 SELECT try(NULL, 'olga', $$SELECT multitenant.begin_supervised('acme', ' ', '1 hour')$$);
 SELECT try(NULL, 'olga', $$SELECT multitenant.begin_supervised('acme', 'ticket 7', '9 hours')$$);
 SELECT try(NULL, 'olga', $$SELECT multitenant.begin_supervised('acme', 'ticket 7', '0')$$);
+SELECT try(NULL, 'olga', $$SELECT multitenant.begin_supervised('acme', 'ticket 7', '1200 mons -36000 days 1 hour')$$);
 SET multitenant.maximum_supervision = '1d'; \echo :LAST_ERROR_SQLSTATE
 BEGIN READ ONLY; SELECT try(NULL, 'olga', $$SELECT multitenant.begin_supervised('acme', 'ticket 7')$$); COMMIT;
 
