@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $wanted = $ENV{MT_NONCES} || 200_000;
-my $share = int($wanted / 10);
+my $share = int($wanted / 9) + 100;	# four sessions, workers with two, one after the crash, two after the promotion
 my $dir = PostgreSQL::Test::Utils::tempdir;
 umask(0077);
 append_to_file("$dir/1.key", '5c' x 32);
@@ -86,8 +86,9 @@ foreach my $file (@files)
 my $names = join(' ', map { "'$_'" } @files);
 chomp(my $distinct = `LC_ALL=C sort -u -S 200M -T '$dir' $names | wc -l`);
 chomp(my $keys = `cut -c 1-16 $names | LC_ALL=C sort -u -S 200M -T '$dir' | wc -l`);
-cmp_ok($total, '>=', $wanted * 0.8, "$total values");
+cmp_ok($total, '>=', $wanted, "$total values");
 is($distinct + 0, $total, 'no nonce twice');
 is($keys + 0, 1, 'of one key');
+diag("$total values, $distinct nonces, $keys key") if $ENV{MT_NONCES};
 $standby->stop;
 done_testing();
