@@ -133,9 +133,14 @@ BEGIN
 			PERFORM set_config('lock_timeout', patience, true);
 			RETURN;
 		EXCEPTION WHEN lock_not_available THEN
-			-- That is done whatever becomes of this transaction.
+			-- That is done whatever becomes of this transaction. Security: who fills the places for processes, so that it
+			-- cannot be recorded for good, does not keep his rights with that.
 			IF multitenant._end_session_of_member($1, $2) THEN
-				PERFORM multitenant._audit_durably('tenant.end_session', $1, $2, 'done', '{}');
+				BEGIN
+					PERFORM multitenant._audit_durably('tenant.end_session', $1, $2, 'done', '{}');
+				EXCEPTION WHEN object_not_in_prerequisite_state THEN
+					PERFORM multitenant._audit('tenant.end_session', $1, $2, 'done', '{}');
+				END;
 			END IF;
 		END;
 	END LOOP;
@@ -539,12 +544,14 @@ DECLARE
 	own_tenant uuid := multitenant._change_rights('member:manage');
 BEGIN
 	PERFORM multitenant._refuse_nulls(num_nulls($1), 'the principal');
+	-- Security: it gives him again what he was assigned.
+	PERFORM multitenant._require_grantable(a.role_id, a.scope_id, a.expires_at) FROM multitenant._assignments_of(own_tenant, $1) a;
 	PERFORM multitenant._change_member(own_tenant, $1, 'active');
 	PERFORM multitenant._audit('tenant.resume_member', own_tenant, $1, 'done', '{}');
 END
 $$;
 COMMENT ON FUNCTION multitenant.resume_member(text) IS
-'Ends the suspension of a member of the current tenant. Needs member:manage. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 not suspended.';
+'Ends the suspension of a member of the current tenant, who has what he had. Needs member:manage, and everything that is assigned to him. Errors: MT001, MT003, MT006, MT008 no valid context; 42501; 42704 no such member; 55000 not suspended.';
 
 CREATE FUNCTION multitenant.remove_member(principal text)
 RETURNS void

@@ -356,6 +356,12 @@ my $bob = in('acme', 'bob');
 $mt->refused($app, "$bob SELECT multitenant.$_;", '42501', "P7: who manages members does not give himself more: $_")
 	foreach "add_to_group('board', 'bob')", "add_to_group('deputies', 'bob')", "add_group_to_group('deputies', 'crew')", "add_group_to_group('board', 'crew')";
 $mt->refused($app, "$bob SELECT multitenant.remove_member('ann');", '55000', 'P7: nor removes the last administrator');
+$mt->superuser("INSERT INTO multitenant.member (tenant_id, principal, state) VALUES ('$acme', 'exile', 'suspended');
+	INSERT INTO multitenant.role_assignment (tenant_id, is_group, assignee, role_id) VALUES ('$acme', false, 'exile', '00000000-0000-0000-0000-000000000001')");
+$mt->refused($app, "$bob SELECT multitenant.resume_member('exile');", '42501', 'P7: nor gives anybody back what he has not');
+$mt->superuser("DELETE FROM multitenant.role_assignment WHERE assignee = 'exile'");
+$mt->allowed($app, "$bob SELECT multitenant.resume_member('exile'); ROLLBACK;", undef, 'P7: without that, he does');
+$mt->superuser("DELETE FROM multitenant.member WHERE principal = 'exile'");
 $mt->allowed($app, "$bob SELECT multitenant.add_to_group('crew', 'ann'); COMMIT;", '', 'P7: a group without roles is his to fill');
 
 # ---- what is told ----
