@@ -85,7 +85,7 @@ CREATE FUNCTION scratch.note() RETURNS text LANGUAGE plpgsql AS 'DECLARE r recor
 CREATE DOMAIN scratch.told AS text CHECK (pg_notify('c', VALUE) IS NOT NULL);
 CREATE DOMAIN scratch.asked AS int CHECK (pg_notify('c', scratch.each()) IS NOT NULL);
 CREATE TYPE scratch.letter AS ENUM ('a');
-CREATE FUNCTION scratch.spell(scratch.letter) RETURNS json LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.each()); RETURN ''{}''; END';
+CREATE FUNCTION scratch.spell(scratch.letter) RETURNS json LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.look()); RETURN ''{}''; END';
 CREATE CAST (scratch.letter AS json) WITH FUNCTION scratch.spell(scratch.letter);
 CREATE FUNCTION scratch.rows() RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN PERFORM multitenant.switch_tenant(''acme''); RETURN QUERY SELECT scratch.safe() FROM public.plain; END';
 CREATE FUNCTION scratch.safe() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN RETURN (SELECT string_agg(note, '','') FROM public.invoice); END';
