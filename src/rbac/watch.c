@@ -25,6 +25,7 @@
 #include "rbac/rights.h"
 #include "rbac/watch.h"
 #include "tenant/context.h"
+#include "tenant/registry.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
 
@@ -104,8 +105,11 @@ MtWatchSettle(void)
 {
 	const MtContext *context = MtContextGet();
 
-	if (context->state == MT_STATE_TENANT && context->kind == MT_KIND_TENANT &&
-		context->principal[0] != '\0' && (glass.is_empty || !MtWatchApplies()))
+	if (context->state != MT_STATE_TENANT || context->kind != MT_KIND_TENANT || context->principal[0] == '\0')
+		return;
+	/* What others have opened or approved before this message counts in it. */
+	MtRegistryAccept();
+	if (glass.is_empty || !MtWatchApplies())
 		MtBreakGlassSettle();
 }
 
