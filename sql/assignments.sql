@@ -442,8 +442,7 @@ BEGIN
 	IF NOT $1 THEN
 		PERFORM multitenant._claim_member(tenant, $2);
 	END IF;
-	PERFORM FROM multitenant.member m WHERE NOT $1 AND m.tenant_id = tenant AND m.principal = $2 FOR UPDATE;
-	IF NOT $1 AND NOT FOUND THEN
+	IF NOT $1 AND NOT EXISTS (SELECT FROM multitenant.member m WHERE m.tenant_id = tenant AND m.principal = $2) THEN
 		RAISE EXCEPTION 'the principal is not a member of this tenant'
 			USING ERRCODE = 'MT008', HINT = 'Invite it first; only members have roles.';
 	ELSIF $1 AND NOT EXISTS (SELECT FROM multitenant.member_group g WHERE g.tenant_id = tenant AND g.name = $2) THEN

@@ -136,9 +136,8 @@ BEGIN
 	PERFORM multitenant._require_group(own_tenant, $1);
 	-- The lock: as in _assign().
 	PERFORM multitenant._claim_member(own_tenant, $2);
-	PERFORM FROM multitenant.member m
-		WHERE m.tenant_id = own_tenant AND m.principal = $2 AND m.state <> 'invited' FOR UPDATE;
-	IF NOT FOUND THEN
+	IF NOT EXISTS (SELECT FROM multitenant.member m
+				   WHERE m.tenant_id = own_tenant AND m.principal = $2 AND m.state <> 'invited') THEN
 		PERFORM multitenant._raise_unknown_member();
 	END IF;
 	PERFORM multitenant._put_into_group(own_tenant, $1, $2, false);

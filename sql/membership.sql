@@ -5,9 +5,9 @@
  * What changes members takes the tenant's turn first (_renew_rights), so that two sessions cannot each remove the other
  * administrator. But whoever has no rights to manage takes no turn, with which he could hold up that his rights are taken:
  * what somebody takes back of his own he does under the lock of his row in member alone, for which he does not wait, and
- * who takes it away from him, under the turn, ends the session that has that lock (_claim_member()). Nothing here tells a tenant anything of a
- * principal that is not its own doing: neither whether it is known, nor whether it is disabled, nor whether it is a member
- * elsewhere.
+ * who takes it away from him, under the turn, ends the session that has that lock (_claim_member()). Nothing here tells a
+ * tenant anything of a principal that is not its own doing: neither whether it is known, nor whether it is disabled, nor
+ * whether it is a member elsewhere.
  */
 
 -- ---------------------------------------------------------------------------------------------------------------

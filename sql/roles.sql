@@ -175,8 +175,8 @@ BEGIN
 	INSERT INTO multitenant.rights_version (tenant_id)
 		SELECT DISTINCT t.id FROM unnest($1) AS t(id) ORDER BY 1
 		ON CONFLICT (tenant_id) DO UPDATE SET version = nextval('multitenant.rights_version_seq');
-	-- Security: the row of the tenant itself refuses an old snapshot; that of all tenants (templates, permissions, principals) is compared and not locked, or an idle transaction
-	-- of a tenant would keep the provider waiting.
+	-- Security: the row of the tenant itself refuses an old snapshot; that of all tenants (templates, permissions,
+	-- principals) is compared and not locked, or an idle transaction of a tenant would keep the provider waiting.
 	PERFORM multitenant._refuse_old_rights('00000000-0000-0000-0000-000000000000');
 END
 $$;

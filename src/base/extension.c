@@ -4,10 +4,11 @@
  *
  * The library may be preloaded in a cluster where most databases do not have
  * the extension, so every hook asks here first. Owns the cached state and the
- * OIDs of the extension's objects, and tells who listens to its tables. Invariant: the state is unknown after
- * anything that could have changed it: an invalidation of any schema (CREATE and
- * DROP EXTENSION create and drop schema multitenant, and pg_extension itself has
- * no syscache), or the abort of the transaction in which it was learned.
+ * OIDs of the extension's objects, and tells who listens to its tables. Invariant:
+ * the state is unknown after anything that could have changed it: an invalidation of
+ * any schema (CREATE and DROP EXTENSION create and drop schema multitenant, and
+ * pg_extension itself has no syscache), or the abort of the transaction in which it
+ * was learned.
  */
 #include "postgres.h"
 

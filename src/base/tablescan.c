@@ -74,20 +74,6 @@ read_rows(SysScanDesc scan, TupleDesc desc, MtRowReader reader, void *result)
 	return rows;
 }
 
-int
-MtTableScan(MtTable table, const char *index, int key_count,
-			const int *columns, const Oid *equality, const Datum *keys,
-			MtRowReader reader, void *result)
-{
-	Relation	relation = open_table(table);
-	SysScanDesc scan = begin_scan(relation, index, key_count, columns, equality, keys);
-	int			rows = read_rows(scan, RelationGetDescr(relation), reader, result);
-
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return rows;
-}
-
 /* ---- many rows ---- */
 
 /*
@@ -200,23 +186,39 @@ read_pages(SysScanDesc scan, MtRowReader reader, void *result)
 	return rows;
 }
 
-int
-MtTableScanMany(MtTable table, const char *index, int key_count,
-				const int *columns, const Oid *equality, const Datum *keys,
-				MtRowReader reader, void *result)
+static int
+scan_table(MtTable table, const char *index, int key_count,
+		   const int *columns, const Oid *equality, const Datum *keys,
+		   MtRowReader reader, void *result, bool are_many)
 {
 	Relation	relation = open_table(table);
 	SysScanDesc scan = begin_scan(relation, index, key_count, columns, equality, keys);
 	int			rows;
 
 	/* Without the index where ignore_system_indexes is on. */
-	if (scan->irel != NULL && relation->rd_rel->relam == HEAP_TABLE_AM_OID)
+	if (are_many && scan->irel != NULL && relation->rd_rel->relam == HEAP_TABLE_AM_OID)
 		rows = read_pages(scan, reader, result);
 	else
 		rows = read_rows(scan, RelationGetDescr(relation), reader, result);
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return rows;
+}
+
+int
+MtTableScan(MtTable table, const char *index, int key_count,
+			const int *columns, const Oid *equality, const Datum *keys,
+			MtRowReader reader, void *result)
+{
+	return scan_table(table, index, key_count, columns, equality, keys, reader, result, false);
+}
+
+int
+MtTableScanMany(MtTable table, const char *index, int key_count,
+				const int *columns, const Oid *equality, const Datum *keys,
+				MtRowReader reader, void *result)
+{
+	return scan_table(table, index, key_count, columns, equality, keys, reader, result, true);
 }
 
 bool

@@ -15,6 +15,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "base/extension.h"
+#include "base/leader.h"
 #include "base/invalidation.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_language.h"
@@ -197,7 +198,8 @@ may_be_denied(Oid function)
 bool
 MtGuardIsFunctionOfConcern(Oid function)
 {
-	return unlikely(MtContextIsAny()) || unlikely(may_be_denied(function));
+	return unlikely(MtContextIsAny()) || unlikely(MtContextMayCome()) ||
+		unlikely(mt_leader_facts != 0) || unlikely(may_be_denied(function));
 }
 
 void

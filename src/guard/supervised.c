@@ -102,22 +102,19 @@ is_trusted(Oid language)
  * this extension decide for themselves.
  */
 static bool
-is_refused(Form_pg_proc function)
-{
-	if (function->provolatile != PROVOLATILE_VOLATILE || is_trusted(function->prolang))
-		return false;
-	return function->pronamespace != get_namespace_oid(MT_SCHEMA_NAME, true) &&
-		!is_allowed_name(NameStr(function->proname));
-}
-
-static bool
-is_refused_function(Oid function)
+is_refused(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		result = HeapTupleIsValid(tuple) && is_refused((Form_pg_proc) GETSTRUCT(tuple));
+	Form_pg_proc its;
+	bool		result;
 
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	its = (Form_pg_proc) GETSTRUCT(tuple);
+	result = its->provolatile == PROVOLATILE_VOLATILE && !is_trusted(its->prolang) &&
+		its->pronamespace != get_namespace_oid(MT_SCHEMA_NAME, true) &&
+		!is_allowed_name(NameStr(its->proname));
+	ReleaseSysCache(tuple);
 	return result;
 }
 
@@ -125,7 +122,7 @@ void
 MtGuardCheckSupervisedFunction(Oid function)
 {
 	if (likely(!MtContextIsBrought() && !MtContextIsSupervised()) || !MtIsActive() || !MtGuardIsOn() ||
-		!is_refused_function(function))
+		!is_refused(function))
 		return;
 
 	/*

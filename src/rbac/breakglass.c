@@ -66,11 +66,15 @@ MtBreakGlassSettle(void)
 }
 
 bool
+MtBreakGlassIsSettled(void)
+{
+	return settled_message == GetCurrentStatementStartTimestamp();
+}
+
+bool
 MtBreakGlassCounts(const MtBreakGlass *its)
 {
-	TimestampTz message = GetCurrentStatementStartTimestamp();
-
 	if (IsParallelWorker() && !MtLeaderSaid(MT_LEADER_USES_BREAK_GLASS))
 		return false;
-	return its->from <= message && settled_message != message;
+	return its->from <= GetCurrentStatementStartTimestamp() && !MtBreakGlassIsSettled();
 }

@@ -34,5 +34,6 @@ extern bool MtBreakGlassCounts(const MtBreakGlass *its);
 
 /* None that does not count yet will count before the client's next message. */
 extern void MtBreakGlassSettle(void);
+extern bool MtBreakGlassIsSettled(void);
 
 #endif							/* MT_BREAKGLASS_H */

@@ -107,6 +107,8 @@ MtWatchSettle(void)
 
 	if (context->state != MT_STATE_TENANT || context->kind != MT_KIND_TENANT || context->principal[0] == '\0')
 		return;
+	if (MtBreakGlassIsSettled())
+		return;
 	/* What others have opened or approved before this message counts in it. */
 	MtRegistryAccept();
 	if (glass.is_empty || !MtWatchApplies())

@@ -138,6 +138,13 @@ $mt->refused($_, 'SET multitenant.leader = 8;', '42501', 'L2: nobody says what w
 my $brought = $mt->token('acme', sub => 'olga', kind => 'supervised');
 $mt->superuser("SET ROLE $app; CREATE FUNCTION scratch.seen() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT note FROM public.invoice); END';
 	CREATE PROCEDURE scratch.tell() LANGUAGE plpgsql AS 'DECLARE v text; BEGIN v := pg_notify(''c'', scratch.seen()); END'");
+$mt->superuser("SET ROLE $app; CREATE FUNCTION scratch.tried() RETURNS text LANGUAGE plpgsql AS 'DECLARE seen text; BEGIN BEGIN seen := (SELECT note FROM public.invoice);
+	EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN seen; END';
+	CREATE DOMAIN scratch.counted AS int CHECK (length(scratch.tried()) + nextval('counter') > 0)");
+my ($counted, $last) = ($mt->superuser("SELECT 'scratch.counted'::regtype::oid"), $mt->superuser('SELECT last_value FROM counter'));
+is(talk(wire($mt->node, $app, "-c multitenant.token=$brought"), message('P', "p\0SELECT \$1\0" . pack('nN', 1, $counted)), message('B', "\0p\0" . pack('nnNa*n', 0, 1, 1, '1', 0)), synchronize()),
+	'25006', 'L2: brought by the connection: a parameter, before there is a statement');
+is($mt->superuser('SELECT last_value FROM counter'), $last, 'L2: and no number is taken');
 $mt->refused($app, "CALL scratch.tell();\n" x 3 . 'SELECT 1;', '25006 25006 25006', 'L2: brought by the connection: an expression that is kept', pgoptions => "-c multitenant.token=$brought");
 $mt->refused($app, "$_; SELECT 1;", '25006', "L2: brought by the connection: $_", pgoptions => "-c multitenant.token=$brought")
 	foreach 'NOTIFY c', 'CREATE TABLE scratch.t (n int)', 'LISTEN c', "ALTER ROLE CURRENT_USER SET work_mem = '1MB'";
