@@ -69,7 +69,7 @@ enter($asker, 'ann');
 is(ask($asker, "SELECT multitenant.has_permission('thing1:read')"), 't', 'what is assigned');
 $mt->superuser("UPDATE multitenant.role_assignment SET expires_at = clock_timestamp() + interval '1 second' WHERE assignee = 'ann'");
 my $answer = ask($asker, "SELECT multitenant.has_permission('thing1:read')");
-foreach (1 .. 600)
+foreach (1 .. 100)
 {
 	last if $answer eq 'f';
 	ask($asker, 'SELECT pg_sleep(0.1)');
