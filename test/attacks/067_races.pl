@@ -56,13 +56,13 @@ my $leave = 'SELECT multitenant.leave_tenant()';
 	my ($first, $second) = ($mt->session($app), $mt->session($app));
 	ask($first, in('mel') . $leave);
 	ask($second, in('mel'));
-	is(ask($second, "SET LOCAL lock_timeout = '3s'; $leave"), '55000', 'leaving: no queue of his own');
+	is(ask($second, "SET LOCAL statement_timeout = '5s'; $leave"), '55000', 'leaving: no queue of his own');
 	ask($first, 'ROLLBACK');
 	ask($second, 'ROLLBACK; ' . as('out'));
 	ask($first, as('out') . "SELECT multitenant.decline_invitation('acme')");
-	is(ask($second, "SET LOCAL lock_timeout = '3s'; SELECT multitenant.$_('acme')"), '55000', "$_: no queue of his own") foreach 'decline_invitation';
+	is(ask($second, "SET LOCAL statement_timeout = '5s'; SELECT multitenant.$_('acme')"), '55000', "$_: no queue of his own") foreach 'decline_invitation';
 	ask($second, 'ROLLBACK; ' . as('out'));
-	is(ask($second, "SET LOCAL lock_timeout = '3s'; SELECT multitenant.accept_invitation('acme')"), '55000', 'accept_invitation: no queue of his own');
+	is(ask($second, "SET LOCAL statement_timeout = '5s'; SELECT multitenant.accept_invitation('acme')"), '55000', 'accept_invitation: no queue of his own');
 	$mt->allowed($app, in('ann') . "SET LOCAL statement_timeout = '9s'; SELECT multitenant.invite_member('out'); COMMIT; SELECT 'done';", 'done',
 		'inviting again does not wait for who declines');
 	eval { $_->quit } foreach $first, $second;
