@@ -91,7 +91,7 @@ CREATE FUNCTION scratch.rows() RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN PER
 CREATE FUNCTION scratch.safe() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN RETURN (SELECT string_agg(note, '','') FROM public.invoice); END';
 CREATE FUNCTION scratch.emit(t text) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS 'BEGIN PERFORM pg_logical_emit_message(false, ''x'', t); RETURN ''emitted''; END';
 CREATE FUNCTION scratch.fetch(k refcursor) RETURNS text LANGUAGE plpgsql AS 'DECLARE x text; BEGIN FETCH k INTO x; RETURN x; END';
-RESET ROLE; ALTER TABLE loot ALTER v SET DEFAULT scratch.look();
+RESET ROLE; ALTER TABLE loot ALTER v SET DEFAULT scratch.look(); CREATE TABLE blind (n int, v text DEFAULT scratch.enter()); GRANT ALL ON blind TO $app;
 SQL
 foreach my $more ("DO \$\$ DECLARE v text; BEGIN v := pg_notify('c', CALL); END \$\$", "DO \$\$ DECLARE v oid; BEGIN v := lo_from_bytea(0, convert_to(CALL, 'utf8')); END \$\$",
 	"DO \$\$ DECLARE v int; BEGIN v := length(CALL) + nextval('counter'); END \$\$", "DO \$\$ DECLARE v text; BEGIN v := pg_logical_emit_message(false, 'x', CALL); END \$\$",
@@ -104,7 +104,7 @@ $mt->refused($app, enter('olga') . "$_; COMMIT;", '(?:25006|55000|MT001)', 'L2: 
 	foreach "SELECT multitenant.switch_tenant('acme'), pg_notify('c', note) FROM invoice", "INSERT INTO plain SELECT 1 WHERE multitenant.switch_tenant('acme') IS NOT NULL",
 	"DECLARE c CURSOR FOR SELECT lo_from_bytea(0, 'x') FROM generate_series(1, 2); SELECT multitenant.switch_tenant('acme'); FETCH 1 FROM c",
 	"CREATE TABLE l1 AS SELECT multitenant.switch_tenant('acme') AS t, 1 AS v", "SELECT multitenant.switch_tenant('acme') AS t, 1 AS v INTO l2",
-	"COPY loot (n) FROM STDIN;\n1\n\\.\n", "ALTER TABLE own_loot ADD v text DEFAULT scratch.look()", "EXPLAIN ANALYZE CREATE TABLE l3 AS SELECT scratch.look()";
+	"COPY loot (n) FROM STDIN;\n1\n\\.\n", "COPY blind (n) FROM STDIN;\n1\n\\.\n", "ALTER TABLE own_loot ADD v text DEFAULT scratch.look()", "EXPLAIN ANALYZE CREATE TABLE l3 AS SELECT scratch.look()";
 # The client's messages themselves: a parameter's conditions, a function without a statement, a statement that goes on in the next one.
 sub said { my (@messages) = @_; my $socket = wire($mt->node, $app, ''); return talk($socket, query(enter('olga'))) . '|' . join('|', map { talk($socket, @$_) } @messages) }
 my ($told) = $mt->superuser("SELECT 'scratch.asked'::regtype::oid");
